@@ -1,0 +1,291 @@
+//! The operator graph: the one intermediate form that every lens reads.
+//!
+//! A [`Model`] is a short list of [`Block`]s, each a short list of [`Operator`]s that runs `repeat` times.
+//! Shapes are per token; batch and sequence enter when a lens reads the graph, so one graph answers
+//! for parameters, FLOPs, training memory, KV cache and communication alike.
+
+use serde::{Deserialize, Serialize};
+
+/// A model as a list of blocks in the order in which they run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Model {
+    /// Name to show: the built-in name, or the file's own.
+    pub name: String,
+    /// Architecture as its file names it, such as `LlamaForCausalLM`.
+    pub architecture: String,
+    /// How tokens flow through the blocks.
+    pub family: Family,
+    /// Width of the residual stream, in elements.
+    pub hidden: u64,
+    /// Rows of the (padded) token embedding.
+    pub vocabulary: u64,
+    /// Longest sequence that the file says the model supports, in tokens.
+    pub max_sequence_tokens: Option<u64>,
+    /// Blocks, in running order.
+    pub blocks: Vec<Block>,
+    /// What the reader assumed or left out, one sentence each, for the person to see.
+    pub notes: Vec<String>,
+}
+
+/// How tokens flow through a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Family {
+    /// Decoder only: every block sees the sequence, attention is causal.
+    Decoder,
+    /// Encoder only (BERT): attention is bidirectional.
+    Encoder,
+    /// Encoder and decoder (T5).
+    EncoderDecoder,
+}
+
+/// What part a block plays; layouts place blocks by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BlockKind {
+    /// Input embeddings: on the first pipeline stage.
+    Embedding,
+    /// A repeated layer: divided among pipeline stages.
+    Layer,
+    /// Final norm, output projection and loss: on the last pipeline stage.
+    Head,
+    /// Multi-token prediction module: on the last pipeline stage, trained, not always served.
+    PredictAhead,
+    /// A vision or audio tower, or its projector: counted, and not run for text.
+    Tower,
+}
+
+/// A group of operators that repeats.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Block {
+    /// Name to show, such as `decoder layer (experts)`.
+    pub name: String,
+    /// What part it plays.
+    pub kind: BlockKind,
+    /// How many times the block stands in the model.
+    pub repeat: u64,
+    /// Operators of one block, in running order.
+    pub operators: Vec<Operator>,
+}
+
+/// One operator of a block.
+///
+/// Matrix products that read the same input are one operator (`qkv`, `gate_up`), so that a saved
+/// input is counted once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Operator {
+    /// Name to show, unique within its block, such as `attention qkv`.
+    pub name: String,
+    /// What it computes.
+    pub kind: Kind,
+    /// Parameters held by this operator in one block (biases included; 0 where tied to another's).
+    pub parameters: u64,
+}
+
+/// How tensor parallelism divides a matrix product `[tokens, inputs] x [inputs, outputs]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Split {
+    /// Output columns are divided; the whole input is needed (an all-gather before it).
+    Columns,
+    /// Input rows are divided; partial sums are added (a reduce-scatter after it).
+    Rows,
+    /// Every rank holds and computes the whole product.
+    Replicated,
+}
+
+/// Which keys each query attends to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pattern {
+    /// All keys (all earlier keys where causal).
+    Full,
+    /// The last so many keys (sliding window), in tokens.
+    Window(u64),
+    /// Keys of the same chunk of so many tokens (Llama 4).
+    Chunk(u64),
+    /// So many keys, chosen by an indexer (DeepSeek sparse attention).
+    Selected(u64),
+}
+
+/// Recurrences that run along the sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScanRule {
+    /// Selective scan of Mamba (arXiv:2312.00752): elementwise, bound by memory.
+    Mamba1,
+    /// State-space duality of Mamba-2 (arXiv:2405.21060): chunked matrix products.
+    Mamba2,
+    /// Gated delta rule (arXiv:2412.06464), also Kimi delta attention: chunked matrix products.
+    GatedDelta,
+    /// Linear attention with decay (MiniMax lightning attention, arXiv:2501.08313).
+    Lightning,
+}
+
+/// What an operator computes, with its shapes per token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Product of `[tokens, inputs]` with a weight `[inputs, outputs]`: `2 * inputs * outputs` FLOPs a token.
+    MatMul {
+        /// Inner dimension.
+        inputs: u64,
+        /// Output columns (all that read the same input, summed).
+        outputs: u64,
+        /// How tensor parallelism divides it.
+        split: Split,
+    },
+    /// Products of routed tokens with their experts' weights: `2 * selected * inputs * outputs` FLOPs a token.
+    ExpertMatMul {
+        /// Routed experts in the layer.
+        experts: u64,
+        /// Experts that each token visits.
+        selected: u64,
+        /// Inner dimension.
+        inputs: u64,
+        /// Output columns (gate and up summed).
+        outputs: u64,
+        /// `Columns` for the first product, `Rows` for the second.
+        split: Split,
+    },
+    /// Scaled dot-product attention, without its projections: `2 * (qk_width + v_width) * query_heads` FLOPs
+    /// for each query-key pair.
+    Attention {
+        /// Query heads.
+        query_heads: u64,
+        /// Key and value heads.
+        key_value_heads: u64,
+        /// Width of one query or key head, in elements (MLA: with the rotary part).
+        qk_width: u64,
+        /// Width of one value head, in elements (0 for an indexer that only scores).
+        v_width: u64,
+        /// Which keys each query sees.
+        pattern: Pattern,
+        /// Whether later keys are masked.
+        causal: bool,
+        /// Elements kept per token in a key-value cache (MLA: the latent and rotary key, not the heads).
+        cache_elements_per_token: u64,
+    },
+    /// A recurrence along the sequence.
+    Scan {
+        /// Which recurrence.
+        rule: ScanRule,
+        /// Heads (Mamba 1: 1).
+        heads: u64,
+        /// Width of one head, in elements (Mamba 1: the inner width).
+        head_width: u64,
+        /// Width of the state (key width for delta and lightning rules).
+        state_width: u64,
+    },
+    /// Causal depthwise convolution along the sequence.
+    Convolution {
+        /// Channels.
+        channels: u64,
+        /// Kernel width, in tokens.
+        kernel: u64,
+    },
+    /// Layer norm or RMS norm.
+    Norm {
+        /// Elements normalised, per token.
+        width: u64,
+    },
+    /// Table look-up.
+    Embedding {
+        /// Rows.
+        rows: u64,
+        /// Width of a row, in elements.
+        width: u64,
+        /// Whether tensor parallelism divides its rows (token embeddings) or not (positions).
+        split: bool,
+    },
+    /// Choice of experts: softmax or sigmoid, top-k, and the sorting of tokens by expert.
+    Route {
+        /// Routed experts.
+        experts: u64,
+        /// Experts that each token visits.
+        selected: u64,
+        /// Width of the tokens moved, in elements.
+        width: u64,
+    },
+    /// Pointwise work: activation, rotary embedding, residual addition, gating.
+    Elementwise {
+        /// Elements read, per token.
+        reads: u64,
+        /// Elements written, per token.
+        writes: u64,
+        /// Elements that the backward pass needs kept, per token.
+        saves: u64,
+    },
+    /// Softmax cross-entropy over the vocabulary, in fp32.
+    Loss {
+        /// Logits, per token.
+        vocabulary: u64,
+    },
+}
+
+impl Operator {
+    /// Parameters that one token touches: all, save for routed experts.
+    ///
+    /// Embedding tables count in full, as published "active" figures do.
+    pub fn active_parameters(&self) -> u64 {
+        match self.kind {
+            Kind::ExpertMatMul { experts, selected, .. } if experts > 0 => {
+                (u128::from(self.parameters) * u128::from(selected) / u128::from(experts)) as u64
+            }
+            _ => self.parameters,
+        }
+    }
+}
+
+impl Block {
+    /// Parameters of one such block.
+    pub fn parameters(&self) -> u64 {
+        self.operators.iter().map(|operator| operator.parameters).sum()
+    }
+}
+
+impl Model {
+    /// All parameters, towers and prediction modules included.
+    pub fn parameters(&self) -> u64 {
+        self.blocks.iter().map(|block| block.repeat * block.parameters()).sum()
+    }
+
+    /// Parameters without multi-token prediction modules, as model cards mostly count them.
+    pub fn main_parameters(&self) -> u64 {
+        self.blocks
+            .iter()
+            .filter(|block| block.kind != BlockKind::PredictAhead)
+            .map(|block| block.repeat * block.parameters())
+            .sum()
+    }
+
+    /// Parameters that one token touches, without prediction modules.
+    pub fn active_parameters(&self) -> u64 {
+        self.blocks
+            .iter()
+            .filter(|block| block.kind != BlockKind::PredictAhead)
+            .map(|block| {
+                block.repeat * block.operators.iter().map(Operator::active_parameters).sum::<u64>()
+            })
+            .sum()
+    }
+
+    /// Repeated layers, summed over kinds of layer.
+    pub fn layers(&self) -> u64 {
+        self.blocks
+            .iter()
+            .filter(|block| block.kind == BlockKind::Layer)
+            .map(|block| block.repeat)
+            .sum()
+    }
+
+    /// Whether any layer routes tokens to experts.
+    pub fn has_experts(&self) -> bool {
+        self.operators().any(|operator| matches!(operator.kind, Kind::ExpertMatMul { .. }))
+    }
+
+    /// Every operator of every block, once each (not repeated).
+    pub fn operators(&self) -> impl Iterator<Item = &Operator> {
+        self.blocks.iter().flat_map(|block| &block.operators)
+    }
+}

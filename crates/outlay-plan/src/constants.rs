@@ -1,0 +1,244 @@
+//! The constants that measurements decide, their names and their starting values.
+//!
+//! Each constant has a base value, and may have a factor for an accelerator generation
+//! (`matmul_16bit@hopper`) and one for a framework (`matmul_16bit@fsdp`). The fit shrinks factors
+//! towards 1, so that a factor with little evidence does little.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::workload::Framework;
+
+/// One physical constant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(usize)]
+pub enum Constant {
+    /// Share of the 16-bit (or tf32, fp32) peak that large matrix products reach.
+    Matmul16,
+    /// Share of the fp8 peak that large fp8 products reach.
+    Matmul8,
+    /// As `Matmul8`, for hardware block-scaled fp8.
+    MatmulMx8,
+    /// Share of the fp4 peak that large fp4 products reach.
+    Matmul4,
+    /// Share of a matrix product's memory traffic that is not hidden behind its arithmetic.
+    Traffic,
+    /// Share of the 16-bit peak that fused attention reaches.
+    Attention,
+    /// Share of the expert products' rate of an equal dense product (grouped kernels, uneven experts).
+    Expert,
+    /// Passes over memory of the pointwise work, relative to one read and write of each operand.
+    Pointwise,
+    /// Share of memory bandwidth that pointwise kernels reach.
+    Memory,
+    /// Passes over memory to quantize inputs for narrow formats.
+    Cast,
+    /// Host time to issue one operator, in microseconds.
+    LaunchUs,
+    /// Share of the link's rate that collectives inside a node reach.
+    Link,
+    /// Share of the network's rate that collectives between nodes reach.
+    Network,
+    /// Share of tensor-parallel communication that is not hidden.
+    ExposedTensor,
+    /// Share of data-parallel communication that is not hidden.
+    ExposedData,
+    /// Share of expert all-to-all that is not hidden.
+    ExposedExpert,
+    /// Share of context-parallel communication that is not hidden.
+    ExposedContext,
+    /// Time of a step outside the layers (data, logging, gradient norm), in milliseconds.
+    StepMs,
+    /// Slowdown for each doubling of the number of nodes (stragglers, jitter).
+    Straggler,
+    /// Share of bubble and imbalance that pipelines show beyond the ideal schedule.
+    Bubble,
+    /// Share of a whole run's time that is spent in useful steps.
+    Goodput,
+    /// Memory outside tensors (context, libraries, communicators), in GiB.
+    ReservedGib,
+    /// Kept activations, relative to the count of saved tensors.
+    Saved,
+    /// Allocator waste: reserved over used.
+    Waste,
+}
+
+/// What the fit needs to know of a constant.
+#[derive(Clone, Copy, Debug)]
+pub struct Description {
+    /// The constant.
+    pub constant: Constant,
+    /// Its key in files.
+    pub name: &'static str,
+    /// Value before any measurement, from data sheets and common experience.
+    pub prior: f64,
+    /// How far the base may move in the fit (standard deviation of its logarithm).
+    pub freedom: f64,
+    /// Smallest value allowed.
+    pub least: f64,
+    /// Largest value allowed.
+    pub most: f64,
+    /// Whether generations get a factor.
+    pub by_generation: bool,
+    /// Whether frameworks get a factor.
+    pub by_framework: bool,
+}
+
+macro_rules! constants {
+    ($($variant:ident $name:literal $prior:literal $freedom:literal [$least:literal, $most:literal] $generation:literal $framework:literal;)*) => {
+        /// Every constant, in the order of [`Constant`].
+        pub const DESCRIPTIONS: &[Description] = &[
+            $(Description {
+                constant: Constant::$variant, name: $name, prior: $prior, freedom: $freedom,
+                least: $least, most: $most, by_generation: $generation, by_framework: $framework,
+            },)*
+        ];
+    };
+}
+
+constants! {
+    Matmul16 "matmul_16bit" 0.75 0.3 [0.1, 0.95] true true;
+    Matmul8 "matmul_8bit" 0.65 0.3 [0.1, 0.95] true true;
+    MatmulMx8 "matmul_mx8bit" 0.65 0.3 [0.1, 0.95] true true;
+    Matmul4 "matmul_4bit" 0.5 0.3 [0.05, 0.95] true true;
+    Traffic "traffic" 0.6 0.7 [0.0, 4.0] true true;
+    Attention "attention" 0.5 0.4 [0.05, 0.95] true true;
+    Expert "expert" 0.8 0.4 [0.1, 1.5] true true;
+    Pointwise "pointwise" 1.2 0.5 [0.1, 12.0] false true;
+    Memory "memory" 0.8 0.1 [0.2, 1.0] true false;
+    Cast "cast" 1.0 0.5 [0.05, 10.0] false true;
+    LaunchUs "launch_us" 8.0 0.6 [0.5, 200.0] true true;
+    Link "link" 0.7 0.3 [0.05, 1.0] true true;
+    Network "network" 0.7 0.4 [0.02, 1.5] true true;
+    ExposedTensor "exposed_tensor" 0.7 0.4 [0.02, 1.5] true true;
+    ExposedData "exposed_data" 0.3 0.7 [0.005, 1.5] true true;
+    ExposedExpert "exposed_expert" 0.7 0.5 [0.02, 3.0] true true;
+    ExposedContext "exposed_context" 0.3 0.6 [0.01, 2.0] true true;
+    StepMs "step_ms" 15.0 0.8 [0.5, 400.0] false true;
+    Straggler "straggler" 0.008 0.7 [0.0002, 0.1] true true;
+    Bubble "bubble" 1.0 0.3 [0.2, 3.0] false true;
+    Goodput "goodput" 0.85 0.2 [0.3, 1.0] false false;
+    ReservedGib "reserved_gib" 1.5 0.5 [0.1, 12.0] true true;
+    Saved "saved" 1.0 0.3 [0.2, 3.0] false true;
+    Waste "waste" 1.05 0.05 [1.0, 1.5] false true;
+}
+
+/// Number of constants.
+pub const N_CONSTANTS: usize = DESCRIPTIONS.len();
+
+/// Constants resolved for one accelerator generation and framework.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Resolved([f64; N_CONSTANTS]);
+
+impl Resolved {
+    /// The value of a constant.
+    #[inline]
+    pub fn get(&self, constant: Constant) -> f64 {
+        self.0[constant as usize]
+    }
+}
+
+/// A calibration: base values and factors by key, with the data that they were fitted on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calibration {
+    /// Where the constants come from: file, number of rows, day.
+    #[serde(default)]
+    pub fitted_on: Vec<String>,
+    /// Spread of measured over predicted by kind of workload, from cross-validated residuals.
+    #[serde(default)]
+    pub spreads: BTreeMap<String, outlay_units::Spread>,
+    /// `name`, `name@generation` or `name@framework` to value.
+    #[serde(default)]
+    pub constants: BTreeMap<String, f64>,
+}
+
+/// The project's own fit, see `outlay calibrate`.
+static BUILT_IN: &str = include_str!("../data/calibration.toml");
+
+impl Calibration {
+    /// The constants that ship with Outlay.
+    pub fn built_in() -> Self {
+        toml::from_str(BUILT_IN).expect("data/calibration.toml is checked by a test")
+    }
+
+    /// Reads a calibration file.
+    ///
+    /// # Errors
+    /// A sentence that names the key at fault and what is allowed.
+    pub fn from_toml(text: &str) -> Result<Self, String> {
+        let calibration: Self = toml::from_str(text).map_err(|error| error.to_string())?;
+        for (key, &value) in &calibration.constants {
+            let (name, scope) = key.split_once('@').map_or((key.as_str(), None), |(name, scope)| (name, Some(scope)));
+            let Some(description) = DESCRIPTIONS.iter().find(|description| description.name == name) else {
+                return Err(format!(
+                    "constant `{key}` is not known; known: {}",
+                    DESCRIPTIONS.iter().map(|description| description.name).collect::<Vec<_>>().join(", ")
+                ));
+            };
+            let (least, most) = if scope.is_some() { (0.01, 100.0) } else { (description.least, description.most) };
+            if !(value >= least && value <= most) {
+                return Err(format!("constant `{key}` is {value}; allowed: {least} to {most}"));
+            }
+        }
+        for (key, spread) in &calibration.spreads {
+            if !(spread.low > 0.0 && spread.high.is_finite() && spread.low <= spread.high) {
+                return Err(format!("spread `{key}` has low {} and high {}; allowed: 0 < low <= high", spread.low, spread.high));
+            }
+        }
+        Ok(calibration)
+    }
+
+    /// Writes a calibration file.
+    pub fn to_toml(&self) -> String {
+        toml::to_string_pretty(self).unwrap_or_default()
+    }
+
+    /// Constants for one generation and framework; what the file lacks keeps its prior.
+    pub fn resolve(&self, generation: &str, framework: Framework) -> Resolved {
+        let mut values = [0.0; N_CONSTANTS];
+        for (value, description) in values.iter_mut().zip(DESCRIPTIONS) {
+            let name = description.name;
+            let mut resolved = self.constants.get(name).copied().unwrap_or(description.prior);
+            for scope in [generation, framework.name()] {
+                if let Some(factor) = self.constants.get(&format!("{name}@{scope}")) {
+                    resolved *= factor;
+                }
+            }
+            *value = resolved.clamp(description.least, description.most);
+        }
+        Resolved(values)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptions_stand_in_the_order_of_the_enum() {
+        for (index, description) in DESCRIPTIONS.iter().enumerate() {
+            assert_eq!(description.constant as usize, index, "{}", description.name);
+        }
+    }
+
+    #[test]
+    fn the_built_in_file_is_sound() {
+        Calibration::from_toml(BUILT_IN).unwrap();
+    }
+
+    #[test]
+    fn refuses_unknown_and_absurd_constants() {
+        assert!(Calibration::from_toml("[constants]\nspeed = 1.0").unwrap_err().contains("not known"));
+        assert!(Calibration::from_toml("[constants]\nmatmul_16bit = 7.0").unwrap_err().contains("allowed"));
+    }
+
+    #[test]
+    fn factors_multiply_the_base() {
+        let calibration =
+            Calibration::from_toml("[constants]\nmatmul_16bit = 0.5\n\"matmul_16bit@hopper\" = 1.2\n\"matmul_16bit@fsdp\" = 0.9").unwrap();
+        let value = calibration.resolve("hopper", Framework::Fsdp).get(Constant::Matmul16);
+        assert!((value - 0.54).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,370 @@
+//! Time, FLOPs and kept memory of one operator on one rank, for one micro-batch.
+//!
+//! Matrix products follow `flops / (peak * efficiency) + traffic * bytes / bandwidth`: the second term is
+//! the share of memory traffic that the kernel cannot hide, and it alone makes small and thin products slow
+//! (for `[m,k] x [k,n]` it equals a fixed intensity times `1/m + 1/n + 1/k`).
+
+use outlay_catalog::Accelerator;
+use outlay_model::{Kind, Operator, Pattern, ScanRule, Split};
+
+use crate::constants::{Constant, Resolved};
+use crate::workload::{Method, Precision};
+
+/// What one rank does with one micro-batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Share {
+    /// Tokens of the micro-batch that this rank holds in attention and matrix products.
+    pub tokens: f64,
+    /// Sequence length, in tokens.
+    pub sequence: f64,
+    /// Tensor-parallel ranks.
+    pub tensor: f64,
+    /// Context-parallel ranks.
+    pub context: f64,
+    /// Expert-parallel ranks.
+    pub expert: f64,
+    /// Whether norms and residuals are split over the tensor-parallel ranks.
+    pub sequence_parallel: bool,
+    /// Width of the residual stream.
+    pub hidden: u64,
+    /// Whether the block may use narrow formats (layers, not embeddings or heads).
+    pub narrow_allowed: bool,
+}
+
+/// Rates of one accelerator with its calibrated efficiencies.
+#[derive(Clone, Copy, Debug)]
+pub struct Rates {
+    /// 16-bit (or fp32, tf32) products, FLOP/s reached.
+    pub wide: f64,
+    /// Narrow products, FLOP/s reached; equals `wide` where none are used.
+    pub narrow: f64,
+    /// Attention kernels, FLOP/s reached.
+    pub attention: f64,
+    /// fp32 vector units, FLOP/s.
+    pub vector: f64,
+    /// Memory bandwidth, bytes/s.
+    pub memory: f64,
+    /// Memory bandwidth that pointwise kernels reach, bytes/s.
+    pub pointwise: f64,
+    /// Efficiency of expert products relative to dense ones.
+    pub expert: f64,
+    /// Unhidden share of matrix products' traffic.
+    pub traffic: f64,
+    /// Passes of a quantizing cast.
+    pub cast: f64,
+    /// Seconds of host time for each kernel.
+    pub launch_s: f64,
+    /// Bytes of a stored activation element.
+    pub storage: f64,
+    /// Bytes of a kept matrix-product input.
+    pub kept: f64,
+    /// Whether products are cast to a narrow format.
+    pub casts: bool,
+    /// Whether attention is one fused kernel; otherwise scores go through memory.
+    pub fused_attention: bool,
+    /// Which parameters are trained.
+    pub method: Method,
+}
+
+impl Rates {
+    /// Rates of an accelerator at a precision; `None` where its matrix units lack the format.
+    pub fn new(
+        accelerator: &Accelerator,
+        precision: Precision,
+        method: Method,
+        fused_attention: bool,
+        constants: &Resolved,
+    ) -> Option<Self> {
+        let peaks = &accelerator.peak_tflops;
+        let sixteen = peaks.bf16.or(peaks.fp16);
+        let (wide_peak, narrow_peak, narrow_constant) = match precision {
+            Precision::Fp32 => (peaks.fp32, peaks.fp32, Constant::Matmul16),
+            Precision::Tf32 => (peaks.tf32?, peaks.tf32?, Constant::Matmul16),
+            Precision::Bf16 => (peaks.bf16?, peaks.bf16?, Constant::Matmul16),
+            Precision::Fp16 => (peaks.fp16?, peaks.fp16?, Constant::Matmul16),
+            Precision::Fp8 => (sixteen?, peaks.fp8?, Constant::Matmul8),
+            Precision::Mxfp8 => (sixteen?, peaks.fp8?, Constant::MatmulMx8),
+            Precision::Mxfp4 | Precision::Nvfp4 => (sixteen?, peaks.fp4?, Constant::Matmul4),
+        };
+        let memory = accelerator.memory_gb_per_s * 1e9;
+        Some(Self {
+            wide: wide_peak * 1e12 * constants.get(Constant::Matmul16),
+            narrow: narrow_peak * 1e12 * constants.get(narrow_constant),
+            attention: wide_peak * 1e12 * constants.get(Constant::Attention),
+            vector: peaks.fp32 * 1e12,
+            memory,
+            pointwise: memory * constants.get(Constant::Memory) / constants.get(Constant::Pointwise),
+            expert: constants.get(Constant::Expert),
+            traffic: constants.get(Constant::Traffic),
+            cast: constants.get(Constant::Cast),
+            launch_s: constants.get(Constant::LaunchUs) * 1e-6,
+            storage: precision.storage_bytes(),
+            kept: if precision.is_narrow() { 1.0 } else { precision.storage_bytes() },
+            casts: precision.is_narrow(),
+            fused_attention,
+            method,
+        })
+    }
+}
+
+/// Cost of one operator for one micro-batch on one rank. Times in seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct OperatorCost {
+    /// Forward time.
+    pub forward_s: f64,
+    /// Backward time.
+    pub backward_s: f64,
+    /// Part of the forward that selective recomputation repeats.
+    pub selective_s: f64,
+    /// Forward FLOPs.
+    pub forward_flops: f64,
+    /// Forward memory traffic, in bytes.
+    pub forward_bytes: f64,
+    /// Kernels launched forward.
+    pub kernels: f64,
+    /// Bytes kept for backward without recomputation.
+    pub kept_bytes: f64,
+    /// Bytes kept with selective recomputation.
+    pub kept_selective_bytes: f64,
+    /// Bytes that each tensor-parallel rank contributes to an all-reduce (forward; the same backward).
+    pub tensor_bytes: f64,
+    /// Bytes sent to other ranks in context-parallel exchange (forward).
+    pub context_bytes: f64,
+    /// Bytes leaving this rank in expert dispatch plus combine (forward; the same backward), before locality.
+    pub expert_bytes: f64,
+    /// Experts that each token visits, where routed.
+    pub selected: f64,
+}
+
+/// Keys seen by an average query.
+fn keys_per_query(pattern: Pattern, causal: bool, sequence: f64) -> f64 {
+    let all = if causal { sequence / 2.0 } else { sequence };
+    match pattern {
+        Pattern::Full => all,
+        Pattern::Window(width) => {
+            let width = (width as f64).min(sequence);
+            if causal { width - width * width / (2.0 * sequence) } else { width }
+        }
+        Pattern::Chunk(width) => {
+            let width = (width as f64).min(sequence);
+            if causal { width / 2.0 } else { width }
+        }
+        Pattern::Selected(keys) => all.min(keys as f64),
+    }
+}
+
+/// FLOPs of one operator for one token, forward, as model FLOPs are counted.
+///
+/// `causal_halved` says whether masked pairs are left out of the count, as some sources do.
+pub fn forward_flops_per_token(kind: &Kind, sequence: f64, causal_halved: bool) -> f64 {
+    match *kind {
+        Kind::MatMul { inputs, outputs, .. } => 2.0 * inputs as f64 * outputs as f64,
+        Kind::ExpertMatMul { selected, inputs, outputs, .. } => 2.0 * selected as f64 * inputs as f64 * outputs as f64,
+        Kind::Attention { query_heads, qk_width, v_width, pattern, causal, .. } => {
+            let keys = keys_per_query(pattern, causal && causal_halved, sequence);
+            2.0 * query_heads as f64 * (qk_width + v_width) as f64 * keys
+        }
+        Kind::Scan { rule, heads, head_width, state_width } => scan_flops(rule, heads, head_width, state_width),
+        Kind::Convolution { channels, kernel } => 2.0 * (channels * kernel) as f64,
+        _ => 0.0,
+    }
+}
+
+/// Chunked scans: products inside a chunk, and with the carried state.
+fn scan_flops(rule: ScanRule, heads: u64, head_width: u64, state_width: u64) -> f64 {
+    let (heads, width, state) = (heads as f64, head_width as f64, state_width as f64);
+    let chunked = |chunk: f64| heads * (chunk * state + chunk * width + 4.0 * width * state);
+    match rule {
+        ScanRule::Mamba1 => 9.0 * heads * width * state,
+        ScanRule::Mamba2 => chunked(128.0),
+        ScanRule::GatedDelta => chunked(64.0) * 2.0,
+        ScanRule::Lightning => chunked(256.0),
+    }
+}
+
+/// Prices one operator.
+pub fn operator_cost(operator: &Operator, share: &Share, rates: &Rates) -> OperatorCost {
+    let sharded = share.tokens / share.tensor;
+    let quiet = if share.sequence_parallel { sharded } else { share.tokens };
+    let trained = if rates.method == Method::Full { 2.0 } else { 1.0 };
+    let storage = rates.storage;
+    match operator.kind {
+        Kind::MatMul { inputs, outputs, split } => {
+            let (tokens, inputs, outputs) = match split {
+                Split::Columns => (share.tokens, inputs as f64, outputs as f64 / share.tensor),
+                Split::Rows => (share.tokens, inputs as f64 / share.tensor, outputs as f64),
+                Split::Replicated => (quiet, inputs as f64, outputs as f64),
+            };
+            let narrow = rates.casts && share.narrow_allowed && split != Split::Replicated;
+            let flops = 2.0 * tokens * inputs * outputs;
+            let bytes = storage * (tokens * inputs + inputs * outputs + tokens * outputs);
+            let cast = if narrow { rates.cast * 3.0 * tokens * inputs / rates.pointwise } else { 0.0 };
+            let product = flops / if narrow { rates.narrow } else { rates.wide } + rates.traffic * bytes / rates.memory;
+            let cast_back = if narrow { rates.cast * 4.0 * tokens * outputs / rates.pointwise } else { 0.0 };
+            let kept_tokens = if split == Split::Columns { quiet } else { tokens };
+            let kept = kept_tokens * inputs * if narrow { rates.kept } else { storage };
+            OperatorCost {
+                forward_s: product + cast,
+                backward_s: product * trained + cast_back,
+                forward_flops: flops,
+                forward_bytes: bytes,
+                kernels: if narrow { 3.0 } else { 1.0 },
+                kept_bytes: kept,
+                kept_selective_bytes: kept,
+                tensor_bytes: if split == Split::Rows { share.tokens * outputs * storage } else { 0.0 },
+                ..OperatorCost::default()
+            }
+        }
+        Kind::ExpertMatMul { experts, selected, inputs, outputs, .. } => {
+            let visits = sharded * selected as f64;
+            let local = (experts as f64 / share.expert).max(1.0);
+            let (inputs, outputs) = (inputs as f64, outputs as f64);
+            let weights = local * inputs * outputs / if share.expert > 1.0 { 1.0 } else { share.tensor };
+            let narrow = rates.casts && share.narrow_allowed;
+            let flops = 2.0 * visits * inputs * outputs;
+            let bytes = storage * (visits * inputs + weights + visits * outputs);
+            let cast = if narrow { rates.cast * 3.0 * visits * inputs / rates.pointwise } else { 0.0 };
+            let cast_back = if narrow { rates.cast * 4.0 * visits * outputs / rates.pointwise } else { 0.0 };
+            let rate = if narrow { rates.narrow } else { rates.wide } * rates.expert;
+            let product = flops / rate + rates.traffic * bytes / rates.memory;
+            let kept = visits * inputs * if narrow { rates.kept } else { storage };
+            OperatorCost {
+                forward_s: product + cast,
+                backward_s: product * trained + cast_back,
+                forward_flops: flops,
+                forward_bytes: bytes,
+                kernels: if narrow { 4.0 } else { 2.0 },
+                kept_bytes: kept,
+                kept_selective_bytes: kept,
+                ..OperatorCost::default()
+            }
+        }
+        Kind::Attention { query_heads, key_value_heads, qk_width, v_width, pattern, causal, .. } => {
+            let heads = query_heads as f64 / share.tensor;
+            let cached = (key_value_heads * (qk_width + v_width)) as f64 / share.tensor;
+            let tensors = share.tokens * (heads * qk_width as f64 + cached) * storage;
+            let output = share.tokens * heads * v_width as f64 * storage;
+            let keys = keys_per_query(pattern, causal && rates.fused_attention, share.sequence);
+            let flops = 2.0 * share.tokens * heads * (qk_width + v_width) as f64 * keys;
+            let exchange = cached * share.tokens * storage * (share.context - 1.0);
+            if rates.fused_attention {
+                let bytes = tensors + output;
+                let forward = flops / rates.attention + bytes / rates.memory;
+                OperatorCost {
+                    forward_s: forward,
+                    backward_s: 2.5 * flops / rates.attention + 2.0 * bytes / rates.memory,
+                    forward_flops: flops,
+                    forward_bytes: bytes,
+                    kernels: 1.0,
+                    kept_bytes: tensors + 4.0 * share.tokens * heads,
+                    kept_selective_bytes: tensors + 4.0 * share.tokens * heads,
+                    context_bytes: exchange,
+                    ..OperatorCost::default()
+                }
+            } else {
+                // Scores are written and read by the product, the masked softmax and the dropout.
+                let scores = share.tokens * heads * share.sequence;
+                let bytes = tensors + output + 10.0 * scores;
+                let forward = flops / rates.wide + bytes / rates.pointwise;
+                OperatorCost {
+                    forward_s: forward,
+                    backward_s: 2.0 * flops / rates.wide + 14.0 * scores / rates.pointwise,
+                    selective_s: forward,
+                    forward_flops: flops,
+                    forward_bytes: bytes,
+                    kernels: 5.0,
+                    kept_bytes: tensors + 5.0 * scores,
+                    kept_selective_bytes: tensors,
+                    context_bytes: exchange,
+                    ..OperatorCost::default()
+                }
+            }
+        }
+        Kind::Scan { rule, heads, head_width, state_width } => {
+            let flops = share.tokens * scan_flops(rule, heads, head_width, state_width) / share.tensor;
+            let width = (heads * head_width) as f64;
+            let bytes = share.tokens * 8.0 * width / share.tensor * storage;
+            let rate = if rule == ScanRule::Mamba1 { rates.vector * 0.25 } else { rates.attention * 0.5 };
+            let kept = share.tokens * 4.0 * width / share.tensor * storage;
+            OperatorCost {
+                forward_s: flops / rate + bytes / rates.pointwise,
+                backward_s: 2.5 * flops / rate + 2.0 * bytes / rates.pointwise,
+                selective_s: flops / rate + bytes / rates.pointwise,
+                forward_flops: flops,
+                forward_bytes: bytes,
+                kernels: 5.0,
+                kept_bytes: kept,
+                kept_selective_bytes: kept / 2.0,
+                ..OperatorCost::default()
+            }
+        }
+        Kind::Convolution { channels, .. } => {
+            pointwise(share.tokens / share.tensor, 2.0 * channels as f64, channels as f64, 1.0, rates)
+        }
+        Kind::Norm { width } => {
+            // Query and key norms run after the split over heads; norms of the stream only with sequence parallelism.
+            let tokens = if width < share.hidden { sharded } else { quiet };
+            pointwise(tokens, 2.0 * width as f64, width as f64, 1.0, rates)
+        }
+        Kind::Elementwise { reads, writes, saves } => {
+            let stream = reads == 2 * share.hidden && writes == share.hidden;
+            let tokens = if stream { quiet } else { sharded };
+            let mut cost = pointwise(tokens, (reads + writes) as f64, saves as f64, 1.0, rates);
+            if !rates.fused_attention && stream {
+                cost.kept_bytes += tokens * writes as f64;
+                cost.kept_selective_bytes += tokens * writes as f64;
+            }
+            cost
+        }
+        Kind::Embedding { width, .. } => pointwise(quiet, 3.0 * width as f64, 0.0, 1.0, rates),
+        Kind::Route { selected, width, .. } => {
+            let moved = (selected * width) as f64;
+            let mut cost = pointwise(sharded, 4.0 * moved, 0.0, 8.0, rates);
+            cost.expert_bytes = sharded * (width as f64) * storage;
+            cost.selected = selected as f64;
+            cost
+        }
+        Kind::Loss { vocabulary } => {
+            let logits = share.tokens * vocabulary as f64 / share.tensor;
+            OperatorCost {
+                forward_s: 10.0 * logits / rates.pointwise,
+                backward_s: 6.0 * logits / rates.pointwise,
+                forward_bytes: 10.0 * logits,
+                kernels: 5.0,
+                kept_bytes: 8.0 * logits,
+                kept_selective_bytes: 8.0 * logits,
+                ..OperatorCost::default()
+            }
+        }
+    }
+}
+
+/// Work that is bound by memory: `moved` elements and `kept` elements for each token.
+fn pointwise(tokens: f64, moved: f64, kept: f64, kernels: f64, rates: &Rates) -> OperatorCost {
+    let bytes = tokens * moved * rates.storage;
+    let kept = tokens * kept * rates.storage;
+    OperatorCost {
+        forward_s: bytes / rates.pointwise,
+        backward_s: 1.6 * bytes / rates.pointwise,
+        selective_s: bytes / rates.pointwise,
+        forward_bytes: bytes,
+        kernels,
+        kept_bytes: kept,
+        kept_selective_bytes: 0.0,
+        ..OperatorCost::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causal_windows_count_the_pairs_that_are_left() {
+        assert_eq!(keys_per_query(Pattern::Full, true, 8192.0), 4096.0);
+        assert_eq!(keys_per_query(Pattern::Full, false, 8192.0), 8192.0);
+        assert_eq!(keys_per_query(Pattern::Window(8192), true, 8192.0), 4096.0);
+        assert_eq!(keys_per_query(Pattern::Window(1024), true, 8192.0), 1024.0 - 64.0);
+        assert_eq!(keys_per_query(Pattern::Selected(2048), true, 2048.0), 1024.0);
+    }
+}

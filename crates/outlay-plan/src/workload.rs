@@ -1,0 +1,186 @@
+//! What is trained and how, in numbers.
+
+use outlay_model::Model;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A training workload.
+#[derive(Clone, Debug)]
+pub struct Workload {
+    /// The model.
+    pub model: Model,
+    /// Tokens in each sequence.
+    pub sequence_tokens: u64,
+    /// Sequences in each optimizer step, over all accelerators.
+    pub global_batch_sequences: u64,
+    /// Tokens to train on, over the whole run.
+    pub tokens_total: f64,
+    /// Number format of the matrix products.
+    pub precision: Precision,
+    /// Optimizer.
+    pub optimizer: Optimizer,
+    /// Which parameters are trained.
+    pub method: Method,
+    /// Training software, the key of its calibration constants.
+    pub framework: Framework,
+}
+
+/// Number format of the large matrix products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    /// fp32, no tensor cores.
+    Fp32,
+    /// TF32 tensor cores over fp32 storage.
+    Tf32,
+    /// bf16 mixed precision.
+    Bf16,
+    /// fp16 mixed precision with loss scaling.
+    Fp16,
+    /// fp8, scaled per tensor or per block.
+    Fp8,
+    /// fp8 with hardware block scales.
+    Mxfp8,
+    /// 4-bit with hardware block scales of 32.
+    Mxfp4,
+    /// 4-bit with NVIDIA's two-level block scales.
+    Nvfp4,
+}
+
+impl Precision {
+    /// Every format, in the order of help texts.
+    pub const ALL: [Self; 8] =
+        [Self::Fp32, Self::Tf32, Self::Bf16, Self::Fp16, Self::Fp8, Self::Mxfp8, Self::Mxfp4, Self::Nvfp4];
+
+    /// The name that people type.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fp32 => "fp32",
+            Self::Tf32 => "tf32",
+            Self::Bf16 => "bf16",
+            Self::Fp16 => "fp16",
+            Self::Fp8 => "fp8",
+            Self::Mxfp8 => "mxfp8",
+            Self::Mxfp4 => "mxfp4",
+            Self::Nvfp4 => "nvfp4",
+        }
+    }
+
+    /// Reads a name; `None` where it is not one of [`Self::ALL`].
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|precision| precision.name().eq_ignore_ascii_case(name.trim()))
+    }
+
+    /// Bytes of one stored activation or parameter copy used for compute.
+    pub fn storage_bytes(self) -> f64 {
+        match self {
+            Self::Fp32 | Self::Tf32 => 4.0,
+            _ => 2.0,
+        }
+    }
+
+    /// Whether matrix products run below 16 bits, after a cast of their inputs.
+    pub fn is_narrow(self) -> bool {
+        matches!(self, Self::Fp8 | Self::Mxfp8 | Self::Mxfp4 | Self::Nvfp4)
+    }
+}
+
+/// Optimizers, by what they keep and move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Optimizer {
+    /// AdamW with fp32 moments.
+    Adamw,
+    /// AdamW with 8-bit moments (arXiv:2110.02861).
+    Adam8bit,
+    /// Adafactor: factored second moment (arXiv:1804.04235).
+    Adafactor,
+    /// Muon: one moment, orthogonalised (5 Newton-Schulz steps).
+    Muon,
+    /// SGD with momentum.
+    Sgd,
+}
+
+impl Optimizer {
+    /// Every optimizer, in the order of help texts.
+    pub const ALL: [Self; 5] = [Self::Adamw, Self::Adam8bit, Self::Adafactor, Self::Muon, Self::Sgd];
+
+    /// The name that people type.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Adamw => "adamw",
+            Self::Adam8bit => "adam8bit",
+            Self::Adafactor => "adafactor",
+            Self::Muon => "muon",
+            Self::Sgd => "sgd",
+        }
+    }
+
+    /// Reads a name; `None` where it is not one of [`Self::ALL`].
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|optimizer| optimizer.name().eq_ignore_ascii_case(name.trim()))
+    }
+
+    /// Bytes of moments kept for each parameter (the fp32 master copy is counted apart).
+    pub fn moment_bytes(self) -> f64 {
+        match self {
+            Self::Adamw => 8.0,
+            Self::Adam8bit => 2.0,
+            Self::Adafactor => 0.02,
+            Self::Muon | Self::Sgd => 4.0,
+        }
+    }
+}
+
+/// Which parameters are trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// All of them.
+    Full,
+    /// Low-rank adapters on frozen 16-bit weights.
+    Lora,
+    /// Low-rank adapters on frozen 4-bit weights.
+    Qlora,
+}
+
+/// Training software, as far as its constants differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Framework {
+    /// Megatron-LM, NeMo, Megatron-Bridge.
+    Megatron,
+    /// Megatron-DeepSpeed.
+    MegatronDeepspeed,
+    /// PyTorch FSDP (torchtitan, llm-foundry, Accelerate).
+    Fsdp,
+    /// InternEvo.
+    Internevo,
+    /// MaxText and Levanter (JAX).
+    Jax,
+    /// Plain PyTorch on one process or with DDP.
+    Pytorch,
+}
+
+impl Framework {
+    /// Every framework, in the order of help texts.
+    pub const ALL: [Self; 6] =
+        [Self::Megatron, Self::MegatronDeepspeed, Self::Fsdp, Self::Internevo, Self::Jax, Self::Pytorch];
+
+    /// The name that people type, and the key of its constants.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Megatron => "megatron",
+            Self::MegatronDeepspeed => "megatron-deepspeed",
+            Self::Fsdp => "fsdp",
+            Self::Internevo => "internevo",
+            Self::Jax => "jax",
+            Self::Pytorch => "pytorch",
+        }
+    }
+
+    /// Reads a name; `None` where it is not one of [`Self::ALL`].
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|framework| framework.name().eq_ignore_ascii_case(name.trim()))
+    }
+}

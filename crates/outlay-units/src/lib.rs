@@ -1,0 +1,14 @@
+//! Quantities with units, how people type them and how they are shown.
+//!
+//! Nothing here depends on models or hardware; every other crate depends on this one.
+
+mod estimate;
+mod parse;
+mod show;
+
+pub use estimate::{Estimate, Spread};
+pub use parse::{ParseError, parse_count, parse_duration_seconds, parse_money_usd, parse_tokens};
+pub use show::{bytes, count, duration, energy_kwh, mass_kg, percent, significant, usd};
+
+/// Bytes in one GiB.
+pub const GIB: f64 = 1024.0 * 1024.0 * 1024.0;

@@ -1,0 +1,151 @@
+//! Quantities as people type them: `1T`, `20B`, `5000usd`, `14d`.
+
+use thiserror::Error;
+
+/// What was typed cannot be read as the quantity asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("`{text}` is not {expected}")]
+pub struct ParseError {
+    /// What was typed.
+    pub text: String,
+    /// What would have been read, with an example.
+    pub expected: &'static str,
+}
+
+fn fail(text: &str, expected: &'static str) -> ParseError {
+    ParseError { text: text.to_owned(), expected }
+}
+
+/// Splits `12.5abc` into the number and the suffix; digits may be grouped by `_` or `,`.
+fn split(text: &str) -> Option<(f64, &str)> {
+    let text = text.trim();
+    let bytes = text.as_bytes();
+    let mut end = 0;
+    while end < bytes.len() {
+        let byte = bytes[end];
+        let exponent = matches!(byte, b'e' | b'E')
+            && end > 0
+            && bytes.get(end + 1).is_some_and(|next| next.is_ascii_digit() || matches!(next, b'+' | b'-'));
+        if byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b',') || (end == 0 && byte == b'-') {
+            end += 1;
+        } else if exponent {
+            end += 2;
+        } else {
+            break;
+        }
+    }
+    let digits: String = text[..end].chars().filter(|c| !matches!(c, '_' | ',')).collect();
+    let number: f64 = digits.parse().ok()?;
+    number.is_finite().then_some((number, text[end..].trim()))
+}
+
+fn multiplier(suffix: &str) -> Option<f64> {
+    Some(match suffix {
+        "" => 1.0,
+        "k" | "K" | "thousand" => 1e3,
+        "M" | "m" | "million" => 1e6,
+        "B" | "b" | "G" | "bn" | "billion" => 1e9,
+        "T" | "t" | "trillion" => 1e12,
+        _ => return None,
+    })
+}
+
+/// Reads a positive count: `512`, `1.28M`, `3e9`.
+///
+/// # Errors
+/// Zero, negative or unreadable text, or more than 1e18.
+pub fn parse_count(text: &str) -> Result<f64, ParseError> {
+    const EXPECTED: &str = "a positive count (such as 512, 1.28M or 3e9)";
+    let (number, suffix) = split(text).ok_or_else(|| fail(text, EXPECTED))?;
+    let value = number * multiplier(suffix).ok_or_else(|| fail(text, EXPECTED))?;
+    if value > 0.0 && value <= 1e18 { Ok(value) } else { Err(fail(text, EXPECTED)) }
+}
+
+/// Reads a number of tokens: `1T`, `20B`, `300 billion`, `1.4T tokens`.
+///
+/// Sizes in bytes (`1TB`, `20GiB`) are refused: bytes of text are not tokens.
+///
+/// ```
+/// assert_eq!(outlay_units::parse_tokens("1.5T").unwrap(), 1.5e12);
+/// assert!(outlay_units::parse_tokens("1TB").is_err());
+/// ```
+///
+/// # Errors
+/// Anything that is not a positive count of tokens up to 1e18.
+pub fn parse_tokens(text: &str) -> Result<f64, ParseError> {
+    const EXPECTED: &str = "a number of tokens (such as 1T, 20B or 300M; not bytes: a token is 3 to 5 bytes of text)";
+    let trimmed = text.trim();
+    let bare = trimmed
+        .strip_suffix("tokens")
+        .or_else(|| trimmed.strip_suffix("token"))
+        .or_else(|| trimmed.strip_suffix("tok"))
+        .unwrap_or(trimmed);
+    parse_count(bare).map_err(|_| fail(text, EXPECTED))
+}
+
+/// Reads an amount of US dollars: `5000usd`, `$5,000`, `5k`, `2.5M usd`.
+///
+/// # Errors
+/// Other currencies, zero or negative amounts, unreadable text.
+pub fn parse_money_usd(text: &str) -> Result<f64, ParseError> {
+    const EXPECTED: &str = "an amount of US dollars (such as 5000usd, $5000 or 2.5M)";
+    let lower = text.trim().to_ascii_lowercase();
+    let bare = lower.trim_start_matches('$').trim_end_matches("usd").trim_end_matches('$').trim();
+    parse_count(bare).map_err(|_| fail(text, EXPECTED))
+}
+
+/// Reads a duration into seconds: `14d`, `36h`, `90m`, `2w`, `30s`.
+///
+/// # Errors
+/// A missing or unknown unit, zero or negative durations.
+pub fn parse_duration_seconds(text: &str) -> Result<f64, ParseError> {
+    const EXPECTED: &str = "a duration with its unit (such as 14d, 36h, 90m or 2w)";
+    let (number, suffix) = split(text).ok_or_else(|| fail(text, EXPECTED))?;
+    let unit = match suffix {
+        "s" | "sec" | "second" | "seconds" => 1.0,
+        "m" | "min" | "minute" | "minutes" => 60.0,
+        "h" | "hour" | "hours" => 3600.0,
+        "d" | "day" | "days" => 86_400.0,
+        "w" | "week" | "weeks" => 604_800.0,
+        _ => return Err(fail(text, EXPECTED)),
+    };
+    if number > 0.0 { Ok(number * unit) } else { Err(fail(text, EXPECTED)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_people_type() {
+        assert_eq!(parse_tokens("20B").unwrap(), 2e10);
+        assert_eq!(parse_tokens("300 billion tokens").unwrap(), 3e11);
+        assert_eq!(parse_tokens("1e12").unwrap(), 1e12);
+        assert_eq!(parse_money_usd("$5,000").unwrap(), 5000.0);
+        assert_eq!(parse_money_usd("5000usd").unwrap(), 5000.0);
+        assert_eq!(parse_duration_seconds("14d").unwrap(), 14.0 * 86_400.0);
+    }
+
+    #[test]
+    fn refuses_slips() {
+        for bad in ["1TB", "20GiB", "-3B", "0", "", "NaN", "inf", "T", "1e400", "5 eur"] {
+            assert!(parse_tokens(bad).is_err(), "{bad}");
+        }
+        for bad in ["14", "d", "-2d", "3 parsecs"] {
+            assert!(parse_duration_seconds(bad).is_err(), "{bad}");
+        }
+        assert!(parse_money_usd("5000eur").is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics(text in ".{0,24}") {
+            let _ = (parse_tokens(&text), parse_money_usd(&text), parse_duration_seconds(&text));
+        }
+
+        #[test]
+        fn a_count_reads_back(value in 1u64..1_000_000_000_000) {
+            proptest::prop_assert_eq!(parse_count(&value.to_string()).unwrap(), value as f64);
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Quantities as people read them: three significant digits and a unit that fits.
+
+/// Writes a number with about three significant digits, without an exponent.
+pub fn significant(value: f64) -> String {
+    let magnitude = value.abs();
+    if !value.is_finite() {
+        "unknown".to_owned()
+    } else if magnitude >= 1000.0 {
+        grouped(value.round())
+    } else if magnitude >= 100.0 {
+        format!("{value:.0}")
+    } else if magnitude >= 10.0 {
+        format!("{value:.1}")
+    } else if magnitude >= 1.0 {
+        format!("{value:.2}")
+    } else if magnitude == 0.0 {
+        "0".to_owned()
+    } else {
+        format!("{value:.3}")
+    }
+}
+
+fn grouped(value: f64) -> String {
+    let digits = format!("{:.0}", value.abs());
+    let mut out = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    if value < 0.0 { format!("-{out}") } else { out }
+}
+
+fn scaled(value: f64, steps: &[(f64, &str)]) -> String {
+    for &(size, unit) in steps {
+        if value.abs() >= size {
+            return format!("{}{unit}", significant(value / size));
+        }
+    }
+    significant(value)
+}
+
+/// Writes a count: `8.03B`, `1.00T`, `512`.
+pub fn count(value: f64) -> String {
+    scaled(value, &[(1e12, "T"), (1e9, "B"), (1e6, "M"), (1e4, "k")])
+}
+
+/// Writes US dollars: `$1,234`, `$0.52`, `$1.23M`.
+pub fn usd(value: f64) -> String {
+    if value >= 1e6 {
+        format!("${}", scaled(value, &[(1e9, "B"), (1e6, "M")]))
+    } else if value >= 1000.0 {
+        format!("${}", significant(value))
+    } else if value.is_finite() {
+        format!("${value:.2}")
+    } else {
+        "unknown".to_owned()
+    }
+}
+
+/// Writes a duration given in seconds: `340 ms`, `12.3 s`, `5.20 h`, `13.1 days`, `2.10 years`.
+pub fn duration(seconds: f64) -> String {
+    if seconds < 1e-3 {
+        format!("{} us", significant(seconds * 1e6))
+    } else if seconds < 1.0 {
+        format!("{} ms", significant(seconds * 1e3))
+    } else if seconds < 120.0 {
+        format!("{} s", significant(seconds))
+    } else if seconds < 7200.0 {
+        format!("{} min", significant(seconds / 60.0))
+    } else if seconds < 2.0 * 86_400.0 {
+        format!("{} h", significant(seconds / 3600.0))
+    } else if seconds < 2.0 * 365.25 * 86_400.0 {
+        format!("{} days", significant(seconds / 86_400.0))
+    } else {
+        format!("{} years", significant(seconds / (365.25 * 86_400.0)))
+    }
+}
+
+/// Writes bytes in binary units: `45.2 GiB`.
+pub fn bytes(value: f64) -> String {
+    scaled(
+        value,
+        &[
+            (1024f64.powi(4), " TiB"),
+            (1024f64.powi(3), " GiB"),
+            (1024f64.powi(2), " MiB"),
+            (1024.0, " KiB"),
+        ],
+    )
+}
+
+/// Writes energy given in kWh: `512 kWh`, `1.20 GWh`.
+pub fn energy_kwh(value: f64) -> String {
+    if value >= 1e6 {
+        format!("{} GWh", significant(value / 1e6))
+    } else if value >= 1e4 {
+        format!("{} MWh", significant(value / 1e3))
+    } else {
+        format!("{} kWh", significant(value))
+    }
+}
+
+/// Writes a mass given in kg: `12.0 kg`, `4.10 t`.
+pub fn mass_kg(value: f64) -> String {
+    if value >= 1000.0 { format!("{} t", significant(value / 1e3)) } else { format!("{} kg", significant(value)) }
+}
+
+/// Writes a share: `41.3%`.
+pub fn percent(value: f64) -> String {
+    format!("{:.1}%", value * 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_three_digits_and_a_fitting_unit() {
+        assert_eq!(count(8_030_261_248.0), "8.03B");
+        assert_eq!(usd(1234.4), "$1,234");
+        assert_eq!(usd(0.5), "$0.50");
+        assert_eq!(usd(2_340_000.0), "$2.34M");
+        assert_eq!(duration(0.34), "340 ms");
+        assert_eq!(duration(13.1 * 86_400.0), "13.1 days");
+        assert_eq!(bytes(45.2 * crate::GIB), "45.2 GiB");
+        assert_eq!(percent(0.4131), "41.3%");
+    }
+}
