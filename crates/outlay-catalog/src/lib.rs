@@ -3,5 +3,8 @@
 mod hardware;
 mod offer;
 
-pub use hardware::{Accelerator, Link, Network, Peaks};
+pub use hardware::{
+    Accelerator, HardwareFileError, Link, Network, Peaks, UnknownAccelerator, accelerators,
+    find_accelerator, find_accelerator_in, parse_accelerators,
+};
 pub use offer::{Offer, Pricing};

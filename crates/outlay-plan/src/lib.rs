@@ -1,13 +1,21 @@
 //! Estimates of cost, time and memory. No I/O and no clock: what is needed is handed in.
 
 mod constants;
+mod fit;
 mod layout;
+mod measured;
 mod operator;
+mod search;
 mod step;
+mod train;
 mod workload;
 
 pub use constants::{Calibration, Constant, DESCRIPTIONS, Description, N_CONSTANTS, Resolved};
+pub use fit::{cross_validate, fit, spreads};
 pub use layout::{Layout, Offload, Recompute, Schedule};
+pub use measured::{Case, MeasuredRow, MemoryPart, Metric, complete, model_flops_per_token, read_measured};
 pub use operator::{OperatorCost, forward_flops_per_token};
+pub use search::{Candidate, Found, Space, search};
 pub use step::{Costing, Memory, Slice, StepTime};
+pub use train::{Answer, Choice, Plan, PlanError, Question, plan_train};
 pub use workload::{Framework, Method, Optimizer, Precision, Workload};

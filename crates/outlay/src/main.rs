@@ -1,1 +1,90 @@
-fn main(){}
+//! The `outlay` command: parses arguments, calls a library, prints.
+
+mod commands;
+mod failure;
+mod printer;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::failure::Failure;
+use crate::printer::Printer;
+
+/// What a deep-learning model will cost, before it is paid for
+#[derive(Parser, Debug)]
+#[command(name = "outlay", version, max_term_width = 100, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Estimate cost, time, energy and memory before paying for them
+    #[command(subcommand)]
+    Plan(Plan),
+    /// Predict measured runs and show how far off the predictions are
+    Validate(commands::validate::Args),
+    /// Fit the constants to measured runs and write them to a file
+    Calibrate(commands::calibrate::Args),
+    /// List the built-in models, or show what one is made of
+    Models(commands::models::Args),
+    /// List the built-in accelerators
+    Hardware(commands::hardware::Args),
+    /// List offers: accelerators at a price
+    Prices(commands::prices::Args),
+    /// Print a completion script for a shell
+    Completions {
+        /// Shell to complete for
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Subcommand, Debug)]
+enum Plan {
+    /// Estimate what training a model will cost
+    Train(Box<commands::plan_train::Args>),
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let mut printer = Printer::new();
+    match run(cli, &mut printer).and_then(|()| printer.finish()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(cli: Cli, printer: &mut Printer) -> Result<(), Failure> {
+    match cli.command {
+        Command::Plan(Plan::Train(args)) => commands::plan_train::run(*args, printer),
+        Command::Validate(args) => commands::validate::run(&args, printer),
+        Command::Calibrate(args) => commands::calibrate::run(&args, printer),
+        Command::Models(args) => commands::models::run(&args, printer),
+        Command::Hardware(args) => commands::hardware::run(&args, printer),
+        Command::Prices(args) => commands::prices::run(&args, printer),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "outlay", &mut script);
+            printer.text(&String::from_utf8_lossy(&script));
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,698 @@
+//! Published or own measurements: from a row of a table to a workload and a layout that can be predicted.
+//!
+//! A row may leave columns empty. Empty cells are filled by the rules of [`complete`], which never look at
+//! the measured value; every assumption is kept as a sentence beside the prediction.
+
+use outlay_catalog::{Accelerator, find_accelerator};
+use outlay_model::{Family, Model, ShapeTable, find, from_shape};
+use serde::{Deserialize, Deserializer};
+
+use crate::constants::Calibration;
+use crate::layout::{Layout, Offload, Recompute, Schedule};
+use crate::operator::forward_flops_per_token;
+use crate::step::Costing;
+use crate::workload::{Framework, Method, Optimizer, Precision, Workload};
+
+/// A row of a measurement table, as read. Columns that the file lacks are empty.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct MeasuredRow {
+    /// Row id.
+    pub id: String,
+    /// Where it was published.
+    pub source: String,
+    /// Year of publication.
+    #[serde(deserialize_with = "number")]
+    pub year: Option<f64>,
+    /// Model name.
+    pub model: String,
+    /// `dense`, `moe`, `encoder`, `diffusion` or `vision`.
+    pub family: String,
+    /// Parameters, in 1e9.
+    #[serde(deserialize_with = "number")]
+    pub params_total_b: Option<f64>,
+    /// Parameters that a token touches, in 1e9.
+    #[serde(deserialize_with = "number")]
+    pub params_active_b: Option<f64>,
+    /// Layers.
+    #[serde(deserialize_with = "number")]
+    pub layers: Option<f64>,
+    /// Width.
+    #[serde(deserialize_with = "number")]
+    pub hidden: Option<f64>,
+    /// Feed-forward width (of one expert in a mixture).
+    #[serde(deserialize_with = "number")]
+    pub ffn: Option<f64>,
+    /// Query heads.
+    #[serde(deserialize_with = "number")]
+    pub heads: Option<f64>,
+    /// Key-value heads.
+    #[serde(deserialize_with = "number")]
+    pub kv_heads: Option<f64>,
+    /// Vocabulary.
+    #[serde(deserialize_with = "number")]
+    pub vocab: Option<f64>,
+    /// Routed experts (own column, optional).
+    #[serde(deserialize_with = "number")]
+    pub experts: Option<f64>,
+    /// Experts a token visits (own column, optional).
+    #[serde(deserialize_with = "number")]
+    pub experts_per_token: Option<f64>,
+    /// Sequence length, in tokens.
+    #[serde(deserialize_with = "number")]
+    pub seq_len: Option<f64>,
+    /// Sequences in a step.
+    #[serde(deserialize_with = "number")]
+    pub global_batch_seqs: Option<f64>,
+    /// Sequences in a micro-batch.
+    #[serde(deserialize_with = "number")]
+    pub micro_batch: Option<f64>,
+    /// Accelerator name.
+    pub gpu: String,
+    /// Accelerators.
+    #[serde(deserialize_with = "number")]
+    pub num_gpus: Option<f64>,
+    /// Tensor-parallel degree.
+    #[serde(deserialize_with = "number")]
+    pub tp: Option<f64>,
+    /// Pipeline degree.
+    #[serde(deserialize_with = "number")]
+    pub pp: Option<f64>,
+    /// Chunks per stage.
+    #[serde(deserialize_with = "number")]
+    pub vp: Option<f64>,
+    /// Data-parallel degree.
+    #[serde(deserialize_with = "number")]
+    pub dp: Option<f64>,
+    /// Context-parallel degree.
+    #[serde(deserialize_with = "number")]
+    pub cp: Option<f64>,
+    /// Expert-parallel degree.
+    #[serde(deserialize_with = "number")]
+    pub ep: Option<f64>,
+    /// ZeRO stage, or `FSDP`.
+    pub zero_stage: String,
+    /// `none`, `selective` or `full`.
+    pub act_ckpt: String,
+    /// Number format.
+    pub precision: String,
+    /// What was measured.
+    pub metric: String,
+    /// The measurement.
+    #[serde(deserialize_with = "number")]
+    pub value: Option<f64>,
+    /// Tokens of the whole run, in 1e9.
+    #[serde(deserialize_with = "number")]
+    pub tokens_total_b: Option<f64>,
+    /// `no`: quoted from memory.
+    pub verified: String,
+    /// Free text.
+    pub notes: String,
+    /// Network of a node, all ports, in Gbit/s (own column, optional).
+    #[serde(deserialize_with = "number")]
+    pub network_gbit_per_node: Option<f64>,
+    /// Training software (own column, optional).
+    pub framework: String,
+}
+
+/// Reads a cell that is a number or empty; anything else is an error that names the text.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    match text.parse::<f64>() {
+        Ok(value) if value.is_finite() => Ok(Some(value)),
+        _ => Err(serde::de::Error::custom(format!("`{text}` is not a number"))),
+    }
+}
+
+/// Reads a table of measurements.
+///
+/// # Errors
+/// A sentence with the file and line, where the text is not CSV, a cell is not a number, or no row can be told
+/// (no `metric` and `value` columns).
+pub fn read_measured(text: &str, file: &str) -> Result<Vec<MeasuredRow>, String> {
+    let mut reader = csv::ReaderBuilder::new().flexible(false).trim(csv::Trim::All).from_reader(text.as_bytes());
+    let headers = reader.headers().map_err(|error| format!("{file}: {error}"))?.clone();
+    for needed in ["metric", "value", "gpu"] {
+        if !headers.iter().any(|header| header == needed) {
+            return Err(format!("{file}: the header has no column `{needed}`; needed: metric, value, gpu and the columns that describe the run"));
+        }
+    }
+    let mut rows = Vec::new();
+    for (index, row) in reader.deserialize::<MeasuredRow>().enumerate() {
+        let mut row = row.map_err(|error| format!("{file}: row {}: {error}", index + 1))?;
+        if row.id.is_empty() {
+            row.id = format!("row-{}", index + 1);
+        }
+        rows.push(row);
+    }
+    Ok(rows)
+}
+
+/// What a row measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metric {
+    /// Tokens per second and accelerator.
+    TokensPerSecond,
+    /// Seconds of a step.
+    StepTime,
+    /// TFLOP/s per accelerator, in the source's count of FLOPs.
+    Tflops,
+    /// Model FLOPs utilisation.
+    Mfu,
+    /// Peak memory of an accelerator, in GiB.
+    Memory(MemoryPart),
+    /// Accelerator-hours of a whole run.
+    Hours,
+}
+
+/// Which part of memory a row gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryPart {
+    /// All of it.
+    Peak,
+    /// Weights, gradients and optimizer state alone.
+    State,
+    /// Activations alone.
+    Activations,
+}
+
+/// A row that can be predicted.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// Row id.
+    pub id: String,
+    /// Where it was published.
+    pub source: String,
+    /// Group for reports: publisher and accelerator.
+    pub group: String,
+    /// The workload.
+    pub workload: Workload,
+    /// The accelerator.
+    pub accelerator: &'static Accelerator,
+    /// Network rate per accelerator, bytes/s.
+    pub network_bytes_per_s: f64,
+    /// The layout.
+    pub layout: Layout,
+    /// Whether attention is fused.
+    pub fused_attention: bool,
+    /// What is measured.
+    pub metric: Metric,
+    /// Whether the source's FLOPs include recomputation.
+    pub hardware_flops: bool,
+    /// The measurement.
+    pub measured: f64,
+    /// Name of the metric as the row gives it.
+    pub metric_name: String,
+    /// Key of the interval's width.
+    pub kind: String,
+    /// Whether the row was checked against its source.
+    pub verified: bool,
+    /// What was assumed, one sentence each.
+    pub assumed: Vec<String>,
+}
+
+/// Training software of known publishers, by the start of the source.
+const FRAMEWORKS: &[(&str, Framework)] = &[
+    ("mosaicml/", Framework::Fsdp),
+    ("pytorch/torchtitan", Framework::Fsdp),
+    ("InternLM/", Framework::Internevo),
+    ("NVIDIA/DeepLearningExamples", Framework::Pytorch),
+    ("NVIDIA", Framework::Megatron),
+    ("Korthikanti", Framework::Megatron),
+    ("Narayanan", Framework::Megatron),
+    ("VIA-Research/", Framework::MegatronDeepspeed),
+    ("bigscience", Framework::MegatronDeepspeed),
+    ("AI-Hypercomputer/", Framework::Jax),
+    ("stanford-crfm/levanter", Framework::Jax),
+    ("Lightning-AI/", Framework::Pytorch),
+    ("jzhang38/", Framework::Fsdp),
+];
+
+/// The shape of a decoder of so many parameters, for rows that give no shape: 12 L h^2 parameters with the
+/// aspect ratio h = 100 L that trained models cluster around (arXiv:2001.08361, figure 5, finds loss flat there).
+fn shape_from_parameters(parameters: f64, vocabulary: u64) -> (u64, u64) {
+    let mut best = (1, 128);
+    let mut gap = f64::INFINITY;
+    for layers in 4..=160u64 {
+        let hidden = ((parameters / (12.0 * layers as f64)).sqrt() / 128.0).round().max(1.0) as u64 * 128;
+        let count = 12.0 * layers as f64 * (hidden as f64).powi(2) + (vocabulary * hidden) as f64;
+        let aspect = (hidden as f64 / layers as f64 / 100.0).ln().abs();
+        let miss = (count / parameters).ln().abs() * 4.0 + aspect;
+        if miss < gap {
+            gap = miss;
+            best = (layers, hidden);
+        }
+    }
+    best
+}
+
+fn whole(value: Option<f64>) -> Option<u64> {
+    value.filter(|value| *value >= 1.0 && value.fract() == 0.0 && *value < 1e9).map(|value| value as u64)
+}
+
+fn model_of(row: &MeasuredRow, assumed: &mut Vec<String>) -> Result<Model, String> {
+    if let Ok(built_in) = find(&row.model) {
+        return built_in.model().map_err(|error| error.to_string());
+    }
+    let vocabulary = whole(row.vocab).unwrap_or(50_304);
+    let (layers, hidden) = match (whole(row.layers), whole(row.hidden), row.params_total_b) {
+        (Some(layers), Some(hidden), _) => (layers, hidden),
+        (None, Some(hidden), Some(billions)) => {
+            let per_layer = 12.0 * (hidden as f64).powi(2);
+            let layers = ((billions * 1e9 - (vocabulary * hidden) as f64) / per_layer).round().max(1.0);
+            assumed.push(format!("{layers} layers, from the parameter count"));
+            (layers as u64, hidden)
+        }
+        (_, _, Some(billions)) if row.family != "moe" => {
+            let shape = shape_from_parameters(billions * 1e9, vocabulary);
+            assumed.push(format!("{} layers of width {}, from the parameter count", shape.0, shape.1));
+            shape
+        }
+        _ => return Err(format!("model `{}` is not built in and its shape is not given", row.model)),
+    };
+    if row.family == "moe" && whole(row.experts).is_none() {
+        return Err(format!("model `{}` is not built in and the number of experts is not given", row.model));
+    }
+    let heads = whole(row.heads).unwrap_or_else(|| {
+        assumed.push("heads of width 128".to_owned());
+        (hidden / 128).max(1)
+    });
+    let table = ShapeTable {
+        name: row.model.clone(),
+        layers,
+        hidden,
+        ffn: whole(row.ffn).unwrap_or(4 * hidden),
+        heads,
+        kv_heads: whole(row.kv_heads),
+        vocabulary,
+        experts: whole(row.experts),
+        experts_per_token: whole(row.experts_per_token),
+        encoder: (row.family == "encoder").then_some(true),
+        ..ShapeTable::default()
+    };
+    from_shape(&table).map_err(|error| error.to_string())
+}
+
+/// Network of a node in Gbit/s where the notes state it: `4x100Gb RoCE per node`, `800 Gb/s per 8-GPU node`.
+fn network_from_notes(notes: &str) -> Option<f64> {
+    for part in notes.split([';', ' ']) {
+        if let Some((count, rest)) = part.split_once('x')
+            && let (Ok(count), Some(rate)) = (count.parse::<f64>(), rest.strip_suffix("Gb"))
+            && let Ok(rate) = rate.parse::<f64>()
+        {
+            return Some(count * rate);
+        }
+    }
+    let before = notes.split(" Gb/s per ").next().filter(|before| before.len() < notes.len())?;
+    before.rsplit([' ', ';']).next()?.parse().ok()
+}
+
+fn value_after(notes: &str, key: &str) -> Option<f64> {
+    let rest = notes.split(key).nth(1)?;
+    let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+    rest[..end].trim_end_matches('.').parse().ok()
+}
+
+fn degree(name: &str, value: Option<f64>) -> Result<Option<u32>, String> {
+    match value {
+        None => Ok(None),
+        Some(value) if value >= 1.0 && value.fract() == 0.0 && value <= 1e6 => Ok(Some(value as u32)),
+        Some(value) => Err(format!("{name} is {value}; allowed: whole numbers from 1")),
+    }
+}
+
+/// Turns a row into a case, or says why it cannot be predicted.
+///
+/// # Errors
+/// One sentence: what is missing, unknown or contradictory.
+pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String> {
+    let measured = row.value.ok_or("value is empty")?;
+    if measured <= 0.0 {
+        return Err(format!("value is {measured}; allowed: more than 0"));
+    }
+    if matches!(row.family.as_str(), "diffusion" | "vision") {
+        return Err(format!("family `{}` is not predicted yet", row.family));
+    }
+    let metric = match row.metric.as_str() {
+        "tokens_per_sec_per_gpu" => Metric::TokensPerSecond,
+        "step_time_s" => Metric::StepTime,
+        "tflops_per_gpu" => Metric::Tflops,
+        "mfu" => Metric::Mfu,
+        "memory_gib" if row.notes.contains("params+grads+optimizer only") => Metric::Memory(MemoryPart::State),
+        "memory_gib" if row.notes.contains("activations only") => Metric::Memory(MemoryPart::Activations),
+        "memory_gib" => Metric::Memory(MemoryPart::Peak),
+        "gpu_hours" => Metric::Hours,
+        other => {
+            return Err(format!(
+                "metric `{other}` is not known; known: tokens_per_sec_per_gpu, step_time_s, tflops_per_gpu, mfu, memory_gib, gpu_hours"
+            ));
+        }
+    };
+    let accelerator = find_accelerator(&row.gpu).map_err(|error| error.to_string())?;
+    let mut assumed = Vec::new();
+    let model = model_of(row, &mut assumed)?;
+    let framework = Framework::from_name(&row.framework)
+        .or_else(|| FRAMEWORKS.iter().find(|(start, _)| row.source.starts_with(start)).map(|&(_, framework)| framework))
+        .unwrap_or_else(|| {
+            if accelerator.generation.starts_with("tpu") {
+                Framework::Jax
+            } else if row.zero_stage.starts_with('3') {
+                Framework::Fsdp
+            } else {
+                Framework::Megatron
+            }
+        });
+    let precision = match row.precision.trim_end_matches('?') {
+        "" => default_precision(accelerator, &mut assumed),
+        "bf16/fp16" => Precision::Bf16,
+        "int8/fp8" => Precision::Fp8,
+        name => Precision::from_name(name).ok_or_else(|| {
+            format!("precision `{name}` is not known; known: {}", Precision::ALL.map(Precision::name).join(", "))
+        })?,
+    };
+    let notes = row.notes.to_ascii_lowercase();
+    let method = if notes.contains("qlora") {
+        Method::Qlora
+    } else if notes.contains("lora") {
+        Method::Lora
+    } else {
+        Method::Full
+    };
+    // Unfused attention: software from before FlashAttention (2022) and Megatron-DeepSpeed's own kernels.
+    let fused_attention = framework == Framework::Jax
+        || !(framework == Framework::MegatronDeepspeed || row.year.is_some_and(|year| year <= 2022.0));
+    let sequence = whole(row.seq_len).unwrap_or_else(|| {
+        let length = model.max_sequence_tokens.unwrap_or(2048).min(if framework == Framework::Jax { 8192 } else { 4096 });
+        assumed.push(format!("sequences of {length} tokens"));
+        length
+    });
+    let whole_run = metric == Metric::Hours;
+    let accelerators = match degree("num_gpus", row.num_gpus)? {
+        Some(count) => count,
+        None => {
+            let product = [row.tp, row.pp, row.dp, row.cp].iter().map(|value| value.unwrap_or(1.0)).product::<f64>();
+            let count = if row.dp.is_some() {
+                product as u32
+            } else if whole_run {
+                256
+            } else {
+                (product as u32).max(accelerator.node_size)
+            };
+            assumed.push(format!("{count} accelerators"));
+            count
+        }
+    };
+    let (tensor, pipeline, context, expert) =
+        (degree("tp", row.tp)?, degree("pp", row.pp)?, degree("cp", row.cp)?, degree("ep", row.ep)?);
+    let layout_given = tensor.is_some() || pipeline.is_some() || degree("dp", row.dp)? == Some(accelerators);
+    let zero = match row.zero_stage.trim_end_matches('?').trim_end_matches(".0") {
+        "" => match framework {
+            Framework::Fsdp | Framework::Jax => 3,
+            Framework::Megatron | Framework::Internevo => 1,
+            Framework::MegatronDeepspeed | Framework::Pytorch => 0,
+        },
+        "FSDP" | "3" => 3,
+        "0" => 0,
+        "1" => 1,
+        "2" => 2,
+        other => return Err(format!("zero_stage `{other}` is not known; known: 0, 1, 2, 3, FSDP")),
+    };
+    let global = whole(row.global_batch_seqs).or_else(|| {
+        value_after(&row.notes, "tokens_per_step=").map(|tokens| ((tokens / sequence as f64).round() as u64).max(1))
+    });
+    let mut layout = Layout {
+        tensor: tensor.unwrap_or(1),
+        pipeline: pipeline.unwrap_or(1),
+        interleave: degree("vp", row.vp)?.unwrap_or(1),
+        context: context.unwrap_or(1),
+        expert: 1,
+        zero,
+        sequence_parallel: false,
+        schedule: Schedule::OneForwardOneBackward,
+        offload: Offload::None,
+        ..Layout::data_parallel(1, 1)
+    };
+    if !layout_given && framework != Framework::Jax {
+        layout.zero = 3;
+    }
+    let replica = layout.tensor * layout.pipeline * layout.context;
+    if accelerators % replica != 0 {
+        return Err(format!("tp * pp * cp is {replica}, which does not divide num_gpus {accelerators}"));
+    }
+    layout.data = accelerators / replica;
+    if let Some(data) = degree("dp", row.dp)?
+        && data != layout.data
+    {
+        return Err(format!("tp * pp * cp * dp is {}, but num_gpus is {accelerators}", replica * data));
+    }
+    if layout.interleave > 1 && layout.pipeline == 1 {
+        layout.interleave = 1;
+    }
+    let mut global = global.unwrap_or_else(|| {
+        let per_replica = whole(row.micro_batch).unwrap_or(1);
+        let sequences = (per_replica * u64::from(layout.data)).max(if layout_given { 1 } else { 4_194_304 / sequence });
+        assumed.push(format!("{sequences} sequences in a step"));
+        sequences
+    });
+    if global < u64::from(layout.data) {
+        if layout_given && row.micro_batch.is_some() {
+            return Err(format!("global_batch_seqs {global} is less than the {} data-parallel replicas", layout.data));
+        }
+        // More chips than sequences: the sequence is split over the rest.
+        let split = u64::from(layout.data).div_ceil(global).next_power_of_two() as u32;
+        if layout.data % split == 0 {
+            layout.data /= split;
+            layout.context *= split;
+        } else {
+            global = u64::from(layout.data);
+        }
+    }
+    if model.has_experts() {
+        let experts = model
+            .operators()
+            .find_map(|operator| match operator.kind {
+                outlay_model::Kind::ExpertMatMul { experts, .. } => Some(experts as u32),
+                _ => None,
+            })
+            .unwrap_or(1);
+        let ranks = layout.data * layout.context * layout.tensor;
+        layout.expert = expert.unwrap_or_else(|| {
+            let mut degree = 1;
+            while !layout_given && degree * 2 <= ranks && experts % (degree * 2) == 0 && degree < 64 {
+                degree *= 2;
+            }
+            degree
+        });
+        if ranks % layout.expert != 0 || experts % layout.expert != 0 {
+            return Err(format!(
+                "ep {} does not divide the {experts} experts and the {ranks} ranks that share a layer",
+                layout.expert
+            ));
+        }
+    }
+    layout.shard = layout.data * layout.context;
+    if let Some(group) = value_after(&row.notes, "zero1 group=") {
+        layout.shard = (group as u32).clamp(1, layout.shard);
+    }
+    layout.sequence_parallel = layout.tensor > 1
+        && framework != Framework::MegatronDeepspeed
+        && framework != Framework::Internevo
+        && !notes.contains("no sequence parallel")
+        && !notes.contains("without sp")
+        && row.year.is_none_or(|year| year >= 2022.0);
+    let workload = Workload {
+        model,
+        sequence_tokens: sequence,
+        global_batch_sequences: global,
+        tokens_total: row.tokens_total_b.unwrap_or(0.0) * 1e9,
+        precision,
+        optimizer: if framework == Framework::Jax && row.model.is_empty() { Optimizer::Adafactor } else { Optimizer::Adamw },
+        method,
+        framework,
+    };
+    if whole_run && workload.tokens_total <= 0.0 {
+        return Err("gpu_hours needs tokens_total_b".to_owned());
+    }
+    let known = match row.act_ckpt.as_str() {
+        "none" => Some(Recompute::None),
+        "selective" => Some(Recompute::Selective),
+        "full" => Some(Recompute::Full),
+        "" => None,
+        other => return Err(format!("act_ckpt `{other}` is not known; known: none, selective, full")),
+    };
+    fill_batch_and_recompute(row, &workload, accelerator, priors, fused_attention, known, &mut layout, &mut assumed)?;
+    let network = row
+        .network_gbit_per_node
+        .or_else(|| network_from_notes(&row.notes))
+        .or_else(|| notes.contains("jean zay").then_some(400.0))
+        .map_or(accelerator.network.gbit_per_s, |node| node / f64::from(accelerator.node_size));
+    let family = match workload.model.family {
+        _ if workload.model.has_experts() => "moe",
+        Family::Encoder | Family::EncoderDecoder => "encoder",
+        Family::Decoder => "dense",
+    };
+    let kind = match metric {
+        Metric::Memory(_) => "memory".to_owned(),
+        Metric::Hours => "run".to_owned(),
+        _ if !layout_given => "layout-assumed".to_owned(),
+        _ => format!("{family}-{}", if accelerators > accelerator.link.domain_size { "many" } else { "few" }),
+    };
+    let publisher = row.source.split([':', ' ']).next().unwrap_or("").to_owned();
+    Ok(Case {
+        id: row.id.clone(),
+        source: row.source.clone(),
+        group: format!("{publisher} {}", accelerator.id),
+        network_bytes_per_s: network * 0.125e9,
+        workload,
+        accelerator,
+        layout,
+        fused_attention,
+        metric,
+        hardware_flops: notes.contains("hardware tflop"),
+        measured,
+        metric_name: row.metric.clone(),
+        kind,
+        verified: row.verified != "no",
+        assumed,
+    })
+}
+
+fn default_precision(accelerator: &Accelerator, assumed: &mut Vec<String>) -> Precision {
+    let precision = if accelerator.peak_tflops.bf16.is_some() { Precision::Bf16 } else { Precision::Fp16 };
+    assumed.push(format!("{} arithmetic", precision.name()));
+    precision
+}
+
+/// Chooses the micro-batch (largest power of two up to 16,384 tokens that fits) and the recomputation (least
+/// that fits) where the row leaves them open.
+#[expect(clippy::too_many_arguments, reason = "one private step of `complete`, split for reading")]
+fn fill_batch_and_recompute(
+    row: &MeasuredRow,
+    workload: &Workload,
+    accelerator: &Accelerator,
+    priors: &Calibration,
+    fused_attention: bool,
+    known: Option<Recompute>,
+    layout: &mut Layout,
+    assumed: &mut Vec<String>,
+) -> Result<(), String> {
+    let costing = Costing::new(workload, accelerator, priors, fused_attention)
+        .ok_or_else(|| format!("{} has no {} matrix units", accelerator.id, workload.precision.name()))?;
+    let capacity = accelerator.memory_gib * outlay_units::GIB * 0.94;
+    let most = (workload.global_batch_sequences / u64::from(layout.data)).max(1);
+    let given = whole(row.micro_batch).map(|size| (size.min(most)) as u32);
+    let sizes: Vec<u32> = match given {
+        Some(size) => vec![size],
+        None => {
+            let per_rank = (workload.sequence_tokens / u64::from(layout.context)).max(1);
+            let mut sizes: Vec<u32> = (0..10)
+                .map(|power| 1u32 << power)
+                .filter(|&size| u64::from(size) <= most && (size == 1 || u64::from(size) * per_rank <= 16_384))
+                .collect();
+            sizes.reverse();
+            sizes
+        }
+    };
+    let levels: Vec<Recompute> =
+        known.map_or_else(|| vec![Recompute::None, Recompute::Selective, Recompute::Full], |level| vec![level]);
+    let mut choice = None;
+    'search: for &recompute in &levels {
+        for &micro_batch in &sizes {
+            let candidate = Layout { micro_batch, recompute, ..*layout };
+            let slice = costing.slice(&candidate);
+            if costing.memory(&candidate, &slice).total_bytes() <= capacity {
+                choice = Some(candidate);
+                break 'search;
+            }
+        }
+    }
+    let chosen = choice.unwrap_or(Layout {
+        micro_batch: sizes.last().copied().unwrap_or(1),
+        recompute: levels.last().copied().unwrap_or(Recompute::Full),
+        ..*layout
+    });
+    *layout = chosen;
+    if given.is_none() {
+        assumed.push(format!("micro-batches of {} sequences", chosen.micro_batch));
+    }
+    if known.is_none() {
+        assumed.push(format!("{:?} recomputation, the least that fits", chosen.recompute).to_lowercase());
+    }
+    Ok(())
+}
+
+impl Case {
+    /// Predicts the row's metric with the given constants.
+    pub fn predict(&self, calibration: &Calibration) -> Option<f64> {
+        let constants = calibration.resolve(&self.accelerator.generation, self.workload.framework);
+        self.predict_with(constants)
+    }
+
+    /// As [`Self::predict`], with constants already resolved.
+    pub fn predict_with(&self, constants: crate::constants::Resolved) -> Option<f64> {
+        let mut costing = Costing::with_constants(&self.workload, self.accelerator, constants, self.fused_attention)?;
+        costing.network_bytes_per_s = self.network_bytes_per_s;
+        let slice = costing.slice(&self.layout);
+        if let Metric::Memory(part) = self.metric {
+            let memory = costing.memory(&self.layout, &slice);
+            let bytes = match part {
+                MemoryPart::Peak => memory.total_bytes(),
+                MemoryPart::State => memory.weights_bytes + memory.gradients_bytes + memory.optimizer_bytes,
+                MemoryPart::Activations => memory.activations_bytes,
+            };
+            return Some(bytes / outlay_units::GIB);
+        }
+        let step_s = costing.step(&self.layout, &slice).total_s();
+        let accelerators = f64::from(self.layout.accelerators());
+        // A step of whole micro-batches, as the schedule runs it.
+        let tokens = self.workload.global_batch_sequences as f64 * self.workload.sequence_tokens as f64;
+        let rate = tokens / step_s / accelerators;
+        Some(match self.metric {
+            Metric::TokensPerSecond => rate,
+            Metric::StepTime => step_s,
+            Metric::Tflops => rate * self.flops_per_token() / 1e12,
+            Metric::Mfu => {
+                let peaks = &self.accelerator.peak_tflops;
+                let peak = match self.workload.precision {
+                    Precision::Fp32 => peaks.fp32,
+                    Precision::Tf32 => peaks.tf32?,
+                    Precision::Fp8 | Precision::Mxfp8 => peaks.fp8?,
+                    Precision::Mxfp4 | Precision::Nvfp4 => peaks.fp4?,
+                    Precision::Bf16 | Precision::Fp16 => peaks.bf16.or(peaks.fp16)?,
+                };
+                rate * self.flops_per_token() / 1e12 / peak
+            }
+            Metric::Hours => {
+                self.workload.tokens_total / rate / 3600.0 / constants.get(crate::constants::Constant::Goodput)
+            }
+            Metric::Memory(_) => return None,
+        })
+    }
+
+    /// Training FLOPs of a token as the source counts them: three forwards, or four with full recomputation.
+    fn flops_per_token(&self) -> f64 {
+        let passes = if self.hardware_flops && self.layout.recompute == Recompute::Full { 4.0 } else { 3.0 };
+        passes * model_flops_per_token(&self.workload.model, self.workload.sequence_tokens, false)
+    }
+}
+
+/// Forward FLOPs of a token over the whole model.
+pub fn model_flops_per_token(model: &Model, sequence_tokens: u64, causal_halved: bool) -> f64 {
+    model
+        .blocks
+        .iter()
+        .filter(|block| block.kind != outlay_model::BlockKind::Tower)
+        .map(|block| {
+            block.repeat as f64
+                * block
+                    .operators
+                    .iter()
+                    .map(|operator| forward_flops_per_token(&operator.kind, sequence_tokens as f64, causal_halved))
+                    .sum::<f64>()
+        })
+        .sum()
+}

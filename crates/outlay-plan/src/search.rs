@@ -1,0 +1,289 @@
+//! Exhaustive search over legal layouts: nothing is sampled away.
+//!
+//! Layouts that share the tensor, context and expert degrees, the micro-batch and sequence parallelism share one
+//! [`Slice`](crate::Slice); each layout beyond it costs a step and a memory sum.
+
+use outlay_model::{BlockKind, Kind};
+use outlay_units::GIB;
+use rayon::prelude::*;
+
+use crate::layout::{Layout, Offload, Recompute, Schedule};
+use crate::step::{Costing, Memory, StepTime};
+use crate::workload::Method;
+
+/// Which layouts to consider.
+#[derive(Clone, Copy, Debug)]
+pub struct Space {
+    /// Only powers of two (times 3 where layers need it) and the usual recomputation, schedule and ZeRO choices.
+    pub common_only: bool,
+    /// Also layouts that offload optimizer state.
+    pub offload: bool,
+    /// Share of memory that may be used.
+    pub memory_share: f64,
+}
+
+impl Default for Space {
+    fn default() -> Self {
+        Self { common_only: false, offload: true, memory_share: 0.94 }
+    }
+}
+
+/// A layout with its step.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate {
+    /// The layout.
+    pub layout: Layout,
+    /// Time of a step.
+    pub time: StepTime,
+    /// Peak memory.
+    pub memory: Memory,
+}
+
+/// What a search found.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The fastest layouts that fit, best first, one for each set of degrees.
+    pub best: Vec<Candidate>,
+    /// Layouts priced.
+    pub n_priced: u64,
+    /// Layouts that fit in memory.
+    pub n_fitting: u64,
+    /// The layout that needs least memory, where none fits.
+    pub smallest: Option<Candidate>,
+}
+
+/// What of a model limits its layouts.
+#[derive(Clone, Copy, Debug)]
+struct Shape {
+    layers: u32,
+    heads: u32,
+    experts: u32,
+    narrowest_ffn: u64,
+}
+
+impl Shape {
+    fn of(costing: &Costing<'_>) -> Self {
+        let model = &costing.workload.model;
+        let mut heads = 0u64;
+        let mut experts = 0u64;
+        let mut narrowest_ffn = 0u64;
+        for block in model.blocks.iter().filter(|block| block.kind == BlockKind::Layer) {
+            for operator in &block.operators {
+                match operator.kind {
+                    Kind::Attention { query_heads, .. } => heads = gcd(heads, query_heads),
+                    Kind::ExpertMatMul { experts: here, .. } => experts = gcd(experts, here),
+                    Kind::Scan { heads: here, head_width, .. } => {
+                        heads = gcd(heads, if here > 1 { here } else { head_width });
+                    }
+                    Kind::MatMul { inputs, split: outlay_model::Split::Rows, .. } => {
+                        narrowest_ffn = gcd(narrowest_ffn, inputs);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Self {
+            layers: model.layers() as u32,
+            heads: heads.max(1) as u32,
+            experts: experts as u32,
+            narrowest_ffn: narrowest_ffn.max(1),
+        }
+    }
+}
+
+fn gcd(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+fn divisors(n: u32) -> Vec<u32> {
+    (1..=n).filter(|d| n % d == 0).collect()
+}
+
+/// Degrees that share slices: one task of the search.
+#[derive(Clone, Copy, Debug)]
+struct Degrees {
+    tensor: u32,
+    context: u32,
+    expert: u32,
+    pipeline: u32,
+    data: u32,
+}
+
+fn degrees(costing: &Costing<'_>, shape: &Shape, accelerators: u32, space: Space) -> Vec<Degrees> {
+    let usual = |n: &u32| !space.common_only || n.is_power_of_two();
+    let global = costing.workload.global_batch_sequences;
+    let sequence = costing.workload.sequence_tokens;
+    let domain = costing.accelerator.link.domain_size.max(costing.accelerator.node_size);
+    let mut out = Vec::new();
+    for tensor in divisors(accelerators) {
+        // Tensor parallelism between nodes loses by an order of magnitude; twice the domain is kept as a check.
+        if shape.heads % tensor != 0 || shape.narrowest_ffn % u64::from(tensor) != 0 || tensor > 2 * domain.max(8) || !usual(&tensor) {
+            continue;
+        }
+        if space.common_only && tensor > 8 {
+            continue;
+        }
+        for pipeline in divisors(accelerators / tensor) {
+            if pipeline > shape.layers || (space.common_only && !(pipeline.is_power_of_two() || shape.layers % pipeline == 0)) {
+                continue;
+            }
+            for context in divisors(accelerators / tensor / pipeline) {
+                if sequence % (2 * u64::from(context)) != 0 || sequence / u64::from(context) < 512 || !usual(&context) {
+                    continue;
+                }
+                if space.common_only && context > 1 && sequence < 16_384 {
+                    continue;
+                }
+                let data = accelerators / tensor / pipeline / context;
+                if global % u64::from(data) != 0 {
+                    continue;
+                }
+                let ranks = data * context * tensor;
+                if shape.experts == 0 {
+                    out.push(Degrees { tensor, context, expert: 1, pipeline, data });
+                    continue;
+                }
+                for expert in divisors(shape.experts) {
+                    if ranks % expert == 0 && usual(&expert) {
+                        out.push(Degrees { tensor, context, expert, pipeline, data });
+                    }
+                }
+            }
+        }
+    }
+    out
+}
+
+/// Searches all legal layouts on so many accelerators; keeps the `keep` fastest sets of degrees.
+pub fn search(costing: &Costing<'_>, accelerators: u32, space: Space, keep: usize) -> Found {
+    let shape = Shape::of(costing);
+    let capacity = costing.accelerator.memory_gib * GIB * space.memory_share;
+    let tasks = degrees(costing, &shape, accelerators, space);
+    let parts: Vec<(Option<Candidate>, Option<Candidate>, u64, u64)> =
+        tasks.par_iter().map(|degrees| best_of(costing, &shape, *degrees, space, capacity)).collect();
+    let mut best: Vec<Candidate> = parts.iter().filter_map(|part| part.0).collect();
+    best.sort_by(|a, b| a.time.total_s().total_cmp(&b.time.total_s()));
+    best.truncate(keep);
+    let smallest = parts
+        .iter()
+        .filter_map(|part| part.1)
+        .min_by(|a, b| a.memory.total_bytes().total_cmp(&b.memory.total_bytes()));
+    Found {
+        smallest: if best.is_empty() { smallest } else { None },
+        best,
+        n_priced: parts.iter().map(|part| part.2).sum(),
+        n_fitting: parts.iter().map(|part| part.3).sum(),
+    }
+}
+
+/// Prices every layout with the given degrees.
+fn best_of(
+    costing: &Costing<'_>,
+    shape: &Shape,
+    degrees: Degrees,
+    space: Space,
+    capacity: f64,
+) -> (Option<Candidate>, Option<Candidate>, u64, u64) {
+    let per_replica = costing.workload.global_batch_sequences / u64::from(degrees.data);
+    let mut best: Option<Candidate> = None;
+    let mut smallest: Option<Candidate> = None;
+    let (mut n_priced, mut n_fitting) = (0, 0);
+    let full = costing.workload.method == Method::Full;
+    let replicas = degrees.data * degrees.context;
+    let offloads: &[Offload] =
+        if space.offload && full && !space.common_only { &[Offload::None, Offload::Cpu, Offload::Nvme] } else { &[Offload::None] };
+    let chunks: Vec<u32> = if degrees.pipeline == 1 || shape.layers % degrees.pipeline != 0 {
+        vec![1]
+    } else {
+        divisors(shape.layers / degrees.pipeline)
+            .into_iter()
+            .filter(|chunk| !space.common_only || [1, 2, 4, 5].contains(chunk))
+            .collect()
+    };
+    let schedules: &[Schedule] = if degrees.pipeline == 1 || space.common_only {
+        &[Schedule::OneForwardOneBackward]
+    } else {
+        &[Schedule::OneForwardOneBackward, Schedule::ZeroBubble]
+    };
+    let sequence_parallel: &[bool] = match (degrees.tensor, space.common_only) {
+        (1, _) => &[false],
+        (_, true) => &[true],
+        _ => &[false, true],
+    };
+    let mut shards = vec![replicas];
+    if !space.common_only {
+        let node = costing.accelerator.node_size;
+        if replicas > node && replicas % node == 0 {
+            shards.push(node);
+        }
+    }
+    let mut micro_batch = 1u32;
+    while u64::from(micro_batch) <= per_replica && micro_batch <= 64 {
+        if per_replica % u64::from(micro_batch) != 0 {
+            micro_batch *= 2;
+            continue;
+        }
+        let batches = per_replica / u64::from(micro_batch);
+        for &sequence_parallel in sequence_parallel {
+            let base = Layout {
+                data: degrees.data,
+                tensor: degrees.tensor,
+                pipeline: degrees.pipeline,
+                context: degrees.context,
+                expert: degrees.expert,
+                micro_batch,
+                sequence_parallel,
+                ..Layout::data_parallel(degrees.data, micro_batch)
+            };
+            let slice = costing.slice(&base);
+            for &interleave in &chunks {
+                // Interleaving needs whole rounds of micro-batches (arXiv:2104.04473, section 2.2).
+                if interleave > 1 && batches % u64::from(degrees.pipeline) != 0 {
+                    continue;
+                }
+                for &schedule in schedules {
+                    if schedule == Schedule::ZeroBubble && interleave > 1 {
+                        continue;
+                    }
+                    for recompute in [Recompute::None, Recompute::Selective, Recompute::Full] {
+                        for zero in 0..=3u8 {
+                            if replicas == 1 && zero > 0 || (space.common_only && (zero == 0 && replicas > 1 || zero == 2)) {
+                                continue;
+                            }
+                            if zero >= 2 && degrees.pipeline > 1 {
+                                // Gathering or reducing for every micro-batch of a pipeline defeats it; no software does.
+                                continue;
+                            }
+                            for &shard in &shards {
+                                if zero == 0 && shard != replicas {
+                                    continue;
+                                }
+                                for &offload in offloads {
+                                    let layout = Layout { interleave, schedule, recompute, zero, shard, offload, ..base };
+                                    n_priced += 1;
+                                    let memory = costing.memory(&layout, &slice);
+                                    let total = memory.total_bytes();
+                                    if total > capacity {
+                                        if best.is_none()
+                                            && smallest.is_none_or(|least: Candidate| total < least.memory.total_bytes())
+                                        {
+                                            smallest = Some(Candidate { layout, time: costing.step(&layout, &slice), memory });
+                                        }
+                                        continue;
+                                    }
+                                    n_fitting += 1;
+                                    let time = costing.step(&layout, &slice);
+                                    if best.is_none_or(|best| time.total_s() < best.time.total_s()) {
+                                        best = Some(Candidate { layout, time, memory });
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        micro_batch *= 2;
+    }
+    (best, smallest, n_priced, n_fitting)
+}

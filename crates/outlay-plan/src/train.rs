@@ -1,0 +1,495 @@
+//! The answer to "what will this training run cost?".
+
+use std::collections::BTreeMap;
+
+use outlay_catalog::{Accelerator, Offer, Pricing};
+use outlay_units::{Estimate, GIB, Spread};
+use rayon::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::constants::{Calibration, Constant};
+use crate::layout::Layout;
+use crate::measured::model_flops_per_token;
+use crate::search::{Candidate, Found, Space, search};
+use crate::step::{Costing, Memory, StepTime};
+use crate::workload::{Precision, Workload};
+
+/// An accelerator to plan on, with the offers it can be had at.
+#[derive(Clone, Debug)]
+pub struct Choice<'a> {
+    /// The accelerator.
+    pub accelerator: &'a Accelerator,
+    /// How many; `None`: sizes are searched.
+    pub count: Option<u32>,
+    /// Offers of this accelerator. May be empty: then only times are given.
+    pub offers: Vec<&'a Offer>,
+}
+
+/// A question.
+#[derive(Clone, Debug)]
+pub struct Question<'a> {
+    /// The workload.
+    pub workload: &'a Workload,
+    /// Hardware to consider.
+    pub choices: Vec<Choice<'a>>,
+    /// Most that may be spent, in US dollars.
+    pub budget_usd: Option<f64>,
+    /// Longest that it may take, in seconds.
+    pub deadline_s: Option<f64>,
+    /// A layout to price, in place of a search.
+    pub layout: Option<Layout>,
+    /// Carbon intensity of an offer's grid, in g/kWh, and where that comes from; by provider and region.
+    pub carbon: fn(&str, &str) -> (f64, String),
+    /// Power usage effectiveness of the data centre.
+    pub pue: f64,
+    /// Search every legal layout rather than the usual ones (always done where hardware is fixed).
+    pub exhaustive: bool,
+}
+
+/// One way to run the workload: an offer, a number of accelerators and a layout.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Plan {
+    /// Accelerator id.
+    pub accelerator: String,
+    /// Accelerators.
+    pub count: u32,
+    /// Provider, or `none` where no price is known.
+    pub provider: String,
+    /// Instance type.
+    pub instance: String,
+    /// Region.
+    pub region: String,
+    /// `on-demand`, `spot`, `reserved` or `owned`.
+    pub pricing: String,
+    /// Day of the price.
+    pub price_as_of: String,
+    /// Where the price was read.
+    pub price_source: String,
+    /// US dollars for each accelerator and hour; `None` where no price is known.
+    pub usd_per_accelerator_hour: Option<f64>,
+    /// The layout.
+    pub layout: Layout,
+    /// The layout in short form.
+    pub layout_brief: String,
+    /// Seconds of one optimizer step.
+    pub step_s: Estimate,
+    /// Optimizer steps.
+    pub steps: f64,
+    /// Wall-clock time of the run, in seconds, restarts and evaluation included.
+    pub wall_clock_s: Estimate,
+    /// Accelerator-hours.
+    pub accelerator_hours: Estimate,
+    /// US dollars; `None` where no price is known.
+    pub usd: Option<Estimate>,
+    /// Energy drawn from the grid, in kWh.
+    pub energy_kwh: Estimate,
+    /// Emissions, in kg of CO2 equivalent.
+    pub co2e_kg: Estimate,
+    /// Where the carbon intensity comes from.
+    pub carbon_basis: String,
+    /// Tokens per second over all accelerators.
+    pub tokens_per_s: Estimate,
+    /// Model TFLOP/s of one accelerator.
+    pub tflops_per_accelerator: Estimate,
+    /// Model FLOPs utilisation, against the dense 16-bit peak (or the fp32 peak for fp32 arithmetic).
+    pub mfu: Estimate,
+    /// Peak memory of one accelerator, in GiB.
+    pub memory_gib: Estimate,
+    /// Memory of one accelerator, in GiB.
+    pub memory_capacity_gib: f64,
+    /// Where the step's time goes.
+    pub time: StepTime,
+    /// Where the memory goes.
+    pub memory: Memory,
+}
+
+/// The answer.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Answer {
+    /// Version of this format; fields are only ever added within one version.
+    pub format: u32,
+    /// Model name.
+    pub model: String,
+    /// Parameters.
+    pub parameters: u64,
+    /// Parameters that a token touches.
+    pub active_parameters: u64,
+    /// Training FLOPs of a token: three forwards, attention over all pairs.
+    pub flops_per_token: f64,
+    /// Tokens.
+    pub tokens: f64,
+    /// Tokens in a sequence.
+    pub sequence_tokens: u64,
+    /// Sequences in a step.
+    pub global_batch_sequences: u64,
+    /// Number format.
+    pub precision: Precision,
+    /// The chosen plan.
+    pub best: Plan,
+    /// Next-best plans.
+    pub others: Vec<Plan>,
+    /// Plans that no other plan beats in both cost and time.
+    pub pareto: Vec<Plan>,
+    /// Layouts priced.
+    pub layouts_priced: u64,
+    /// Sentences worth reading: limits missed, old prices, assumptions.
+    pub notes: Vec<String>,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum PlanError {
+    /// No hardware has the number format.
+    #[error("none of the {0} accelerators considered has {1} matrix units")]
+    NoFormat(usize, &'static str),
+    /// Nothing fits.
+    #[error("`{model}` does not fit: the leanest layout on {count} x {accelerator} needs {needed_gib:.1} GiB of {capacity_gib:.1} GiB each")]
+    FitsNowhere {
+        /// Model name.
+        model: String,
+        /// Accelerators of the roomiest choice.
+        count: u32,
+        /// Accelerator id.
+        accelerator: String,
+        /// Needed on each, in GiB.
+        needed_gib: f64,
+        /// Usable on each, in GiB.
+        capacity_gib: f64,
+        /// What would make it fit.
+        hints: Vec<String>,
+    },
+    /// No legal layout at all, whatever the memory.
+    #[error("no layout of `{model}` is legal on {count} accelerators with {global_batch} sequences in a step: data-parallel degrees must divide the batch, tensor-parallel degrees the heads, expert-parallel degrees the experts")]
+    NoLegalLayout {
+        /// Model name.
+        model: String,
+        /// Accelerators.
+        count: u32,
+        /// Sequences in a step.
+        global_batch: u64,
+    },
+}
+
+/// Finds the spread of a kind of workload.
+fn spread(calibration: &Calibration, kind: &str) -> Spread {
+    calibration
+        .spreads
+        .get(kind)
+        .or_else(|| calibration.spreads.get("other"))
+        .copied()
+        .unwrap_or(Spread { low: 0.75, high: 1.35 })
+}
+
+/// Sizes of cluster to try where none is given: whole nodes, doubling, one accelerator up to 4,096.
+fn sizes(accelerator: &Accelerator) -> Vec<u32> {
+    let node = accelerator.node_size.max(1);
+    let mut out = vec![1];
+    let mut count = 2;
+    while count <= 4096 {
+        if count <= node || count % node == 0 {
+            out.push(count);
+        }
+        count *= 2;
+    }
+    out
+}
+
+/// Answers a question.
+///
+/// # Errors
+/// [`PlanError`] where no hardware considered can run the workload.
+pub fn plan_train(question: &Question<'_>, calibration: &Calibration) -> Result<Answer, PlanError> {
+    let workload = question.workload;
+    let fixed = question.choices.iter().all(|choice| choice.count.is_some());
+    let space = Space { common_only: !(question.exhaustive || fixed), ..Space::default() };
+    let keep = if fixed { 6 } else { 1 };
+    let tasks: Vec<(&Choice<'_>, u32)> = question
+        .choices
+        .iter()
+        .flat_map(|choice| match choice.count {
+            Some(count) => vec![(choice, count)],
+            None => sizes(choice.accelerator).into_iter().map(|count| (choice, count)).collect(),
+        })
+        .collect();
+    let priced: Vec<(&Choice<'_>, u32, Costing<'_>, Found)> = tasks
+        .par_iter()
+        .filter_map(|&(choice, count)| {
+            let costing = Costing::new(workload, choice.accelerator, calibration, true)?;
+            let found = match question.layout {
+                Some(layout) => one_layout(&costing, layout, space),
+                None => search(&costing, count, space, keep),
+            };
+            Some((choice, count, costing, found))
+        })
+        .collect();
+    if priced.is_empty() {
+        return Err(PlanError::NoFormat(question.choices.len(), workload.precision.name()));
+    }
+    let mut plans: Vec<Plan> = Vec::new();
+    for (choice, _, costing, found) in &priced {
+        for candidate in &found.best {
+            if choice.offers.is_empty() {
+                plans.push(plan_of(question, costing, candidate, None, calibration));
+            }
+            for offer in cheapest_by_provider(&choice.offers) {
+                plans.push(plan_of(question, costing, candidate, Some(offer), calibration));
+            }
+        }
+    }
+    if plans.is_empty() {
+        return Err(explain_misfit(question, &priced));
+    }
+    let mut notes: Vec<String> = workload.model.notes.clone();
+    let within = |plan: &Plan| {
+        question.deadline_s.is_none_or(|deadline| plan.wall_clock_s.p50 <= deadline)
+            && question.budget_usd.is_none_or(|budget| plan.usd.is_none_or(|usd| usd.p50 <= budget))
+    };
+    let usd = |plan: &Plan| plan.usd.map_or(f64::INFINITY, |usd| usd.p50);
+    // Without a deadline a search over hardware still wants an end in sight: a quarter.
+    let implied = if fixed || question.deadline_s.is_some() { f64::INFINITY } else { 90.0 * 86_400.0 };
+    plans.sort_by(|a, b| {
+        let rank = |plan: &Plan| (!within(plan), plan.wall_clock_s.p50 > implied);
+        rank(a).cmp(&rank(b)).then_with(|| {
+            usd(a).total_cmp(&usd(b)).then(a.wall_clock_s.p50.total_cmp(&b.wall_clock_s.p50))
+        })
+    });
+    let pareto = pareto(&plans);
+    let best = plans[0].clone();
+    if !within(&best) {
+        // Say which limit is missed, with what is possible.
+        let fastest = plans.iter().map(|plan| plan.wall_clock_s.p50).fold(f64::INFINITY, f64::min);
+        let cheapest = plans.iter().map(usd).fold(f64::INFINITY, f64::min);
+        if let Some(deadline) = question.deadline_s
+            && fastest > deadline
+        {
+            notes.push(format!(
+                "No plan considered meets the deadline of {}; the fastest takes {}.",
+                outlay_units::duration(deadline),
+                outlay_units::duration(fastest)
+            ));
+        }
+        if let Some(budget) = question.budget_usd
+            && cheapest > budget
+        {
+            notes.push(format!(
+                "No plan considered meets the budget of {}; the cheapest costs {}.",
+                outlay_units::usd(budget),
+                outlay_units::usd(cheapest)
+            ));
+        }
+        if notes.is_empty() {
+            notes.push("No plan considered meets both the budget and the deadline.".to_owned());
+        }
+    } else if implied.is_finite() && best.wall_clock_s.p50 <= implied {
+        notes.push("No deadline was given: plans of up to 90 days were ranked by cost.".to_owned());
+    }
+    let mut seen = BTreeMap::new();
+    let others: Vec<Plan> = plans[1..]
+        .iter()
+        .filter(|plan| {
+            // At a fixed size the layouts differ, otherwise the offers do.
+            let key = if fixed {
+                (plan.provider.clone(), plan.layout_brief.clone())
+            } else {
+                (plan.provider.clone(), plan.accelerator.clone())
+            };
+            seen.insert(key, ()).is_none()
+        })
+        .take(5)
+        .cloned()
+        .collect();
+    let model = &workload.model;
+    Ok(Answer {
+        format: 1,
+        model: model.name.clone(),
+        parameters: model.parameters(),
+        active_parameters: model.active_parameters(),
+        flops_per_token: 3.0 * model_flops_per_token(model, workload.sequence_tokens, false),
+        tokens: workload.tokens_total,
+        sequence_tokens: workload.sequence_tokens,
+        global_batch_sequences: workload.global_batch_sequences,
+        precision: workload.precision,
+        best,
+        others,
+        pareto,
+        layouts_priced: priced.iter().map(|(_, _, _, found)| found.n_priced).sum(),
+        notes,
+    })
+}
+
+fn one_layout(costing: &Costing<'_>, layout: Layout, space: Space) -> Found {
+    let slice = costing.slice(&layout);
+    let candidate = Candidate { layout, time: costing.step(&layout, &slice), memory: costing.memory(&layout, &slice) };
+    let fits = candidate.memory.total_bytes() <= costing.accelerator.memory_gib * GIB * space.memory_share;
+    Found {
+        best: if fits { vec![candidate] } else { Vec::new() },
+        n_priced: 1,
+        n_fitting: u64::from(fits),
+        smallest: (!fits).then_some(candidate),
+    }
+}
+
+/// The cheapest offer of each provider and way of selling.
+fn cheapest_by_provider<'a>(offers: &[&'a Offer]) -> Vec<&'a Offer> {
+    let mut best: BTreeMap<(&str, u8), &'a Offer> = BTreeMap::new();
+    for &offer in offers {
+        let sold = match offer.pricing {
+            Pricing::OnDemand => 0,
+            Pricing::Spot => 1,
+            Pricing::Reserved => 2,
+            Pricing::Owned => 3,
+        };
+        let slot = best.entry((offer.provider.as_str(), sold)).or_insert(offer);
+        if offer.usd_per_accelerator_hour() < slot.usd_per_accelerator_hour() {
+            *slot = offer;
+        }
+    }
+    best.into_values().collect()
+}
+
+fn plan_of(
+    question: &Question<'_>,
+    costing: &Costing<'_>,
+    candidate: &Candidate,
+    offer: Option<&Offer>,
+    calibration: &Calibration,
+) -> Plan {
+    let workload = question.workload;
+    let layout = candidate.layout;
+    let accelerator = costing.accelerator;
+    let count = layout.accelerators();
+    let family = if workload.model.has_experts() {
+        "moe"
+    } else if workload.model.family == outlay_model::Family::Decoder {
+        "dense"
+    } else {
+        "encoder"
+    };
+    let reach = if count > accelerator.link.domain_size { "many" } else { "few" };
+    let step_spread = spread(calibration, &format!("{family}-{reach}"));
+    let run_spread = {
+        // A whole run adds restarts and evaluation to the step's uncertainty.
+        let run = spread(calibration, "run");
+        Spread { low: step_spread.low.min(run.low), high: step_spread.high.max(run.high) }
+    };
+    let step_s = candidate.time.total_s();
+    let tokens_per_step = (workload.global_batch_sequences * workload.sequence_tokens) as f64;
+    let steps = (workload.tokens_total / tokens_per_step).ceil();
+    let goodput = costing.constants.get(Constant::Goodput);
+    let wall_s = Estimate::around(steps * step_s / goodput, run_spread);
+    let hours = wall_s.scaled(f64::from(count) / 3600.0);
+    let price = offer.map(Offer::usd_per_accelerator_hour);
+    // Training boards draw most of their limit; the rest of the server (processors, memory, fans, network)
+    // draws about a quarter more (DGX H100: 10.2 kW for eight boards of 700 W, data sheet).
+    let watts = accelerator.tdp_watts * 0.85 * 1.25 * question.pue;
+    let energy = Estimate { p10: hours.p10 * 0.85, p50: hours.p50, p90: hours.p90 * 1.1 }.scaled(watts / 1000.0);
+    let (grams, basis) = (question.carbon)(
+        offer.map_or("", |offer| offer.provider.as_str()),
+        offer.map_or("", |offer| offer.region.as_str()),
+    );
+    let flops = 3.0 * model_flops_per_token(&workload.model, workload.sequence_tokens, false);
+    let rate = Estimate::around(step_s, step_spread).rate_of(tokens_per_step);
+    let tflops = rate.scaled(flops / 1e12 / f64::from(count));
+    let peaks = &accelerator.peak_tflops;
+    let peak = match workload.precision {
+        Precision::Fp32 => peaks.fp32,
+        Precision::Tf32 => peaks.tf32.unwrap_or(peaks.fp32),
+        _ => peaks.bf16.or(peaks.fp16).unwrap_or(peaks.fp32),
+    };
+    Plan {
+        accelerator: accelerator.id.clone(),
+        count,
+        provider: offer.map_or_else(|| "none".to_owned(), |offer| offer.provider.clone()),
+        instance: offer.map_or_else(String::new, |offer| offer.instance.clone()),
+        region: offer.map_or_else(String::new, |offer| offer.region.clone()),
+        pricing: offer.map_or_else(String::new, |offer| {
+            match offer.pricing {
+                Pricing::OnDemand => "on-demand",
+                Pricing::Spot => "spot",
+                Pricing::Reserved => "reserved",
+                Pricing::Owned => "owned",
+            }
+            .to_owned()
+        }),
+        price_as_of: offer.map_or_else(String::new, |offer| offer.as_of.clone()),
+        price_source: offer.map_or_else(String::new, |offer| offer.source.clone()),
+        usd_per_accelerator_hour: price,
+        layout,
+        layout_brief: layout.brief(),
+        step_s: Estimate::around(step_s, step_spread),
+        steps,
+        wall_clock_s: wall_s,
+        accelerator_hours: hours,
+        usd: price.map(|price| hours.scaled(price)),
+        energy_kwh: energy,
+        co2e_kg: energy.scaled(grams / 1000.0),
+        carbon_basis: basis,
+        tokens_per_s: rate,
+        tflops_per_accelerator: tflops,
+        mfu: tflops.scaled(1.0 / peak),
+        memory_gib: Estimate::around(candidate.memory.total_bytes() / GIB, spread(calibration, "memory")),
+        memory_capacity_gib: accelerator.memory_gib,
+        time: candidate.time,
+        memory: candidate.memory,
+    }
+}
+
+/// Plans that no other plan beats in both cost and time, cheapest first.
+fn pareto(plans: &[Plan]) -> Vec<Plan> {
+    let mut sorted: Vec<&Plan> = plans.iter().filter(|plan| plan.usd.is_some()).collect();
+    let usd = |plan: &Plan| plan.usd.map_or(f64::INFINITY, |usd| usd.p50);
+    sorted.sort_by(|a, b| usd(a).total_cmp(&usd(b)).then(a.wall_clock_s.p50.total_cmp(&b.wall_clock_s.p50)));
+    let mut fastest = f64::INFINITY;
+    let mut out = Vec::new();
+    for plan in sorted {
+        if plan.wall_clock_s.p50 < fastest * 0.999 {
+            fastest = plan.wall_clock_s.p50;
+            out.push(plan.clone());
+        }
+    }
+    out
+}
+
+fn explain_misfit(question: &Question<'_>, priced: &[(&Choice<'_>, u32, Costing<'_>, Found)]) -> PlanError {
+    let workload = question.workload;
+    let roomiest = priced
+        .iter()
+        .filter_map(|(choice, count, costing, found)| found.smallest.map(|least| (choice, *count, costing, least)))
+        .min_by(|a, b| {
+            let over = |(_, _, costing, least): &(&&Choice<'_>, u32, &Costing<'_>, Candidate)| {
+                least.memory.total_bytes() / costing.accelerator.memory_gib
+            };
+            over(a).total_cmp(&over(b))
+        });
+    let Some((choice, count, costing, least)) = roomiest else {
+        return PlanError::NoLegalLayout {
+            model: workload.model.name.clone(),
+            count: priced.first().map_or(0, |(_, count, _, _)| *count),
+            global_batch: workload.global_batch_sequences,
+        };
+    };
+    let needed_gib = least.memory.total_bytes() / GIB;
+    let capacity_gib = costing.accelerator.memory_gib * 0.94;
+    let mut hints = Vec::new();
+    let more = (f64::from(count) * needed_gib / capacity_gib).ceil() as u32;
+    hints.push(format!(
+        "more accelerators: about {} x {} (state is divided among them)",
+        more.next_power_of_two().max(count * 2),
+        choice.accelerator.id
+    ));
+    if workload.method == crate::workload::Method::Full {
+        hints.push("an optimizer with less state (`--optimizer adam8bit` or `adafactor`), or LoRA (`--method lora`)".to_owned());
+    }
+    if workload.sequence_tokens > 2048 {
+        hints.push(format!("shorter sequences (`--sequence {}`)", workload.sequence_tokens / 2));
+    }
+    PlanError::FitsNowhere {
+        model: workload.model.name.clone(),
+        count,
+        accelerator: choice.accelerator.id.clone(),
+        needed_gib,
+        capacity_gib,
+        hints,
+    }
+}

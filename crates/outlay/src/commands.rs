@@ -1,0 +1,23 @@
+//! One file for each command.
+
+pub mod calibrate;
+pub mod hardware;
+pub mod models;
+pub mod plan_train;
+pub mod prices;
+pub mod validate;
+
+use std::path::Path;
+
+use outlay_plan::Calibration;
+
+use crate::failure::{Failure, read_text};
+
+/// The constants to use: a person's file, or those that ship with Outlay.
+pub fn calibration(path: Option<&Path>) -> Result<Calibration, Failure> {
+    match path {
+        None => Ok(Calibration::built_in()),
+        Some(path) => Calibration::from_toml(&read_text(path)?)
+            .map_err(|message| Failure::input(format!("{}: {message}", path.display()))),
+    }
+}

@@ -1,0 +1,559 @@
+//! `outlay plan train`: what a training run will cost.
+
+use std::path::{Path, PathBuf};
+
+use outlay_catalog::{Offer, Pricing, accelerators, builtin_offers, carbon_intensity, find_accelerator, parse_price};
+use outlay_model::{BlockKind, Model};
+use outlay_plan::{
+    Answer, Choice, Costing, Framework, Method, Optimizer, Plan, PlanError, Precision, Question, Workload, plan_train,
+};
+use outlay_units::{
+    Estimate, bytes, count, duration, energy_kwh, mass_kg, parse_duration_seconds, parse_money_usd, parse_tokens, percent,
+    significant, usd,
+};
+use serde::Deserialize;
+
+use crate::failure::{Failure, read_text};
+use crate::printer::{Align, Printer};
+
+/// Arguments of `outlay plan train`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:
+  outlay plan train llama-3.1-8b --tokens 1T --gpus 64xH100-SXM
+  outlay plan train path/to/config.json --tokens 20B --budget 5000usd --deadline 14d
+  outlay plan train path/to/outlay.toml")]
+pub struct Args {
+    /// Built-in model name, config.json, folder, .safetensors, .gguf, or a project's outlay.toml
+    model: String,
+    /// Tokens to train on, such as 1T or 20B
+    #[arg(long)]
+    tokens: Option<String>,
+    /// Accelerators, such as 64xH100-SXM; without it hardware and offers are searched
+    #[arg(long, value_name = "NxACCELERATOR")]
+    gpus: Option<String>,
+    /// Most to spend, such as 5000usd
+    #[arg(long)]
+    budget: Option<String>,
+    /// Longest to take, such as 14d
+    #[arg(long)]
+    deadline: Option<String>,
+    /// Tokens in a sequence (default: what the model supports, up to 4096)
+    #[arg(long, value_name = "TOKENS")]
+    sequence: Option<u64>,
+    /// Sequences in an optimizer step (default: about 4M tokens)
+    #[arg(long, value_name = "SEQUENCES")]
+    batch: Option<u64>,
+    /// Number format of matrix products: fp32, tf32, bf16, fp16, fp8, mxfp8, mxfp4 or nvfp4
+    #[arg(long)]
+    precision: Option<String>,
+    /// Optimizer: adamw, adam8bit, adafactor, muon or sgd
+    #[arg(long)]
+    optimizer: Option<String>,
+    /// What is trained: full, lora or qlora
+    #[arg(long)]
+    method: Option<String>,
+    /// Training software: megatron, megatron-deepspeed, fsdp, internevo, jax or pytorch
+    #[arg(long)]
+    framework: Option<String>,
+    /// Price of one accelerator-hour, such as 2.49/h, in place of the listed offers
+    #[arg(long)]
+    price: Option<String>,
+    /// Consider spot offers too
+    #[arg(long)]
+    spot: bool,
+    /// Read more offers from a folder of SkyPilot catalogs
+    #[arg(long, value_name = "FOLDER")]
+    catalog: Option<PathBuf>,
+    /// Power usage effectiveness of the data centre
+    #[arg(long, default_value_t = 1.2)]
+    pue: f64,
+    /// Use the constants of this file
+    #[arg(long, value_name = "FILE.toml")]
+    calibration: Option<PathBuf>,
+    /// Show FLOPs, bytes, time and memory by operator and phase, and the constants used
+    #[arg(long)]
+    explain: bool,
+    /// Print JSON (documented in docs/plan-train.schema.json)
+    #[arg(long)]
+    json: bool,
+}
+
+/// The parts of `outlay.toml` that this command reads.
+#[derive(Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+struct Project {
+    model: Option<toml::Value>,
+    train: TrainTable,
+}
+
+/// `[train]` of `outlay.toml`; the same words as the options.
+#[derive(Deserialize, Default, Clone)]
+#[serde(default, deny_unknown_fields)]
+struct TrainTable {
+    model: Option<String>,
+    tokens: Option<String>,
+    gpus: Option<String>,
+    budget: Option<String>,
+    deadline: Option<String>,
+    sequence: Option<u64>,
+    batch: Option<u64>,
+    precision: Option<String>,
+    optimizer: Option<String>,
+    method: Option<String>,
+    framework: Option<String>,
+    price: Option<String>,
+    spot: Option<bool>,
+}
+
+/// Runs the command.
+pub fn run(mut args: Args, printer: &mut Printer) -> Result<(), Failure> {
+    let model = load(&mut args)?;
+    let calibration = super::calibration(args.calibration.as_deref())?;
+    let tokens = match args.tokens.as_deref() {
+        Some(text) => parse_tokens(text).map_err(|error| Failure::input(format!("--tokens: {error}")))?,
+        None => {
+            return Err(Failure::input("the number of tokens to train on is not given")
+                .hint("add `--tokens 20B`; a compute-optimal run uses about 20 tokens for each parameter"));
+        }
+    };
+    if !(1.0..=10.0).contains(&args.pue) {
+        return Err(Failure::input(format!("--pue is {}; allowed: 1 to 10", args.pue)));
+    }
+    let fixed = args.gpus.as_deref().map(parse_gpus).transpose()?;
+    let budget_usd = args
+        .budget
+        .as_deref()
+        .map(parse_money_usd)
+        .transpose()
+        .map_err(|error| Failure::input(format!("--budget: {error}")))?;
+    let deadline_s = args
+        .deadline
+        .as_deref()
+        .map(parse_duration_seconds)
+        .transpose()
+        .map_err(|error| Failure::input(format!("--deadline: {error}")))?;
+    let precision = choice(args.precision.as_deref(), "precision", Precision::from_name, &Precision::ALL.map(Precision::name))?
+        .unwrap_or_else(|| match fixed {
+            Some((_, accelerator)) if accelerator.peak_tflops.bf16.is_none() => Precision::Fp16,
+            _ => Precision::Bf16,
+        });
+    let optimizer = choice(args.optimizer.as_deref(), "optimizer", Optimizer::from_name, &Optimizer::ALL.map(Optimizer::name))?
+        .unwrap_or(Optimizer::Adamw);
+    let method = match args.method.as_deref() {
+        None | Some("full") => Method::Full,
+        Some("lora") => Method::Lora,
+        Some("qlora") => Method::Qlora,
+        Some(other) => {
+            return Err(Failure::input(format!("--method `{other}` is not known; allowed: full, lora, qlora")));
+        }
+    };
+    let framework = choice(args.framework.as_deref(), "framework", Framework::from_name, &Framework::ALL.map(Framework::name))?
+        .unwrap_or_else(|| match fixed {
+            Some((_, accelerator)) if accelerator.generation.starts_with("tpu") => Framework::Jax,
+            _ => Framework::Megatron,
+        });
+    let mut assumed = Vec::new();
+    let sequence_tokens = match args.sequence {
+        Some(0) => return Err(Failure::input("--sequence is 0; allowed: 1 and more")),
+        Some(length) if length > 100_000_000 => {
+            return Err(Failure::input(format!("--sequence is {length}; allowed: up to 100,000,000 tokens")));
+        }
+        Some(length) => length,
+        None => {
+            let length = model.max_sequence_tokens.unwrap_or(4096).clamp(1, 4096);
+            assumed.push(format!("sequences of {length} tokens"));
+            length
+        }
+    };
+    let global_batch_sequences = match args.batch {
+        Some(0) => return Err(Failure::input("--batch is 0; allowed: 1 and more")),
+        Some(batch) if batch > 1_000_000_000 => {
+            return Err(Failure::input(format!("--batch is {batch}; allowed: up to 1,000,000,000 sequences")));
+        }
+        Some(batch) => batch,
+        None => {
+            // A step of 4M tokens, as Llama 2 and GPT-3's larger models used, and at least a hundred steps.
+            let wanted = (4_194_304.0f64).min(tokens / 100.0) / sequence_tokens as f64;
+            let mut batch = 1u64 << (wanted.max(1.0).log2().round() as u32).min(30);
+            if let Some((n, _)) = fixed {
+                // The batch must divide among the accelerators, whatever their number.
+                let n = u64::from(n);
+                batch = if batch % n == 0 { batch } else { n * (batch as f64 / n as f64).ceil() as u64 };
+            }
+            assumed.push(format!("{batch} sequences in a step ({} tokens)", count((batch * sequence_tokens) as f64)));
+            batch
+        }
+    };
+    let workload =
+        Workload { model, sequence_tokens, global_batch_sequences, tokens_total: tokens, precision, optimizer, method, framework };
+    let offers = gather_offers(&args, fixed)?;
+    let choices: Vec<Choice<'_>> = match fixed {
+        Some((n, accelerator)) => vec![Choice {
+            accelerator,
+            count: Some(n),
+            offers: offers.iter().filter(|offer| offer.accelerator == accelerator.id).collect(),
+        }],
+        None => accelerators()
+            .iter()
+            .filter_map(|accelerator| {
+                let offers: Vec<&Offer> = offers.iter().filter(|offer| offer.accelerator == accelerator.id).collect();
+                (!offers.is_empty()).then_some(Choice { accelerator, count: None, offers })
+            })
+            .collect(),
+    };
+    let question = Question {
+        workload: &workload,
+        choices,
+        budget_usd,
+        deadline_s,
+        layout: None,
+        carbon: |provider, region| {
+            let intensity = carbon_intensity(provider, region);
+            (intensity.g_co2e_per_kwh, intensity.basis)
+        },
+        pue: args.pue,
+        exhaustive: false,
+    };
+    let mut answer = plan_train(&question, &calibration).map_err(|error| explain_error(&error))?;
+    if !assumed.is_empty() {
+        answer.notes.push(format!("Assumed: {}.", assumed.join("; ")));
+    }
+    note_old_price(&mut answer);
+    if args.json {
+        return printer.json(&answer);
+    }
+    show(&answer, printer);
+    if args.explain {
+        explain(&answer, &workload, &calibration, printer);
+    }
+    Ok(())
+}
+
+/// Reads the model, and fills options from `outlay.toml` where the argument is a project.
+fn load(args: &mut Args) -> Result<Model, Failure> {
+    let path = Path::new(&args.model);
+    if path.extension().is_some_and(|extension| extension == "toml") {
+        let text = read_text(path)?;
+        let project: Project =
+            toml::from_str(&text).map_err(|error| Failure::input(format!("{}: {error}", path.display())))?;
+        let train = project.train;
+        args.tokens = args.tokens.take().or(train.tokens);
+        args.gpus = args.gpus.take().or(train.gpus);
+        args.budget = args.budget.take().or(train.budget);
+        args.deadline = args.deadline.take().or(train.deadline);
+        args.sequence = args.sequence.or(train.sequence);
+        args.batch = args.batch.or(train.batch);
+        args.precision = args.precision.take().or(train.precision);
+        args.optimizer = args.optimizer.take().or(train.optimizer);
+        args.method = args.method.take().or(train.method);
+        args.framework = args.framework.take().or(train.framework);
+        args.price = args.price.take().or(train.price);
+        args.spot |= train.spot.unwrap_or(false);
+        return match (project.model, train.model) {
+            (Some(_), _) => read_model_file(path),
+            (None, Some(name)) => {
+                // A path in a project is relative to the project's folder.
+                let beside = path.parent().unwrap_or(Path::new(".")).join(&name);
+                if beside.exists() { read_model_file(&beside) } else { named(&name) }
+            }
+            (None, None) => Err(Failure::input(format!(
+                "{}: no model: neither a [model] table nor `model` in [train] is there",
+                path.display()
+            ))
+            .hint("add `model = \"llama-3.1-8b\"` under [train]")),
+        };
+    }
+    if path.exists() { read_model_file(path) } else { named(&args.model) }
+}
+
+fn read_model_file(path: &Path) -> Result<Model, Failure> {
+    outlay_model::read_path(path).map(|loaded| loaded.model).map_err(Failure::input)
+}
+
+fn named(name: &str) -> Result<Model, Failure> {
+    let looks_like_path = name.contains('/') || name.ends_with(".json") || name.ends_with(".gguf");
+    match outlay_model::find(name) {
+        Ok(found) => found.model().map_err(Failure::input),
+        Err(_) if looks_like_path => Err(Failure::input(format!("`{name}` does not exist"))
+            .hint("give a config.json, a folder that has one, or a name from `outlay models`")),
+        Err(error) => Err(Failure::input(error).hint("run `outlay models` to see the built-in models, or give a config.json")),
+    }
+}
+
+/// Reads `64xH100-SXM`, or `H100-SXM` for one.
+fn parse_gpus(text: &str) -> Result<(u32, &'static outlay_catalog::Accelerator), Failure> {
+    let wrong = |what: String| {
+        Failure::input(format!("--gpus `{text}`: {what}")).hint("write a number, `x` and an accelerator, such as 64xH100-SXM")
+    };
+    let (n, name) = match text.split_once(['x', 'X', '*']) {
+        Some((n, name)) if n.trim().chars().all(|c| c.is_ascii_digit()) && !n.trim().is_empty() => (n.trim(), name.trim()),
+        _ => ("1", text.trim()),
+    };
+    let n: u32 = n.parse().map_err(|_| wrong(format!("`{n}` is not a number of accelerators")))?;
+    if n == 0 || n > 1_000_000 {
+        return Err(wrong(format!("{n} accelerators; allowed: 1 to 1,000,000")));
+    }
+    let accelerator = find_accelerator(name).map_err(|error| Failure::input(error).hint("run `outlay hardware` to see them all"))?;
+    Ok((n, accelerator))
+}
+
+fn choice<T>(text: Option<&str>, option: &str, read: fn(&str) -> Option<T>, allowed: &[&str]) -> Result<Option<T>, Failure> {
+    match text {
+        None => Ok(None),
+        Some(text) => match read(text) {
+            Some(value) => Ok(Some(value)),
+            None => Err(Failure::input(format!("--{option} `{text}` is not known; allowed: {}", allowed.join(", ")))),
+        },
+    }
+}
+
+/// The offers to consider: a price given, or the built-in list and any catalogs.
+fn gather_offers(args: &Args, fixed: Option<(u32, &outlay_catalog::Accelerator)>) -> Result<Vec<Offer>, Failure> {
+    if let Some(text) = &args.price {
+        let usd_per_hour = parse_price(text).map_err(|error| Failure::input(format!("--price: {error}")))?;
+        let Some((_, accelerator)) = fixed else {
+            return Err(Failure::input("--price needs --gpus: a price belongs to an accelerator"));
+        };
+        return Ok(vec![Offer {
+            provider: "given".to_owned(),
+            instance: String::new(),
+            accelerator: accelerator.id.clone(),
+            count: 1,
+            usd_per_hour,
+            pricing: Pricing::OnDemand,
+            region: String::new(),
+            as_of: String::new(),
+            source: "--price".to_owned(),
+        }]);
+    }
+    let mut offers: Vec<Offer> = builtin_offers().to_vec();
+    if let Some(folder) = &args.catalog {
+        let (more, _) = outlay_catalog::read_folder(folder).map_err(Failure::input)?;
+        offers.extend(more);
+    }
+    offers.retain(|offer| offer.pricing == Pricing::OnDemand || (args.spot && offer.pricing == Pricing::Spot));
+    Ok(offers)
+}
+
+fn explain_error(error: &PlanError) -> Failure {
+    let mut failure = Failure::input(error);
+    if let PlanError::FitsNowhere { hints, .. } = error {
+        for hint in hints {
+            failure = failure.hint(hint);
+        }
+    }
+    failure
+}
+
+/// Today as `YYYY-MM-DD`, from the system clock (only the binary may ask).
+pub fn today() -> String {
+    let seconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    outlay_catalog::date_of_day((seconds / 86_400) as i64)
+}
+
+fn note_old_price(answer: &mut Answer) {
+    let plan = &answer.best;
+    if let Some(days) = outlay_catalog::age_days(&plan.price_as_of, &today())
+        && days > outlay_catalog::STALE_AFTER_DAYS
+    {
+        answer.notes.push(format!(
+            "The price of {} at {} is {days} days old ({}); check it before relying on it, or give --price.",
+            plan.accelerator, plan.provider, plan.price_as_of
+        ));
+    }
+}
+
+fn range(estimate: Estimate, write: impl Fn(f64) -> String) -> Vec<String> {
+    vec![write(estimate.p10), write(estimate.p50), write(estimate.p90)]
+}
+
+fn show(answer: &Answer, printer: &mut Printer) {
+    let best = &answer.best;
+    let active = if answer.active_parameters < answer.parameters {
+        format!(" ({} active)", count(answer.active_parameters as f64))
+    } else {
+        String::new()
+    };
+    printer.heading(&format!(
+        "{}: {} parameters{active}, {} tokens",
+        answer.model,
+        count(answer.parameters as f64),
+        count(answer.tokens)
+    ));
+    let at = if best.provider == "none" {
+        String::new()
+    } else if best.provider == "given" {
+        format!(" at ${:.2}/h each", best.usd_per_accelerator_hour.unwrap_or(0.0))
+    } else {
+        format!(
+            " from {} ({}, {}, ${:.2}/h each, price of {})",
+            best.provider,
+            best.region,
+            best.pricing,
+            best.usd_per_accelerator_hour.unwrap_or(0.0),
+            best.price_as_of
+        )
+    };
+    printer.sentence(&format!("On {} x {}{at}, {}, {}.", best.count, best.accelerator, answer.precision.name(), best.layout_brief));
+    printer.line("");
+    let mut rows = Vec::new();
+    let mut row = |name: &str, cells: Vec<String>| {
+        let mut line = vec![name.to_owned()];
+        line.extend(cells);
+        rows.push(line);
+    };
+    if let Some(cost) = best.usd {
+        row("cost", range(cost, usd));
+    }
+    row("wall-clock time", range(best.wall_clock_s, duration));
+    row("GPU-hours", range(best.accelerator_hours, significant));
+    row("energy", range(best.energy_kwh, energy_kwh));
+    row("CO2e", range(best.co2e_kg, mass_kg));
+    row("tokens/s", range(best.tokens_per_s, significant));
+    row("TFLOP/s per GPU", range(best.tflops_per_accelerator, significant));
+    row("MFU", range(best.mfu, percent));
+    row("memory per GPU", range(best.memory_gib, |gib| format!("{gib:.1} GiB")));
+    let right = Align::Right;
+    printer.table(&[("", Align::Left), ("p10", right), ("p50", right), ("p90", right)], &rows);
+    let headroom = best.memory_capacity_gib - best.memory_gib.p50;
+    printer.sentence(&format!(
+        "Headroom {headroom:.1} of {:.0} GiB. One step: {} ({} steps of {} sequences of {} tokens).",
+        best.memory_capacity_gib,
+        duration(best.step_s.p50),
+        significant(best.steps),
+        answer.global_batch_sequences,
+        answer.sequence_tokens
+    ));
+    let table = |printer: &mut Printer, title: &str, plans: &[Plan]| {
+        if plans.is_empty() {
+            return;
+        }
+        printer.line("");
+        printer.heading(title);
+        let rows: Vec<Vec<String>> = plans
+            .iter()
+            .map(|plan| {
+                vec![
+                    plan.usd.map_or_else(|| "-".to_owned(), |cost| usd(cost.p50)),
+                    duration(plan.wall_clock_s.p50),
+                    format!("{}x{}", plan.count, plan.accelerator),
+                    plan.provider.clone(),
+                    plan.layout_brief.clone(),
+                ]
+            })
+            .collect();
+        printer.table(
+            &[("cost", right), ("time", right), ("hardware", Align::Left), ("provider", Align::Left), ("layout", Align::Left)],
+            &rows,
+        );
+    };
+    table(printer, "Next best", &answer.others);
+    if answer.pareto.len() > 1 {
+        table(printer, "Cost against time (no plan beats these in both)", &answer.pareto);
+    }
+    printer.line("");
+    for note in &answer.notes {
+        printer.sentence(note);
+    }
+    printer.sentence(&format!(
+        "{} layouts priced. Ranges hold the truth four times in five; `outlay validate` shows how they were checked.",
+        count(answer.layouts_priced as f64)
+    ));
+}
+
+/// Every step of the best plan: by phase, by operator, by memory, and the constants.
+fn explain(answer: &Answer, workload: &Workload, calibration: &outlay_plan::Calibration, printer: &mut Printer) {
+    let best = &answer.best;
+    let right = Align::Right;
+    printer.line("");
+    printer.heading("Time of one step, by phase");
+    let time = &best.time;
+    let total = time.total_s();
+    let rows: Vec<Vec<String>> = [
+        ("forward", time.forward_s),
+        ("backward", time.backward_s),
+        ("recomputation", time.recompute_s),
+        ("tensor-parallel collectives, exposed", time.tensor_s),
+        ("expert all-to-all, exposed", time.expert_s),
+        ("context-parallel exchange, exposed", time.context_s),
+        ("data-parallel collectives, exposed", time.data_s),
+        ("pipeline bubble and hand-over", time.bubble_s),
+        ("optimizer", time.optimizer_s),
+        ("fixed and stragglers", time.overhead_s),
+        ("step", total),
+    ]
+    .iter()
+    .filter(|(_, seconds)| *seconds > 0.0)
+    .map(|(name, seconds)| vec![(*name).to_owned(), duration(*seconds), percent(seconds / total)])
+    .collect();
+    printer.table(&[("phase", Align::Left), ("time", right), ("share", right)], &rows);
+    printer.line("");
+    printer.heading("Memory of the fullest accelerator");
+    let memory = &best.memory;
+    let rows: Vec<Vec<String>> = [
+        ("weights", memory.weights_bytes),
+        ("gradients", memory.gradients_bytes),
+        ("optimizer state", memory.optimizer_bytes),
+        ("kept activations", memory.activations_bytes),
+        ("logits and gather buffers", memory.buffers_bytes),
+        ("context and allocator", memory.reserved_bytes),
+        ("peak", memory.total_bytes()),
+    ]
+    .iter()
+    .map(|(name, size)| vec![(*name).to_owned(), bytes(*size)])
+    .collect();
+    printer.table(&[("part", Align::Left), ("size", right)], &rows);
+    let Ok(accelerator) = find_accelerator(&best.accelerator) else { return };
+    let Some(costing) = Costing::new(workload, accelerator, calibration, true) else { return };
+    printer.line("");
+    printer.heading("Operators, one micro-batch on one accelerator");
+    let rows: Vec<Vec<String>> = costing
+        .operator_costs(&best.layout)
+        .into_iter()
+        .filter(|(block, _, _)| workload.model.blocks[*block].kind != BlockKind::Tower)
+        .map(|(block, operator, cost)| {
+            let block = &workload.model.blocks[block];
+            vec![
+                format!("{}x", block.repeat),
+                block.operators[operator].name.clone(),
+                count(cost.forward_flops),
+                bytes(cost.forward_bytes),
+                duration(cost.forward_s),
+                duration(cost.backward_s),
+                bytes(cost.kept_bytes),
+            ]
+        })
+        .collect();
+    printer.table(
+        &[
+            ("", right),
+            ("operator", Align::Left),
+            ("FLOPs", right),
+            ("traffic", right),
+            ("forward", right),
+            ("backward", right),
+            ("kept", right),
+        ],
+        &rows,
+    );
+    printer.line("");
+    printer.heading("Constants");
+    for description in outlay_plan::DESCRIPTIONS {
+        printer.line(&format!(
+            "  {:<18} {:>9}   prior {}",
+            description.name,
+            significant(costing.constants.get(description.constant)),
+            significant(description.prior)
+        ));
+    }
+    for line in &calibration.fitted_on {
+        printer.line(&format!("  fitted on {line}"));
+    }
+    for source in &accelerator.sources {
+        printer.sentence(&format!("  {}: {source}", accelerator.id));
+    }
+    if !best.price_source.is_empty() {
+        printer.sentence(&format!("  price: {}", best.price_source));
+    }
+    printer.sentence(&format!("  carbon: {}", best.carbon_basis));
+}

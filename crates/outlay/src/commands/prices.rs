@@ -1,0 +1,118 @@
+//! `outlay prices`: offers, filtered, sorted and compared.
+
+use std::path::PathBuf;
+
+use outlay_catalog::{Offer, STALE_AFTER_DAYS, age_days, builtin_offers, find_accelerator, read_folder};
+
+use crate::failure::Failure;
+use crate::printer::{Align, Printer};
+
+/// Arguments of `outlay prices`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Show only this accelerator
+    accelerator: Option<String>,
+    /// Show only this provider
+    #[arg(long)]
+    provider: Option<String>,
+    /// Show only on-demand, spot or reserved offers
+    #[arg(long, value_parser = ["on-demand", "spot", "reserved"])]
+    pricing: Option<String>,
+    /// Sort by price (of one accelerator-hour), provider, or compute (dollars for each PFLOP/s-hour)
+    #[arg(long, default_value = "price", value_parser = ["price", "provider", "compute"])]
+    sort: String,
+    /// Read more offers from a folder of SkyPilot catalogs
+    #[arg(long, value_name = "FOLDER")]
+    catalog: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn pricing(offer: &Offer) -> &'static str {
+    match offer.pricing {
+        outlay_catalog::Pricing::OnDemand => "on-demand",
+        outlay_catalog::Pricing::Spot => "spot",
+        outlay_catalog::Pricing::Reserved => "reserved",
+        outlay_catalog::Pricing::Owned => "owned",
+    }
+}
+
+/// US dollars for an hour of one dense 16-bit PFLOP/s at peak.
+fn per_pflops(offer: &Offer) -> f64 {
+    find_accelerator(&offer.accelerator)
+        .ok()
+        .and_then(|accelerator| accelerator.peak_tflops.bf16.or(accelerator.peak_tflops.fp16))
+        .map_or(f64::INFINITY, |peak| offer.usd_per_accelerator_hour() / peak * 1000.0)
+}
+
+/// Runs the command.
+pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
+    let wanted = args
+        .accelerator
+        .as_deref()
+        .map(find_accelerator)
+        .transpose()
+        .map_err(|error| Failure::input(error).hint("run `outlay hardware` to see them all"))?;
+    let mut offers: Vec<Offer> = builtin_offers().to_vec();
+    let mut findings = Vec::new();
+    if let Some(folder) = &args.catalog {
+        let (more, found) = read_folder(folder).map_err(Failure::input)?;
+        offers.extend(more);
+        findings.extend(found.iter().map(ToString::to_string));
+    }
+    offers.retain(|offer| {
+        wanted.is_none_or(|accelerator| accelerator.id == offer.accelerator)
+            && args.provider.as_ref().is_none_or(|provider| provider.eq_ignore_ascii_case(&offer.provider))
+            && args.pricing.as_ref().is_none_or(|wanted| wanted == pricing(offer))
+    });
+    if offers.is_empty() {
+        return Err(Failure::input("no offer matches").hint("run `outlay prices` to see them all"));
+    }
+    match args.sort.as_str() {
+        "provider" => offers.sort_by(|a, b| a.provider.cmp(&b.provider).then(a.accelerator.cmp(&b.accelerator))),
+        "compute" => offers.sort_by(|a, b| per_pflops(a).total_cmp(&per_pflops(b))),
+        _ => offers.sort_by(|a, b| a.usd_per_accelerator_hour().total_cmp(&b.usd_per_accelerator_hour())),
+    }
+    if args.json {
+        return printer.json(&offers);
+    }
+    let today = super::plan_train::today();
+    let rows: Vec<Vec<String>> = offers
+        .iter()
+        .map(|offer| {
+            let old = age_days(&offer.as_of, &today).is_some_and(|days| days > STALE_AFTER_DAYS);
+            let compute = per_pflops(offer);
+            vec![
+                format!("{}x{}", offer.count, offer.accelerator),
+                format!("{:.3}", offer.usd_per_accelerator_hour()),
+                if compute.is_finite() { format!("{compute:.2}") } else { "-".to_owned() },
+                offer.provider.chars().take(14).collect(),
+                pricing(offer).to_owned(),
+                offer.region.chars().take(12).collect(),
+                format!("{}{}", offer.as_of, if old { " old" } else { "" }),
+            ]
+        })
+        .collect();
+    let right = Align::Right;
+    printer.table(
+        &[
+            ("hardware", Align::Left),
+            ("$/GPU-h", right),
+            ("$/PF-h", right),
+            ("provider", Align::Left),
+            ("sold", Align::Left),
+            ("region", Align::Left),
+            ("price of", Align::Left),
+        ],
+        &rows,
+    );
+    for finding in findings {
+        printer.sentence(&finding);
+    }
+    printer.line("");
+    printer.sentence(&format!(
+        "$/PF-h: dollars for an hour of one dense 16-bit PFLOP/s at peak. `old`: the price is more than {STALE_AFTER_DAYS} days old."
+    ));
+    Ok(())
+}

@@ -1,0 +1,218 @@
+//! `outlay validate`: predicted against measured, grouped, with interval coverage.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use outlay_plan::{Calibration, Case, MeasuredRow, complete, cross_validate, read_measured};
+use outlay_units::{Estimate, Spread};
+use serde::Serialize;
+
+use crate::failure::{Failure, read_text};
+use crate::printer::{Align, Printer};
+
+/// Arguments of `outlay validate`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Tables of measured runs (CSV; columns are described in docs/measured.md)
+    #[arg(required = true, value_name = "MEASURED.csv")]
+    files: Vec<PathBuf>,
+    /// Use the constants of this file
+    #[arg(long, value_name = "FILE.toml")]
+    calibration: Option<PathBuf>,
+    /// Fit anew for each source (or publisher), without its rows, and predict those rows
+    #[arg(long, value_name = "BY", num_args = 0..=1, default_missing_value = "source", value_parser = ["source", "publisher"])]
+    cross_validate: Option<String>,
+    /// Show every row
+    #[arg(long)]
+    rows: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// One row of the scoreboard, as `--json` prints it.
+#[derive(Serialize)]
+struct Row {
+    id: String,
+    metric: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p10: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p50: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p90: Option<f64>,
+    measured: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    assumed: Vec<String>,
+    #[serde(skip)]
+    group: String,
+    #[serde(skip)]
+    sort: &'static str,
+    #[serde(skip)]
+    verified: bool,
+    #[serde(skip)]
+    layout: String,
+}
+
+/// Reads all tables.
+pub fn read_all(files: &[PathBuf]) -> Result<Vec<MeasuredRow>, Failure> {
+    let mut rows = Vec::new();
+    for file in files {
+        rows.extend(read_measured(&read_text(file)?, &file.display().to_string()).map_err(Failure::input)?);
+    }
+    Ok(rows)
+}
+
+fn spread_of(case: &Case, calibration: &Calibration) -> Spread {
+    let spread = calibration
+        .spreads
+        .get(&case.kind)
+        .or_else(|| calibration.spreads.get("other"))
+        .copied()
+        .unwrap_or(Spread { low: 0.8, high: 1.25 });
+    if case.is_rate() { spread.inverse() } else { spread }
+}
+
+/// Runs the command.
+pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
+    let calibration = super::calibration(args.calibration.as_deref())?;
+    let measured = read_all(&args.files)?;
+    let completed: Vec<Result<Case, String>> = measured.iter().map(|row| complete(row, &calibration)).collect();
+    let cases: Vec<&Case> = completed.iter().filter_map(|case| case.as_ref().ok()).collect();
+    let predicted: Vec<Option<f64>> = match args.cross_validate.as_deref() {
+        None => cases.iter().map(|case| case.predict(&calibration)).collect(),
+        Some(by) => cross_validate(&cases, &calibration, |case| {
+            if by == "publisher" {
+                case.source.split([':', '(', ' ']).next().unwrap_or("").to_owned()
+            } else {
+                case.source.clone()
+            }
+        }),
+    };
+    let mut predictions = cases.iter().zip(predicted);
+    let mut rows = Vec::new();
+    for (row, completed) in measured.iter().zip(&completed) {
+        let sort = match row.metric.as_str() {
+            "memory_gib" => "memory",
+            "gpu_hours" => "whole runs",
+            _ => "throughput",
+        };
+        let mut out = Row {
+            id: row.id.clone(),
+            metric: row.metric.clone(),
+            p10: None,
+            p50: None,
+            p90: None,
+            measured: row.value,
+            error: None,
+            reason: None,
+            assumed: Vec::new(),
+            group: String::new(),
+            sort,
+            verified: row.verified != "no",
+            layout: String::new(),
+        };
+        match completed {
+            Err(reason) => out.reason = Some(reason.clone()),
+            Ok(_) => {
+                let Some((case, p50)) = predictions.next() else { continue };
+                out.group.clone_from(&case.group);
+                out.assumed.clone_from(&case.assumed);
+                out.layout = case.layout.brief();
+                match p50 {
+                    None => out.reason = Some("the accelerator lacks the number format".to_owned()),
+                    Some(p50) => {
+                        let estimate = Estimate::around(p50, spread_of(case, &calibration));
+                        out.p10 = Some(estimate.p10);
+                        out.p50 = Some(p50);
+                        out.p90 = Some(estimate.p90);
+                        out.error = Some(p50 / case.measured - 1.0);
+                    }
+                }
+            }
+        }
+        rows.push(out);
+    }
+    if args.json {
+        return printer.json(&serde_json::json!({ "format": 1, "rows": rows }));
+    }
+    if args.rows {
+        let table: Vec<Vec<String>> = rows
+            .iter()
+            .map(|row| {
+                vec![
+                    row.id.clone(),
+                    row.metric.chars().take(12).collect(),
+                    row.measured.map_or_else(String::new, outlay_units::significant),
+                    row.p50.map_or_else(|| "-".to_owned(), outlay_units::significant),
+                    row.error.map_or_else(|| row.reason.clone().unwrap_or_default(), |error| format!("{:+.1}%", error * 100.0)),
+                    row.layout.clone(),
+                ]
+            })
+            .collect();
+        let right = Align::Right;
+        printer.table(
+            &[
+                ("row", Align::Left),
+                ("metric", Align::Left),
+                ("measured", right),
+                ("predicted", right),
+                ("error", right),
+                ("layout", Align::Left),
+            ],
+            &table,
+        );
+        printer.line("");
+    }
+    let mut groups: BTreeMap<(&str, &str), Vec<&Row>> = BTreeMap::new();
+    for row in rows.iter().filter(|row| row.error.is_some() && row.verified) {
+        groups.entry((row.sort, row.group.as_str())).or_default().push(row);
+        groups.entry((row.sort, "all")).or_default().push(row);
+    }
+    let table: Vec<Vec<String>> = groups.iter().map(|((sort, group), rows)| summary(sort, group, rows)).collect();
+    let right = Align::Right;
+    printer.table(
+        &[("what", Align::Left), ("group", Align::Left), ("rows", right), ("median", right), ("p90", right), ("in 80%", right)],
+        &table,
+    );
+    let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
+    for reason in rows.iter().filter_map(|row| row.reason.as_ref()) {
+        *reasons.entry(reason.clone()).or_default() += 1;
+    }
+    printer.line("");
+    let unverified = rows.iter().filter(|row| row.error.is_some() && !row.verified).count();
+    let predicted = rows.iter().filter(|row| row.error.is_some()).count();
+    printer.sentence(&format!(
+        "{predicted} of {} rows predicted, {unverified} of them quoted from memory by their source table and left out of the figures above. Median and p90 are of the absolute relative error; `in 80%` is the share inside p10 to p90.",
+        rows.len()
+    ));
+    for (reason, n) in reasons {
+        printer.line(&format!("  {n} not predicted: {reason}"));
+    }
+    Ok(())
+}
+
+fn summary(sort: &str, group: &str, rows: &[&Row]) -> Vec<String> {
+    let mut errors: Vec<f64> = rows.iter().filter_map(|row| row.error.map(f64::abs)).collect();
+    errors.sort_by(f64::total_cmp);
+    let at = |share: f64| errors[((errors.len() - 1) as f64 * share).round() as usize];
+    let inside = rows
+        .iter()
+        .filter(|row| match (row.p10, row.p90, row.measured) {
+            (Some(p10), Some(p90), Some(measured)) => (p10..=p90).contains(&measured),
+            _ => false,
+        })
+        .count();
+    vec![
+        sort.to_owned(),
+        group.to_owned(),
+        rows.len().to_string(),
+        format!("{:.1}%", at(0.5) * 100.0),
+        format!("{:.1}%", at(0.9) * 100.0),
+        format!("{:.0}%", inside as f64 / rows.len() as f64 * 100.0),
+    ]
+}

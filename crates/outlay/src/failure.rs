@@ -1,0 +1,81 @@
+//! Errors as people see them: what happened, hints, and the exit code of its kind.
+
+use std::fmt::Display;
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Whose fault it is, which decides the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    /// A budget, gate or check failed: 1.
+    Check,
+    /// The input is wrong: 2.
+    Input,
+    /// Something outside failed: 3.
+    Outside,
+}
+
+/// An error on its way to the terminal.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    cause: Cause,
+    message: String,
+    hints: Vec<String>,
+}
+
+impl Failure {
+    /// A budget, gate or check that failed.
+    pub fn check(message: impl Display) -> Self {
+        Self { cause: Cause::Check, message: message.to_string(), hints: Vec::new() }
+    }
+
+    /// Wrong input.
+    pub fn input(message: impl Display) -> Self {
+        Self { cause: Cause::Input, message: message.to_string(), hints: Vec::new() }
+    }
+
+    /// A failure outside of Outlay.
+    pub fn outside(message: impl Display) -> Self {
+        Self { cause: Cause::Outside, message: message.to_string(), hints: Vec::new() }
+    }
+
+    /// Adds something to try.
+    pub fn hint(mut self, hint: impl Display) -> Self {
+        self.hints.push(hint.to_string());
+        self
+    }
+
+    /// Prints to stderr and gives the exit code.
+    pub fn report(&self) -> ExitCode {
+        let mut out = anstream::stderr().lock();
+        let red = anstyle::AnsiColor::Red.on_default().bold();
+        let cyan = anstyle::AnsiColor::Cyan.on_default().bold();
+        let _ = writeln!(out, "{red}error:{red:#} {}", self.message);
+        for hint in &self.hints {
+            let _ = writeln!(out, "{cyan}hint:{cyan:#} {hint}");
+        }
+        ExitCode::from(match self.cause {
+            Cause::Check => 1,
+            Cause::Input => 2,
+            Cause::Outside => 3,
+        })
+    }
+}
+
+/// Reads a text file; the message names it.
+pub fn read_text(path: &std::path::Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path).map_err(|error| Failure::input(format!("cannot read `{}`: {error}", path.display())))
+}
+
+/// Writes a file whole or not at all: to a neighbour first, then renamed.
+pub fn write_whole(path: &std::path::Path, text: &str) -> Result<(), Failure> {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(".part");
+    let part = path.with_file_name(name);
+    std::fs::write(&part, text)
+        .and_then(|()| std::fs::rename(&part, path))
+        .map_err(|error| {
+            let _ = std::fs::remove_file(&part);
+            Failure::outside(format!("cannot write `{}`: {error}", path.display()))
+        })
+}

@@ -1,0 +1,116 @@
+//! The one way to stdout: gathers a command's output and writes it at the end.
+
+use std::io::Write;
+
+use crate::failure::Failure;
+
+/// Output of a command.
+pub struct Printer {
+    out: String,
+}
+
+/// Where a column's text stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Align {
+    /// Text.
+    Left,
+    /// Numbers.
+    Right,
+}
+
+impl Printer {
+    /// An empty output.
+    pub fn new() -> Self {
+        Self { out: String::new() }
+    }
+
+    /// Adds a line.
+    pub fn line(&mut self, line: &str) {
+        self.out.push_str(line.trim_end());
+        self.out.push('\n');
+    }
+
+    /// Adds text as it is.
+    pub fn text(&mut self, text: &str) {
+        self.out.push_str(text);
+    }
+
+    /// Adds a heading in bold.
+    pub fn heading(&mut self, heading: &str) {
+        let bold = anstyle::Style::new().bold();
+        self.line(&format!("{bold}{heading}{bold:#}"));
+    }
+
+    /// Adds a JSON value, indented.
+    pub fn json<T: serde::Serialize>(&mut self, value: &T) -> Result<(), Failure> {
+        let text = serde_json::to_string_pretty(value).map_err(Failure::outside)?;
+        self.line(&text);
+        Ok(())
+    }
+
+    /// Adds a table: a header and rows, columns as wide as their widest cell, two blanks between.
+    pub fn table(&mut self, header: &[(&str, Align)], rows: &[Vec<String>]) {
+        let mut widths: Vec<usize> = header.iter().map(|(name, _)| name.chars().count()).collect();
+        for row in rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.chars().count());
+            }
+        }
+        let dim = anstyle::Style::new().dimmed();
+        let names: Vec<String> = header.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let head = aligned(&names, header, &widths);
+        self.line(&format!("{dim}{head}{dim:#}"));
+        for row in rows {
+            let line = aligned(row, header, &widths);
+            self.line(&line);
+        }
+    }
+
+    /// Adds a sentence, wrapped at 80 columns.
+    pub fn sentence(&mut self, text: &str) {
+        let mut line = String::new();
+        for word in text.split_whitespace() {
+            if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > 80 {
+                self.line(&line);
+                line.clear();
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        self.line(&line);
+    }
+
+    /// Writes everything to stdout. A closed pipe is no error.
+    pub fn finish(self) -> Result<(), Failure> {
+        let mut out = anstream::stdout().lock();
+        match out.write_all(self.out.as_bytes()).and_then(|()| out.flush()) {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                Err(Failure::outside(format!("cannot write to stdout: {error}")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn aligned(row: &[String], header: &[(&str, Align)], widths: &[usize]) -> String {
+    let mut line = String::new();
+    for ((cell, (_, align)), &width) in row.iter().zip(header).zip(widths) {
+        if !line.is_empty() {
+            line.push_str("  ");
+        }
+        let blanks = " ".repeat(width.saturating_sub(cell.chars().count()));
+        match align {
+            Align::Left => {
+                line.push_str(cell);
+                line.push_str(&blanks);
+            }
+            Align::Right => {
+                line.push_str(&blanks);
+                line.push_str(cell);
+            }
+        }
+    }
+    line.trim_end().to_owned()
+}
