@@ -26,6 +26,10 @@ pub enum Constant {
     Traffic,
     /// Share of the 16-bit peak that fused attention reaches.
     Attention,
+    /// Memory traffic of one attention score where attention is not fused, forward, in bytes.
+    ScoreBytes,
+    /// Rate of matrix products whose sides are no multiples of 64 elements, relative to those whose are.
+    Misaligned,
     /// Share of the expert products' rate of an equal dense product (grouped kernels, uneven experts).
     Expert,
     /// Passes over memory of the pointwise work, relative to one read and write of each operand.
@@ -104,6 +108,8 @@ constants! {
     Matmul4 "matmul_4bit" 0.5 0.3 [0.05, 0.95] true true;
     Traffic "traffic" 0.6 0.7 [0.0, 4.0] true true;
     Attention "attention" 0.5 0.4 [0.05, 0.95] true true;
+    ScoreBytes "score_bytes" 10.0 0.5 [2.0, 40.0] false true;
+    Misaligned "misaligned" 0.75 0.3 [0.2, 1.0] true false;
     Expert "expert" 0.8 0.4 [0.1, 1.5] true true;
     Pointwise "pointwise" 1.2 0.5 [0.1, 12.0] false true;
     Memory "memory" 0.8 0.1 [0.2, 1.0] true false;
@@ -132,6 +138,11 @@ pub const N_CONSTANTS: usize = DESCRIPTIONS.len();
 pub struct Resolved([f64; N_CONSTANTS]);
 
 impl Resolved {
+    /// Constants in the order of [`DESCRIPTIONS`].
+    pub(crate) fn from_values(values: [f64; N_CONSTANTS]) -> Self {
+        Self(values)
+    }
+
     /// The value of a constant.
     #[inline]
     pub fn get(&self, constant: Constant) -> f64 {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use outlay_units::Spread;
 use rayon::prelude::*;
 
-use crate::constants::{Calibration, Constant, DESCRIPTIONS, Resolved};
+use crate::constants::{Calibration, Constant, DESCRIPTIONS, N_CONSTANTS, Resolved};
 use crate::measured::{Case, Metric};
 
 /// Width of the central part of the loss, in log units: beyond it a row's pull is constant (Huber).
@@ -63,13 +63,6 @@ fn calibration_of(parameters: &[Parameter], theta: &[f64]) -> Calibration {
     }
 }
 
-fn applies(parameter: &Parameter, case: &Case) -> bool {
-    parameter
-        .scope
-        .as_deref()
-        .is_none_or(|scope| scope == case.accelerator.generation || scope == case.workload.framework.name())
-}
-
 /// Whether a constant can change this case at all (memory constants: memory rows; goodput: whole runs).
 fn concerns(constant: Constant, case: &Case) -> bool {
     let memory = matches!(constant, Constant::ReservedGib | Constant::Saved | Constant::Waste);
@@ -80,70 +73,106 @@ fn concerns(constant: Constant, case: &Case) -> bool {
     }
 }
 
-/// Fits all constants to the cases.
+/// Which parameters make up each constant for each case: base, generation factor, framework factor.
+struct Wiring {
+    of_case: Vec<usize>,
+    pairs: Vec<[[Option<usize>; 3]; N_CONSTANTS]>,
+}
+
+impl Wiring {
+    fn new(parameters: &[Parameter], cases: &[&Case]) -> Self {
+        let mut seen: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+        let mut pairs = Vec::new();
+        let of_case = cases
+            .iter()
+            .map(|case| {
+                let key = (case.accelerator.generation.as_str(), case.workload.framework.name());
+                *seen.entry(key).or_insert_with(|| {
+                    let mut wires = [[None; 3]; N_CONSTANTS];
+                    for (index, parameter) in parameters.iter().enumerate() {
+                        let slot = match parameter.scope.as_deref() {
+                            None => 0,
+                            Some(scope) if scope == key.0 => 1,
+                            Some(scope) if scope == key.1 => 2,
+                            Some(_) => continue,
+                        };
+                        wires[parameter.constant as usize][slot] = Some(index);
+                    }
+                    pairs.push(wires);
+                    pairs.len() - 1
+                })
+            })
+            .collect();
+        Self { of_case, pairs }
+    }
+
+    /// Constants of a case for given parameters.
+    fn resolve(&self, case: usize, theta: &[f64]) -> Resolved {
+        let mut values = [0.0; N_CONSTANTS];
+        for ((value, wires), description) in values.iter_mut().zip(&self.pairs[self.of_case[case]]).zip(DESCRIPTIONS) {
+            let sum: f64 = wires.iter().flatten().map(|&index| theta[index]).sum();
+            *value = sum.exp().clamp(description.least, description.most);
+        }
+        Resolved::from_values(values)
+    }
+
+    /// Parameters that can change a case.
+    fn parameters_of(&self, index: usize, case: &Case) -> Vec<usize> {
+        self.pairs[self.of_case[index]]
+            .iter()
+            .zip(DESCRIPTIONS)
+            .filter(|(_, description)| concerns(description.constant, case))
+            .flat_map(|(wires, _)| wires.iter().flatten().copied())
+            .collect()
+    }
+}
+
+/// Fits all constants to the cases, from `start` or from the priors.
 pub fn fit(cases: &[&Case], rounds: usize, start: Option<&Calibration>) -> Calibration {
+    const STEP: f64 = 1e-3;
     let parameters = parameters(cases);
+    let wiring = Wiring::new(&parameters, cases);
     let mut theta: Vec<f64> = parameters
         .iter()
         .map(|parameter| {
             start.and_then(|start| start.constants.get(&parameter.key)).map_or(parameter.prior, |value| value.ln())
         })
         .collect();
-    let mut counts: BTreeMap<(&str, bool), f64> = BTreeMap::new();
-    let memory = |case: &Case| matches!(case.metric, Metric::Memory(_));
-    for case in cases {
-        *counts.entry((case.source.as_str(), memory(case))).or_default() += 1.0;
-    }
-    let weights: Vec<f64> = cases
-        .iter()
-        .map(|case| {
-            let n = counts[&(case.source.as_str(), memory(case))];
-            // A guessed layout or a whole run speaks less about the constants.
-            let trust = if case.kind == "layout-assumed" || case.kind == "run" { 0.1 } else { 1.0 };
-            trust * 3.0 / n.sqrt().max(1.0)
-        })
-        .collect();
+    let weights = weights(cases);
     let n = parameters.len();
+    let residual = |index: usize, theta: &[f64]| -> f64 {
+        let case = cases[index];
+        // A row that cannot be predicted counts as right, so that it does not steer.
+        case.predict_with(wiring.resolve(index, theta)).map_or(0.0, |predicted| (predicted / case.measured).ln())
+    };
     let objective = |theta: &[f64]| -> f64 {
-        let calibration = calibration_of(&parameters, theta);
-        let data: f64 = cases
-            .par_iter()
-            .zip(&weights)
-            .map(|(case, weight)| weight * huber(residual(case, &calibration)))
-            .sum();
+        let data: f64 = (0..cases.len()).map(|index| weights[index] * huber(residual(index, theta))).sum();
         data + penalty(&parameters, theta)
     };
     let mut best = objective(&theta);
     let mut damping = 1e-3;
+    let mut small_gains = 0;
     for _ in 0..rounds {
-        let calibration = calibration_of(&parameters, &theta);
-        const STEP: f64 = 1e-3;
-        let nudged: Vec<Calibration> = (0..n)
-            .map(|index| {
-                let mut moved = calibration.clone();
-                moved.constants.insert(parameters[index].key.clone(), (theta[index] + STEP).exp());
-                moved
-            })
-            .collect();
-        let rows: Vec<(f64, Vec<(usize, f64)>)> = cases
-            .par_iter()
-            .map(|case| {
-                let at = residual(case, &calibration);
-                let gradient = (0..n)
-                    .filter(|&index| applies(&parameters[index], case) && concerns(parameters[index].constant, case))
-                    .map(|index| (index, (residual(case, &nudged[index]) - at) / STEP))
-                    .filter(|(_, slope)| *slope != 0.0)
-                    .collect();
-                (at, gradient)
-            })
-            .collect();
         let mut normal = vec![0.0; n * n];
         let mut right = vec![0.0; n];
-        for ((at, gradient), weight) in rows.iter().zip(&weights) {
-            let pull = weight / HUBER.max(at.abs()) / HUBER;
-            for &(i, slope_i) in gradient {
+        let mut moved = theta.clone();
+        for (index, case) in cases.iter().enumerate() {
+            let at = residual(index, &theta);
+            let gradient: Vec<(usize, f64)> = wiring
+                .parameters_of(index, case)
+                .into_iter()
+                .map(|parameter| {
+                    moved[parameter] = theta[parameter] + STEP;
+                    let slope = (residual(index, &moved) - at) / STEP;
+                    moved[parameter] = theta[parameter];
+                    (parameter, slope)
+                })
+                .filter(|(_, slope)| *slope != 0.0)
+                .collect();
+            let pull = weights[index] / HUBER.max(at.abs()) / HUBER;
+            for &(i, slope_i) in &gradient {
                 right[i] -= pull * at * slope_i;
-                for &(j, slope_j) in gradient {
+                for &(j, slope_j) in &gradient {
                     normal[i * n + j] += pull * slope_i * slope_j;
                 }
             }
@@ -153,8 +182,8 @@ pub fn fit(cases: &[&Case], rounds: usize, start: Option<&Calibration>) -> Calib
             normal[index * n + index] += stiffness;
             right[index] -= stiffness * (theta[index] - parameter.prior);
         }
-        let mut improved = false;
-        for _ in 0..6 {
+        let mut gained = 0.0;
+        for _ in 0..8 {
             let mut damped = normal.clone();
             for index in 0..n {
                 damped[index * n + index] *= 1.0 + damping;
@@ -163,7 +192,7 @@ pub fn fit(cases: &[&Case], rounds: usize, start: Option<&Calibration>) -> Calib
             let trial: Vec<f64> = theta.iter().zip(&change).map(|(value, delta)| value + delta.clamp(-0.7, 0.7)).collect();
             let value = objective(&trial);
             if value < best {
-                improved = best - value > 1e-4 * best;
+                gained = (best - value) / best;
                 best = value;
                 theta = trial;
                 damping = (damping * 0.3).max(1e-6);
@@ -171,7 +200,8 @@ pub fn fit(cases: &[&Case], rounds: usize, start: Option<&Calibration>) -> Calib
             }
             damping *= 6.0;
         }
-        if !improved {
+        small_gains = if gained < 1e-3 { small_gains + 1 } else { 0 };
+        if gained == 0.0 || small_gains >= 3 {
             break;
         }
     }
@@ -189,6 +219,30 @@ pub fn fit(cases: &[&Case], rounds: usize, start: Option<&Calibration>) -> Calib
     calibration
 }
 
+/// Weights of the rows: see the module's text.
+fn weights(cases: &[&Case]) -> Vec<f64> {
+    let memory = |case: &Case| matches!(case.metric, Metric::Memory(_));
+    let mut counts: BTreeMap<(&str, bool), f64> = BTreeMap::new();
+    for case in cases {
+        *counts.entry((case.source.as_str(), memory(case))).or_default() += 1.0;
+    }
+    cases
+        .iter()
+        .map(|case| {
+            let n = counts[&(case.source.as_str(), memory(case))];
+            // A guessed layout or a whole run speaks less about the constants.
+            let trust = match case.kind.as_str() {
+                "run" => 0.1,
+                // The usual layout on TPUs is fully sharded, so the guess there is a good one.
+                "layout-assumed" if case.workload.framework == crate::workload::Framework::Jax => 0.6,
+                "layout-assumed" => 0.1,
+                _ => 1.0,
+            };
+            trust * 3.0 / n.sqrt().max(1.0)
+        })
+        .collect()
+}
+
 fn penalty(parameters: &[Parameter], theta: &[f64]) -> f64 {
     parameters
         .iter()
@@ -201,11 +255,6 @@ fn penalty(parameters: &[Parameter], theta: &[f64]) -> f64 {
 fn huber(residual: f64) -> f64 {
     let size = residual.abs() / HUBER;
     if size <= 1.0 { 0.5 * size * size } else { size - 0.5 }
-}
-
-/// `ln(predicted / measured)`; rows that cannot be predicted count as right, so that they do not steer.
-fn residual(case: &Case, calibration: &Calibration) -> f64 {
-    case.predict(calibration).map_or(0.0, |predicted| (predicted / case.measured).ln())
 }
 
 /// Solves a symmetric positive definite system by Cholesky; `None` where it is not definite.
@@ -241,33 +290,27 @@ fn solve(mut matrix: Vec<f64>, mut right: Vec<f64>, n: usize) -> Option<Vec<f64>
     Some(right)
 }
 
-/// Predicts every case with constants fitted on the other sources.
+/// Predicts every case with constants fitted, from the priors, on the cases with other keys.
 ///
-/// Returns the predictions in the order of the cases, and the fold fits' keys of the sources left out.
-pub fn cross_validate(cases: &[&Case], full: &Calibration, key: impl Fn(&Case) -> String + Sync) -> Vec<Option<f64>> {
-    let keys: BTreeSet<String> = cases.iter().map(|case| key(case)).collect();
+/// Nothing of the full fit enters a fold. Folds run side by side.
+pub fn cross_validate(cases: &[&Case], rounds: usize, key: impl Fn(&Case) -> String + Sync) -> Vec<Option<f64>> {
+    let mut folds: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (index, case) in cases.iter().enumerate() {
+        folds.entry(key(case)).or_default().push(index);
+    }
+    let predicted: Vec<(usize, Option<f64>)> = folds
+        .par_iter()
+        .flat_map_iter(|(left_out, indices)| {
+            let train: Vec<&Case> = cases.iter().copied().filter(|case| key(case) != *left_out).collect();
+            let calibration = fit(&train, rounds, None);
+            indices.iter().map(move |&index| (index, cases[index].predict(&calibration))).collect::<Vec<_>>()
+        })
+        .collect();
     let mut out = vec![None; cases.len()];
-    for left_out in keys {
-        let train: Vec<&Case> = cases.iter().copied().filter(|case| key(case) != left_out).collect();
-        let calibration = fit(&train, 8, Some(&without_evidence(full, &train)));
-        for (slot, case) in out.iter_mut().zip(cases) {
-            if key(case) == left_out {
-                *slot = case.predict(&calibration);
-            }
-        }
+    for (index, value) in predicted {
+        out[index] = value;
     }
     out
-}
-
-/// A start for a fold: the full fit's base values, and only factors whose scope still has rows.
-fn without_evidence(full: &Calibration, train: &[&Case]) -> Calibration {
-    let mut start = full.clone();
-    start.constants.retain(|key, _| {
-        key.split_once('@').is_none_or(|(_, scope)| {
-            train.iter().any(|case| case.accelerator.generation == scope || case.workload.framework.name() == scope)
-        })
-    });
-    start
 }
 
 /// Spread of measured over predicted by kind, shrunk towards the spread of all rows of the same sort of metric.

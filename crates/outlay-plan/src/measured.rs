@@ -436,7 +436,7 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
         offload: Offload::None,
         ..Layout::data_parallel(1, 1)
     };
-    if !layout_given && framework != Framework::Jax {
+    if !layout_given && framework != Framework::Jax && accelerators > 1 {
         layout.zero = 3;
     }
     let replica = layout.tensor * layout.pipeline * layout.context;
@@ -453,8 +453,14 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
         layout.interleave = 1;
     }
     let mut global = global.unwrap_or_else(|| {
-        let per_replica = whole(row.micro_batch).unwrap_or(1);
-        let sequences = (per_replica * u64::from(layout.data)).max(if layout_given { 1 } else { 4_194_304 / sequence });
+        // A micro-batch on each replica where its size is given, otherwise a step of 4M tokens.
+        let sequences = match whole(row.micro_batch) {
+            Some(size) if layout_given => size * u64::from(layout.data),
+            _ => {
+                let data = u64::from(layout.data);
+                (4_194_304 / sequence).div_ceil(data).next_power_of_two() * data
+            }
+        };
         assumed.push(format!("{sequences} sequences in a step"));
         sequences
     });
@@ -604,7 +610,9 @@ fn fill_batch_and_recompute(
         for &micro_batch in &sizes {
             let candidate = Layout { micro_batch, recompute, ..*layout };
             let slice = costing.slice(&candidate);
-            if costing.memory(&candidate, &slice).total_bytes() <= capacity {
+            // People go far to avoid full recomputation, so it is assumed only where the rest is clearly too large.
+            let slack = if recompute == Recompute::Selective && known.is_none() { 2.0 } else { 1.0 };
+            if costing.memory(&candidate, &slice).total_bytes() <= capacity * slack {
                 choice = Some(candidate);
                 break 'search;
             }

@@ -46,6 +46,12 @@ pub struct Rates {
     pub memory: f64,
     /// Memory bandwidth that pointwise kernels reach, bytes/s.
     pub pointwise: f64,
+    /// Traffic of one unfused attention score forward, in bytes.
+    pub score_bytes: f64,
+    /// Rate of products with misaligned sides, relative to aligned ones.
+    pub misaligned: f64,
+    /// Memory bandwidth reached by streaming kernels, bytes/s.
+    pub bandwidth: f64,
     /// Efficiency of expert products relative to dense ones.
     pub expert: f64,
     /// Unhidden share of matrix products' traffic.
@@ -94,6 +100,9 @@ impl Rates {
             vector: peaks.fp32 * 1e12,
             memory,
             pointwise: memory * constants.get(Constant::Memory) / constants.get(Constant::Pointwise),
+            bandwidth: memory * constants.get(Constant::Memory),
+            score_bytes: constants.get(Constant::ScoreBytes),
+            misaligned: constants.get(Constant::Misaligned),
             expert: constants.get(Constant::Expert),
             traffic: constants.get(Constant::Traffic),
             cast: constants.get(Constant::Cast),
@@ -199,7 +208,9 @@ pub fn operator_cost(operator: &Operator, share: &Share, rates: &Rates) -> Opera
             let flops = 2.0 * tokens * inputs * outputs;
             let bytes = storage * (tokens * inputs + inputs * outputs + tokens * outputs);
             let cast = if narrow { rates.cast * 3.0 * tokens * inputs / rates.pointwise } else { 0.0 };
-            let product = flops / if narrow { rates.narrow } else { rates.wide } + rates.traffic * bytes / rates.memory;
+            let aligned = inputs % 64.0 == 0.0 && outputs % 64.0 == 0.0;
+            let rate = if narrow { rates.narrow } else { rates.wide } * if aligned { 1.0 } else { rates.misaligned };
+            let product = flops / rate + rates.traffic * bytes / rates.memory;
             let cast_back = if narrow { rates.cast * 4.0 * tokens * outputs / rates.pointwise } else { 0.0 };
             let kept_tokens = if split == Split::Columns { quiet } else { tokens };
             let kept = kept_tokens * inputs * if narrow { rates.kept } else { storage };
@@ -233,13 +244,15 @@ pub fn operator_cost(operator: &Operator, share: &Share, rates: &Rates) -> Opera
                 backward_s: product * trained + cast_back,
                 forward_flops: flops,
                 forward_bytes: bytes,
-                kernels: if narrow { 4.0 } else { 2.0 },
+                // Experts run one after another on side streams, each with its own casts.
+                kernels: if narrow { 3.0 * local } else { local },
                 kept_bytes: kept,
                 kept_selective_bytes: kept,
                 ..OperatorCost::default()
             }
         }
-        Kind::Attention { query_heads, key_value_heads, qk_width, v_width, pattern, causal, .. } => {
+        Kind::Attention { query_heads, key_value_heads, qk_width, v_width, pattern, causal, cache_elements_per_token } => {
+            let latent = cache_elements_per_token < key_value_heads * (qk_width + v_width) / 4;
             let heads = query_heads as f64 / share.tensor;
             let cached = (key_value_heads * (qk_width + v_width)) as f64 / share.tensor;
             let tensors = share.tokens * (heads * qk_width as f64 + cached) * storage;
@@ -257,18 +270,23 @@ pub fn operator_cost(operator: &Operator, share: &Share, rates: &Rates) -> Opera
                     forward_bytes: bytes,
                     kernels: 1.0,
                     kept_bytes: tensors + 4.0 * share.tokens * heads,
-                    kept_selective_bytes: tensors + 4.0 * share.tokens * heads,
+                    // Latent attention keeps the latents and expands them again.
+                    kept_selective_bytes: if latent {
+                        4.0 * share.tokens * cache_elements_per_token as f64 * storage
+                    } else {
+                        tensors + 4.0 * share.tokens * heads
+                    },
                     context_bytes: exchange,
                     ..OperatorCost::default()
                 }
             } else {
                 // Scores are written and read by the product, the masked softmax and the dropout.
                 let scores = share.tokens * heads * share.sequence;
-                let bytes = tensors + output + 10.0 * scores;
-                let forward = flops / rates.wide + bytes / rates.pointwise;
+                let bytes = tensors + output + rates.score_bytes * scores;
+                let forward = flops / rates.wide + bytes / rates.bandwidth;
                 OperatorCost {
                     forward_s: forward,
-                    backward_s: 2.0 * flops / rates.wide + 14.0 * scores / rates.pointwise,
+                    backward_s: 2.0 * flops / rates.wide + 1.4 * rates.score_bytes * scores / rates.bandwidth,
                     selective_s: forward,
                     forward_flops: flops,
                     forward_bytes: bytes,

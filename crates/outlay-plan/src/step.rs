@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::constants::{Calibration, Constant, Resolved};
 use crate::layout::{Layout, Offload, Recompute, Schedule};
 use crate::operator::{OperatorCost, Rates, Share, operator_cost};
-use crate::workload::{Framework, Method, Workload};
+use crate::workload::{Framework, Method, Precision, Workload};
 
 /// A workload on an accelerator with its constants, ready to price layouts.
 #[derive(Clone, Debug)]
@@ -564,17 +564,19 @@ impl<'a> Costing<'a> {
         let sharers = f64::from(layout.shard.max(1));
         let expert_sharers = (sharers * f64::from(layout.tensor) / f64::from(layout.expert.max(layout.tensor))).max(1.0);
         let sharded = dense / sharers + expert / expert_sharers;
-        let master = if storage < 4.0 { 4.0 } else { 0.0 };
-        let state = self.workload.optimizer.moment_bytes() + master;
+        // Plain PyTorch scripts mostly train wholly in bf16: no master copy, moments and gradients in 16 bits.
+        let pure = self.workload.framework == Framework::Pytorch && self.workload.precision == Precision::Bf16;
+        let master = if storage < 4.0 && !pure { 4.0 } else { 0.0 };
+        let state = self.workload.optimizer.moment_bytes() * if pure { 0.5 } else { 1.0 } + master;
         let mut memory = Memory::default();
         match self.workload.method {
             Method::Full => {
-                let kept_gradient: f64 = if storage < 4.0 { 4.0 } else { storage };
+                let kept_gradient: f64 = if storage < 4.0 && !pure { 4.0 } else { storage };
                 if layout.zero >= 3 {
                     // The sharded fp32 weights are the master copy; 16-bit weights exist only while gathered.
                     memory.gradients_bytes = sharded * kept_gradient;
-                    memory.optimizer_bytes = sharded * state.max(4.0);
-                    memory.weights_bytes = if storage < 4.0 { 0.0 } else { sharded * storage };
+                    memory.optimizer_bytes = sharded * state;
+                    memory.weights_bytes = if storage < 4.0 && !pure { 0.0 } else { sharded * storage };
                     memory.buffers_bytes += 3.0 * self.layer_parameters_most * storage / f64::from(layout.tensor);
                 } else {
                     memory.weights_bytes = parameters * storage;

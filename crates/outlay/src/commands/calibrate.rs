@@ -37,7 +37,7 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
             .hint("run `outlay validate` on the same file to see the reason for each row"));
     }
     let mut calibration = fit(&cases, args.rounds, (!args.from_scratch).then_some(&start));
-    let predicted = cross_validate(&cases, &calibration, |case| case.source.clone());
+    let predicted = cross_validate(&cases, args.rounds, |case| case.source.clone());
     calibration.spreads = spreads(&cases, &predicted);
     calibration.fitted_on = args
         .files

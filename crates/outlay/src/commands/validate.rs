@@ -85,7 +85,7 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     let cases: Vec<&Case> = completed.iter().filter_map(|case| case.as_ref().ok()).collect();
     let predicted: Vec<Option<f64>> = match args.cross_validate.as_deref() {
         None => cases.iter().map(|case| case.predict(&calibration)).collect(),
-        Some(by) => cross_validate(&cases, &calibration, |case| {
+        Some(by) => cross_validate(&cases, 40, |case| {
             if by == "publisher" {
                 case.source.split([':', '(', ' ']).next().unwrap_or("").to_owned()
             } else {
