@@ -1,5 +1,18 @@
 //! Reads the model files that people have into one operator graph. It has no opinion on cost.
 
+mod builtin;
+mod config;
+mod error;
+mod file;
 mod graph;
+mod header;
+mod spec;
+mod table;
 
+pub use builtin::{BuiltinModel, builtin, find};
+pub use config::{from_config, from_config_json};
+pub use error::Error;
+pub use file::{Loaded, read_path};
 pub use graph::{Block, BlockKind, Family, Kind, Model, Operator, Pattern, ScanRule, Split};
+pub use header::{Gguf, read_gguf, safetensors_parameters};
+pub use table::{ShapeTable, from_shape};

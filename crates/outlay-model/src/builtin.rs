@@ -1,0 +1,140 @@
+//! Built-in models: names that people type, with the sizes that their authors publish.
+
+use std::sync::LazyLock;
+
+use serde::Deserialize;
+
+use crate::config::from_config;
+use crate::error::{Error, nearest};
+use crate::graph::Model;
+
+/// A model known by name.
+#[derive(Clone, Debug)]
+pub struct BuiltinModel {
+    /// Name that people type.
+    pub name: String,
+    /// Other names.
+    pub aliases: Vec<String>,
+    /// Parameters of the main model (prediction modules aside).
+    pub parameters: u64,
+    /// Whether `parameters` is a published count, rather than one that follows from published shapes.
+    pub is_published: bool,
+    /// Where the figures come from.
+    pub source: String,
+    config: serde_json::Value,
+}
+
+#[derive(Deserialize)]
+struct File {
+    model: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    name: String,
+    #[serde(default)]
+    aliases: Vec<String>,
+    parameters: Option<u64>,
+    source: String,
+    config: serde_json::Value,
+}
+
+impl BuiltinModel {
+    /// The model's graph.
+    ///
+    /// # Errors
+    /// None in practice: a test reads every entry.
+    pub fn model(&self) -> Result<Model, Error> {
+        let mut model = from_config(&self.config, &self.name)?;
+        model.name.clone_from(&self.name);
+        Ok(model)
+    }
+}
+
+/// Every built-in model.
+pub fn builtin() -> &'static [BuiltinModel] {
+    static LIST: LazyLock<Vec<BuiltinModel>> = LazyLock::new(|| {
+        let file: File = toml::from_str(include_str!("../data/models.toml")).expect("the built-in list is checked by a test");
+        file.model
+            .into_iter()
+            .map(|entry| {
+                let computed = from_config(&entry.config, &entry.name).map_or(0, |model| model.main_parameters());
+                BuiltinModel {
+                    name: entry.name,
+                    aliases: entry.aliases,
+                    parameters: entry.parameters.unwrap_or(computed),
+                    is_published: entry.parameters.is_some(),
+                    source: entry.source,
+                    config: entry.config,
+                }
+            })
+            .collect()
+    });
+    &LIST
+}
+
+fn plain(name: &str) -> String {
+    name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+}
+
+/// Finds a built-in model by name or alias, without regard to case and punctuation.
+///
+/// # Errors
+/// [`Error::UnknownModel`] with the nearest names.
+pub fn find(name: &str) -> Result<&'static BuiltinModel, Error> {
+    let wanted = plain(name.rsplit('/').next().unwrap_or(name));
+    let wanted = wanted.strip_prefix("meta").filter(|rest| rest.starts_with("llama")).unwrap_or(&wanted);
+    builtin()
+        .iter()
+        .find(|model| plain(&model.name) == wanted || model.aliases.iter().any(|alias| plain(alias) == wanted))
+        .ok_or_else(|| Error::UnknownModel {
+            name: name.to_owned(),
+            nearest: nearest(name, builtin().iter().map(|model| model.name.as_str())),
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn published_counts_are_met_to_the_last_parameter() {
+        let mut wrong = Vec::new();
+        let mut n = 0;
+        for entry in builtin().iter().filter(|entry| entry.is_published) {
+            let counted = entry.model().unwrap().main_parameters();
+            n += 1;
+            if counted != entry.parameters {
+                wrong.push(format!(
+                    "{}: counted {counted}, published {} ({}): {}",
+                    entry.name,
+                    entry.parameters,
+                    entry.source,
+                    counted as i64 - entry.parameters as i64
+                ));
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        assert!(n >= 40, "only {n} published counts");
+    }
+
+    #[test]
+    fn every_entry_reads_and_names_are_unique() {
+        let mut seen = std::collections::HashSet::new();
+        for entry in builtin() {
+            assert!(entry.model().unwrap().parameters() > 0, "{}", entry.name);
+            for name in std::iter::once(&entry.name).chain(&entry.aliases) {
+                assert!(seen.insert(plain(name)), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn finds_other_spellings_and_says_what_is_near() {
+        assert_eq!(find("meta-llama/Meta-Llama-3.1-8B").unwrap().name, "llama-3.1-8b");
+        assert_eq!(find("LLAMA3.1_8B").unwrap().name, "llama-3.1-8b");
+        let error = find("lama-3.1-8b").unwrap_err().to_string();
+        assert!(error.contains("llama-3.1-8b"), "{error}");
+    }
+}

@@ -1,0 +1,555 @@
+//! Reads Hugging Face `config.json`.
+
+use serde_json::{Map, Value};
+
+use crate::error::Error;
+use crate::graph::{Family, Model, Pattern};
+use crate::spec::{Experts, Latent, LayerKind, Spec};
+
+/// Largest dimension that a file may claim; larger ones are taken for damage.
+const MOST: u64 = 10_000_000;
+
+/// Model types that the reader knows, for messages and for the nearest name.
+pub(crate) const KNOWN: &[&str] = &[
+    "llama", "mistral", "mixtral", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "qwen3_vl", "qwen3_vl_text", "qwen3_vl_moe", "qwen3_vl_moe_text", "deepseek_v2",
+    "deepseek_v3", "deepseek_v32", "kimi_k2", "kimi_k25", "glm4", "glm4_moe", "glm_moe_dsa", "gemma", "gemma2", "gemma3",
+    "gemma3_text", "gemma4", "gemma4_text", "phi", "phi3", "olmo", "olmo2", "gpt2", "gpt_neox", "opt", "bloom", "falcon", "mpt",
+    "gpt_oss", "minimax_m2", "bert", "roberta", "stablelm", "llama4", "llama4_text", "internlm", "mimo",
+];
+
+/// A JSON object and the names for messages about it.
+struct Fields<'a> {
+    map: &'a Map<String, Value>,
+    file: &'a str,
+}
+
+impl Fields<'_> {
+    /// A size under any of its names; an error where a name is there with a value that is none.
+    fn size(&self, names: &[&str]) -> Result<Option<u64>, Error> {
+        for name in names {
+            match self.map.get(*name) {
+                None | Some(Value::Null) => {}
+                Some(value) => {
+                    let size = value.as_u64().or_else(|| {
+                        value.as_f64().filter(|v| v.fract() == 0.0 && *v >= 0.0 && *v < 1e18).map(|v| v as u64)
+                    });
+                    return match size {
+                        Some(size) if size <= MOST => Ok(Some(size)),
+                        _ => Err(Error::Value {
+                            file: self.file.to_owned(),
+                            field: (*name).to_owned(),
+                            value: value.to_string(),
+                            allowed: format!("whole numbers up to {MOST}"),
+                        }),
+                    };
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// A size that must be there and more than zero.
+    fn need(&self, names: &[&str]) -> Result<u64, Error> {
+        match self.size(names)? {
+            Some(0) => Err(Error::Value {
+                file: self.file.to_owned(),
+                field: names[0].to_owned(),
+                value: "0".to_owned(),
+                allowed: "1 and more".to_owned(),
+            }),
+            Some(size) => Ok(size),
+            None => Err(Error::Missing { file: self.file.to_owned(), field: names.join("` or `") }),
+        }
+    }
+
+    fn or(&self, names: &[&str], default: u64) -> Result<u64, Error> {
+        Ok(self.size(names)?.unwrap_or(default))
+    }
+
+    fn flag(&self, name: &str, default: bool) -> bool {
+        self.map.get(name).and_then(Value::as_bool).unwrap_or(default)
+    }
+
+    fn text(&self, name: &str) -> &str {
+        self.map.get(name).and_then(Value::as_str).unwrap_or("")
+    }
+
+    fn list(&self, name: &str) -> Option<&Vec<Value>> {
+        self.map.get(name).and_then(Value::as_array)
+    }
+
+    fn contradiction(&self, what: String) -> Error {
+        Error::Contradiction { file: self.file.to_owned(), what }
+    }
+}
+
+/// Reads a model from the text of a `config.json`; `file` names it in messages.
+///
+/// # Errors
+/// [`Error`] where the text is no JSON object, the architecture is unknown, a field is missing, absurd or contradicts
+/// another.
+pub fn from_config_json(text: &str, file: &str) -> Result<Model, Error> {
+    let value: Value =
+        serde_json::from_str(text).map_err(|error| Error::Syntax { file: file.to_owned(), message: error.to_string() })?;
+    from_config(&value, file)
+}
+
+/// As [`from_config_json`], from a value already parsed.
+///
+/// # Errors
+/// As [`from_config_json`].
+pub fn from_config(value: &Value, file: &str) -> Result<Model, Error> {
+    let Some(outer) = value.as_object() else {
+        return Err(Error::Syntax { file: file.to_owned(), message: "not a JSON object".to_owned() });
+    };
+    let architecture = outer
+        .get("architectures")
+        .and_then(Value::as_array)
+        .and_then(|list| list.first())
+        .and_then(Value::as_str)
+        .unwrap_or("")
+        .to_owned();
+    let mut notes = Vec::new();
+    let map = match outer.get("text_config").and_then(Value::as_object) {
+        Some(inner) => {
+            if outer.contains_key("vision_config") {
+                notes.push("The vision tower is not counted: the figures are those of the text model.".to_owned());
+            }
+            inner
+        }
+        None => outer,
+    };
+    let fields = Fields { map, file };
+    let model_type = match fields.text("model_type") {
+        "" => outer.get("model_type").and_then(Value::as_str).unwrap_or(""),
+        inner => inner,
+    };
+    let name = outer.get("_name_or_path").and_then(Value::as_str).filter(|name| !name.is_empty()).unwrap_or(model_type);
+    let tied_outer = outer.get("tie_word_embeddings").and_then(Value::as_bool);
+    let mut spec = match model_type {
+        "gpt2" => gpt2(&fields)?,
+        "gpt_neox" => gpt_neox(&fields)?,
+        "opt" => opt(&fields)?,
+        "bloom" => bloom(&fields)?,
+        "falcon" | "RefinedWeb" | "RefinedWebModel" => falcon(&fields)?,
+        "mpt" => mpt(&fields)?,
+        "bert" | "roberta" => bert(&fields, model_type)?,
+        known if KNOWN.contains(&known) => modern(&fields, known, tied_outer)?,
+        other => {
+            let wanted = if other.is_empty() { architecture.as_str() } else { other };
+            return Err(Error::unknown_architecture(file, wanted, KNOWN));
+        }
+    };
+    spec.name = name.to_owned();
+    spec.architecture = if architecture.is_empty() { model_type.to_owned() } else { architecture };
+    spec.notes.extend(notes);
+    check(&spec, &fields)?;
+    Ok(spec.build())
+}
+
+fn check(spec: &Spec, fields: &Fields<'_>) -> Result<(), Error> {
+    if spec.kv_heads == 0 || !spec.heads.is_multiple_of(spec.kv_heads) {
+        return Err(fields.contradiction(format!(
+            "`num_attention_heads` {} is no multiple of `num_key_value_heads` {}",
+            spec.heads, spec.kv_heads
+        )));
+    }
+    if let Some(moe) = spec.moe
+        && (moe.selected == 0 || moe.selected > moe.experts)
+    {
+        return Err(fields.contradiction(format!(
+            "`num_experts_per_tok` {} is not between 1 and the {} experts",
+            moe.selected, moe.experts
+        )));
+    }
+    Ok(())
+}
+
+/// Width of a head: given, or the hidden width divided among the heads.
+fn head_width(fields: &Fields<'_>, hidden: u64, heads: u64) -> Result<u64, Error> {
+    match fields.size(&["head_dim", "d_kv", "attention_head_dim"])? {
+        Some(width) if width > 0 => Ok(width),
+        _ if hidden.is_multiple_of(heads) => Ok(hidden / heads),
+        _ => Err(fields.contradiction(format!(
+            "`hidden_size` {hidden} is no multiple of `num_attention_heads` {heads}, and `head_dim` is not given"
+        ))),
+    }
+}
+
+fn base(fields: &Fields<'_>, hidden: u64, heads: u64, layers: u64, ffn: u64, vocabulary: u64) -> Result<Spec, Error> {
+    Ok(Spec {
+        name: String::new(),
+        architecture: String::new(),
+        family: Family::Decoder,
+        hidden,
+        vocabulary,
+        heads,
+        kv_heads: heads,
+        head_width: head_width(fields, hidden, heads)?,
+        ffn,
+        gated: false,
+        qkv_bias: true,
+        out_bias: true,
+        mlp_bias: true,
+        norm_weights: 2,
+        norms: 2,
+        qk_norm: false,
+        qk_norm_full: false,
+        sinks: false,
+        tied: true,
+        head_bias: false,
+        positions: 0,
+        embedding_extra: 0,
+        head_extra: 0,
+        final_norm: true,
+        latent: None,
+        moe: None,
+        layers: vec![LayerKind { repeat: layers, pattern: Pattern::Full, experts: false, heads: None }],
+        predict_ahead: 0,
+        max_sequence_tokens: ["max_position_embeddings", "n_positions", "max_seq_len", "seq_length"]
+            .iter()
+            .find_map(|name| fields.map.get(*name).and_then(Value::as_u64)),
+        notes: Vec::new(),
+    })
+}
+
+fn gpt2(fields: &Fields<'_>) -> Result<Spec, Error> {
+    let hidden = fields.need(&["n_embd", "hidden_size"])?;
+    let ffn = fields.or(&["n_inner"], 4 * hidden)?;
+    let mut spec = base(
+        fields,
+        hidden,
+        fields.need(&["n_head", "num_attention_heads"])?,
+        fields.need(&["n_layer", "num_hidden_layers"])?,
+        ffn,
+        fields.need(&["vocab_size"])?,
+    )?;
+    spec.positions = fields.need(&["n_positions", "n_ctx"])?;
+    Ok(spec)
+}
+
+fn gpt_neox(fields: &Fields<'_>) -> Result<Spec, Error> {
+    let mut spec = base(
+        fields,
+        fields.need(&["hidden_size"])?,
+        fields.need(&["num_attention_heads"])?,
+        fields.need(&["num_hidden_layers"])?,
+        fields.need(&["intermediate_size"])?,
+        fields.need(&["vocab_size"])?,
+    )?;
+    spec.tied = fields.flag("tie_word_embeddings", false);
+    Ok(spec)
+}
+
+fn opt(fields: &Fields<'_>) -> Result<Spec, Error> {
+    let hidden = fields.need(&["hidden_size"])?;
+    let mut spec = base(
+        fields,
+        hidden,
+        fields.need(&["num_attention_heads"])?,
+        fields.need(&["num_hidden_layers"])?,
+        fields.need(&["ffn_dim"])?,
+        fields.need(&["vocab_size"])?,
+    )?;
+    // Positions start at 2 in OPT's table.
+    spec.positions = fields.need(&["max_position_embeddings"])? + 2;
+    let projection = fields.or(&["word_embed_proj_dim"], hidden)?;
+    if projection != hidden {
+        return Err(Error::Value {
+            file: fields.file.to_owned(),
+            field: "word_embed_proj_dim".to_owned(),
+            value: projection.to_string(),
+            allowed: format!("{hidden}, the hidden width (projected word embeddings are not supported)"),
+        });
+    }
+    Ok(spec)
+}
+
+fn bloom(fields: &Fields<'_>) -> Result<Spec, Error> {
+    let hidden = fields.need(&["hidden_size", "n_embed"])?;
+    let mut spec = base(
+        fields,
+        hidden,
+        fields.need(&["n_head", "num_attention_heads"])?,
+        fields.need(&["n_layer", "num_hidden_layers"])?,
+        4 * hidden,
+        fields.need(&["vocab_size"])?,
+    )?;
+    spec.embedding_extra = 2 * hidden;
+    Ok(spec)
+}
+
+fn falcon(fields: &Fields<'_>) -> Result<Spec, Error> {
+    let hidden = fields.need(&["hidden_size"])?;
+    let heads = fields.need(&["num_attention_heads", "n_head"])?;
+    let mut spec = base(
+        fields,
+        hidden,
+        heads,
+        fields.need(&["num_hidden_layers", "n_layer"])?,
+        fields.or(&["ffn_hidden_size"], 4 * hidden)?,
+        fields.need(&["vocab_size"])?,
+    )?;
+    let bias = fields.flag("bias", false);
+    (spec.qkv_bias, spec.out_bias, spec.mlp_bias) = (bias, bias, bias);
+    let new = fields.flag("new_decoder_architecture", false);
+    spec.kv_heads = if new {
+        fields.or(&["num_kv_heads", "n_head_kv"], heads)?
+    } else if fields.flag("multi_query", true) {
+        1
+    } else {
+        heads
+    };
+    spec.norms = if new || !fields.flag("parallel_attn", true) { 2 } else { 1 };
+    if new && fields.size(&["num_ln_in_parallel_attn"])? == Some(1) {
+        spec.norms = 1;
+    }
+    Ok(spec)
+}
+
+fn mpt(fields: &Fields<'_>) -> Result<Spec, Error> {
+    let hidden = fields.need(&["d_model"])?;
+    let ratio = fields.or(&["expansion_ratio"], 4)?;
+    let mut spec = base(
+        fields,
+        hidden,
+        fields.need(&["n_heads"])?,
+        fields.need(&["n_layers"])?,
+        ratio * hidden,
+        fields.need(&["vocab_size"])?,
+    )?;
+    let bias = !fields.flag("no_bias", true);
+    (spec.qkv_bias, spec.out_bias, spec.mlp_bias) = (bias, bias, bias);
+    spec.norm_weights = if bias { 2 } else { 1 };
+    if fields.flag("learned_pos_emb", false) {
+        spec.positions = fields.need(&["max_seq_len"])?;
+    }
+    Ok(spec)
+}
+
+fn bert(fields: &Fields<'_>, model_type: &str) -> Result<Spec, Error> {
+    let hidden = fields.need(&["hidden_size"])?;
+    let mut spec = base(
+        fields,
+        hidden,
+        fields.need(&["num_attention_heads"])?,
+        fields.need(&["num_hidden_layers"])?,
+        fields.need(&["intermediate_size"])?,
+        fields.need(&["vocab_size"])?,
+    )?;
+    spec.family = Family::Encoder;
+    spec.positions = fields.need(&["max_position_embeddings"])?;
+    let types = fields.or(&["type_vocab_size"], if model_type == "bert" { 2 } else { 1 })?;
+    // Token types and the embedding norm; a pooler stands at the end.
+    spec.embedding_extra = types * hidden + 2 * hidden;
+    spec.final_norm = false;
+    spec.head_extra = hidden * hidden + hidden;
+    Ok(spec)
+}
+
+/// Llama and its many relatives.
+fn modern(fields: &Fields<'_>, model_type: &str, tied_outer: Option<bool>) -> Result<Spec, Error> {
+    let hidden = fields.need(&["hidden_size"])?;
+    let heads = fields.need(&["num_attention_heads"])?;
+    let layers = fields.need(&["num_hidden_layers"])?;
+    let ffn = match (model_type, fields.size(&["intermediate_size_mlp"])?) {
+        ("llama4" | "llama4_text", Some(ffn)) => ffn,
+        _ => fields.need(&["intermediate_size"])?,
+    };
+    let mut spec = base(fields, hidden, heads, layers, ffn, fields.need(&["vocab_size"])?)?;
+    let gemma = model_type.starts_with("gemma");
+    let qwen2 = matches!(model_type, "qwen2" | "qwen2_moe");
+    spec.kv_heads = fields.or(&["num_key_value_heads"], heads)?;
+    spec.gated = true;
+    spec.norm_weights = 1;
+    spec.qkv_bias = qwen2 || fields.flag("attention_bias", false) || fields.flag("use_qkv_bias", false) || fields.flag("bias", false);
+    spec.out_bias = model_type == "gpt_oss" || (model_type == "llama" && fields.flag("attention_bias", false))
+        || fields.flag("bias", false);
+    spec.mlp_bias = fields.flag("mlp_bias", false);
+    spec.tied = fields.map.get("tie_word_embeddings").and_then(Value::as_bool).or(tied_outer).unwrap_or(gemma);
+    spec.qk_norm = matches!(model_type, "qwen3" | "qwen3_moe" | "qwen3_vl" | "qwen3_vl_moe" | "gemma3" | "gemma3_text" | "gemma4" | "gemma4_text")
+        || (model_type.starts_with("glm4") && fields.flag("use_qk_norm", false))
+        || model_type == "qwen3_vl_text"
+        || model_type == "qwen3_vl_moe_text";
+    spec.qk_norm_full = matches!(model_type, "olmo2" | "minimax_m2");
+    spec.sinks = model_type == "gpt_oss";
+    spec.norms = if matches!(model_type, "gemma2" | "gemma3" | "gemma3_text" | "gemma4" | "gemma4_text" | "glm4") { 4 } else { 2 };
+    match model_type {
+        "olmo" => spec.norm_weights = 0,
+        "phi" => {
+            spec.gated = false;
+            (spec.qkv_bias, spec.out_bias, spec.mlp_bias, spec.head_bias) = (true, true, true, true);
+            spec.norm_weights = 2;
+            spec.norms = 1;
+        }
+        "stablelm" => spec.norm_weights = 2,
+        _ => {}
+    }
+    spec.latent = latent(fields)?;
+    spec.moe = moe(fields, model_type)?;
+    spec.predict_ahead = if spec.latent.is_some() { fields.or(&["num_nextn_predict_layers"], 0)? } else { 0 };
+    spec.layers = layer_kinds(fields, &spec, layers, model_type)?;
+    Ok(spec)
+}
+
+fn latent(fields: &Fields<'_>) -> Result<Option<Latent>, Error> {
+    let Some(key_value) = fields.size(&["kv_lora_rank"])?.filter(|rank| *rank > 0) else { return Ok(None) };
+    let indexer = match fields.size(&["index_topk"])? {
+        Some(keys) if keys > 0 => Some((fields.need(&["index_n_heads"])?, fields.need(&["index_head_dim"])?, keys)),
+        _ => None,
+    };
+    Ok(Some(Latent {
+        query: fields.or(&["q_lora_rank"], 0)?,
+        key_value,
+        nope: fields.need(&["qk_nope_head_dim"])?,
+        rope: fields.need(&["qk_rope_head_dim"])?,
+        value: fields.need(&["v_head_dim"])?,
+        indexer,
+    }))
+}
+
+fn moe(fields: &Fields<'_>, model_type: &str) -> Result<Option<Experts>, Error> {
+    let Some(experts) =
+        fields.size(&["num_local_experts", "num_experts", "n_routed_experts"])?.filter(|experts| *experts > 1)
+    else {
+        return Ok(None);
+    };
+    let ffn = match model_type {
+        "llama4" | "llama4_text" | "mixtral" | "gpt_oss" => fields.need(&["intermediate_size"])?,
+        _ => match fields.size(&["moe_intermediate_size"])? {
+            Some(ffn) => ffn,
+            None => fields.need(&["intermediate_size"])?,
+        },
+    };
+    let shared = match model_type {
+        "llama4" | "llama4_text" => 1,
+        _ => fields.or(&["n_shared_experts", "num_shared_experts"], 0)?,
+    };
+    let shared_ffn = match fields.size(&["shared_expert_intermediate_size"])? {
+        Some(width) => width,
+        None => shared * ffn,
+    };
+    let biased = fields.text("topk_method") == "noaux_tc"
+        || fields.flag("use_routing_bias", false)
+        || model_type == "glm4_moe"
+        || fields.text("scoring_func") == "sigmoid";
+    Ok(Some(Experts {
+        experts,
+        selected: fields.need(&["num_experts_per_tok", "top_k_experts", "num_experts_per_token"])?,
+        ffn,
+        shared_ffn,
+        shared_gate: fields.map.contains_key("shared_expert_intermediate_size") && shared_ffn > 0,
+        selection_bias: biased,
+        biases: model_type == "gpt_oss",
+    }))
+}
+
+/// Which layers are local and which have experts, grouped by kind.
+fn layer_kinds(fields: &Fields<'_>, spec: &Spec, layers: u64, model_type: &str) -> Result<Vec<LayerKind>, Error> {
+    let window = fields.size(&["sliding_window", "attention_chunk_size"])?.filter(|window| *window > 0);
+    let every = fields.size(&["sliding_window_pattern"])?;
+    let types = fields.list("layer_types");
+    if let Some(types) = types
+        && types.len() as u64 != layers
+    {
+        return Err(fields.contradiction(format!("`layer_types` has {} entries for `num_hidden_layers` {layers}", types.len())));
+    }
+    let dense_first = fields.or(&["first_k_dense_replace"], 0)?;
+    let step = fields.or(&["decoder_sparse_step", "interleave_moe_layer_step", "moe_layer_freq"], 1).unwrap_or(1).max(1);
+    let dense_list: Vec<u64> =
+        fields.list("mlp_only_layers").map(|list| list.iter().filter_map(Value::as_u64).collect()).unwrap_or_default();
+    let use_window = fields.flag("use_sliding_window", true) && !matches!(model_type, "qwen2" | "qwen2_moe");
+    let full = match spec.latent.and_then(|latent| latent.indexer) {
+        Some((_, _, keys)) => Pattern::Selected(keys),
+        None => Pattern::Full,
+    };
+    let mut out: Vec<LayerKind> = Vec::new();
+    for index in 0..layers {
+        let local = match types {
+            Some(types) => {
+                let sort = types[index as usize].as_str().unwrap_or("");
+                sort.contains("sliding") || sort.contains("chunked")
+            }
+            None => match every {
+                Some(every) if every > 0 => (index + 1) % every != 0,
+                _ => match model_type {
+                    "gemma2" => index % 2 == 0,
+                    "gemma3" | "gemma3_text" => (index + 1) % 6 != 0,
+                    "gpt_oss" => index % 2 == 0,
+                    "llama4" | "llama4_text" => (index + 1) % 4 != 0,
+                    "mistral" | "phi3" => true,
+                    _ => false,
+                },
+            },
+        };
+        let pattern = match window {
+            Some(width) if local && model_type.starts_with("llama4") => Pattern::Chunk(width),
+            Some(width) if local && use_window => Pattern::Window(width),
+            _ => full,
+        };
+        let experts = spec.moe.is_some()
+            && index >= dense_first
+            && (index + 1) % step == 0
+            && !dense_list.contains(&index);
+        match out.iter_mut().find(|kind| kind.pattern == pattern && kind.experts == experts) {
+            Some(kind) => kind.repeat += 1,
+            None => out.push(LayerKind { repeat: 1, pattern, experts, heads: None }),
+        }
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LLAMA: &str = r#"{"architectures":["LlamaForCausalLM"],"model_type":"llama","hidden_size":4096,"intermediate_size":14336,
+        "num_hidden_layers":32,"num_attention_heads":32,"num_key_value_heads":8,"vocab_size":128256,"tie_word_embeddings":false}"#;
+
+    #[test]
+    fn reads_llama() {
+        assert_eq!(from_config_json(LLAMA, "config.json").unwrap().parameters(), 8_030_261_248);
+    }
+
+    #[test]
+    fn errors_name_the_file_the_field_and_what_is_allowed() {
+        let cases = [
+            (r#""hidden_size":4096"#, r#""hidden_size":0"#, "hidden_size"),
+            (r#""hidden_size":4096"#, r#""hidden_size":-4096"#, "hidden_size"),
+            (r#""hidden_size":4096"#, r#""hidden_size":99999999999"#, "hidden_size"),
+            (r#""hidden_size":4096"#, r#""hidden_size":4095"#, "num_attention_heads"),
+            (r#""num_key_value_heads":8"#, r#""num_key_value_heads":5"#, "num_key_value_heads"),
+            (r#""num_hidden_layers":32,"#, "", "num_hidden_layers"),
+            (r#""model_type":"llama""#, r#""model_type":"lama""#, "nearest: llama"),
+        ];
+        for (from, to, expected) in cases {
+            let error = from_config_json(&LLAMA.replace(from, to), "my.json").unwrap_err().to_string();
+            assert!(error.contains("my.json") && error.contains(expected), "{error}");
+        }
+        assert!(from_config_json("[1, 2]", "x").is_err());
+        assert!(from_config_json("{", "x").is_err());
+    }
+
+    #[test]
+    fn counts_mixture_of_experts_and_latent_attention() {
+        // 671B in the report (arXiv:2412.19437), 37B active, prediction module aside.
+        let model = crate::find("deepseek-v3").unwrap().model().unwrap();
+        assert!((model.main_parameters() as f64 / 671e9 - 1.0).abs() < 1e-3);
+        assert!((model.active_parameters() as f64 / 37e9 - 1.0).abs() < 0.02);
+        assert!(model.parameters() > model.main_parameters());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_an_error_and_no_panic(text in ".{0,200}") {
+            let _ = from_config_json(&text, "x");
+        }
+
+        #[test]
+        fn odd_sizes_are_no_panic(a in 0u64..20, b in 0u64..20, c in 0u64..9, value in proptest::prelude::any::<i64>()) {
+            let text = format!(r#"{{"model_type":"llama","hidden_size":{a},"intermediate_size":{value},"num_hidden_layers":{c},
+                "num_attention_heads":{b},"num_key_value_heads":{c},"vocab_size":{a},"num_experts":{b},"num_experts_per_tok":{c}}}"#);
+            let _ = from_config_json(&text, "x");
+        }
+    }
+}
