@@ -1,10 +1,17 @@
 //! Facts with their sources: accelerators, offers, grid carbon. And readers for other people's catalogs.
 
+mod grid;
 mod hardware;
 mod offer;
+mod skypilot;
 
+pub use grid::{CarbonIntensity, carbon_intensity, country_intensity};
 pub use hardware::{
-    Accelerator, HardwareFileError, Link, Network, Peaks, UnknownAccelerator, accelerators,
-    find_accelerator, find_accelerator_in, parse_accelerators,
+    Accelerator, HardwareFileError, Link, Network, Peaks, UnknownAccelerator, accelerators, find_accelerator,
+    find_accelerator_in, parse_accelerators,
 };
-pub use offer::{Offer, Pricing};
+pub use offer::{
+    Finding, Offer, OfferError, OwnedHardware, Pricing, STALE_AFTER_DAYS, age_days, builtin_offers, date_of_day, parse_offers,
+    parse_price,
+};
+pub use skypilot::{parse_vms_csv, read_folder};

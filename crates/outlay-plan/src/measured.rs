@@ -278,8 +278,16 @@ fn model_of(row: &MeasuredRow, assumed: &mut Vec<String>) -> Result<Model, Strin
         return Err(format!("model `{}` is not built in and the number of experts is not given", row.model));
     }
     let heads = whole(row.heads).unwrap_or_else(|| {
-        assumed.push("heads of width 128".to_owned());
-        (hidden / 128).max(1)
+        let tensor = whole(row.tp).unwrap_or(1);
+        let heads = (1..=hidden.min(512))
+            .filter(|heads| hidden % heads == 0 && (heads % tensor == 0 || *heads < tensor))
+            .min_by(|a, b| {
+                let off = |heads: u64| (hidden as f64 / heads as f64 / 128.0).ln().abs();
+                off(*a).total_cmp(&off(*b))
+            })
+            .unwrap_or(1);
+        assumed.push(format!("{heads} heads of width {}", hidden / heads));
+        heads
     });
     let table = ShapeTable {
         name: row.model.clone(),

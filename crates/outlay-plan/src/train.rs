@@ -131,6 +131,8 @@ pub struct Answer {
     pub others: Vec<Plan>,
     /// Plans that no other plan beats in both cost and time.
     pub pareto: Vec<Plan>,
+    /// Whether the chosen plan meets the budget and the deadline (true where none was given).
+    pub meets_limits: bool,
     /// Layouts priced.
     pub layouts_priced: u64,
     /// Sentences worth reading: limits missed, old prices, assumptions.
@@ -256,7 +258,8 @@ pub fn plan_train(question: &Question<'_>, calibration: &Calibration) -> Result<
     });
     let pareto = pareto(&plans);
     let best = plans[0].clone();
-    if !within(&best) {
+    let meets_limits = within(&best);
+    if !meets_limits {
         // Say which limit is missed, with what is possible.
         let fastest = plans.iter().map(|plan| plan.wall_clock_s.p50).fold(f64::INFINITY, f64::min);
         let cheapest = plans.iter().map(usd).fold(f64::INFINITY, f64::min);
@@ -313,6 +316,7 @@ pub fn plan_train(question: &Question<'_>, calibration: &Calibration) -> Result<
         best,
         others,
         pareto,
+        meets_limits,
         layouts_priced: priced.iter().map(|(_, _, _, found)| found.n_priced).sum(),
         notes,
     })

@@ -56,7 +56,9 @@ fn main() -> ExitCode {
         }
     };
     let mut printer = Printer::new();
-    match run(cli, &mut printer).and_then(|()| printer.finish()) {
+    // What was found is printed even where a limit was missed.
+    let outcome = run(cli, &mut printer);
+    match printer.finish().and(outcome) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }

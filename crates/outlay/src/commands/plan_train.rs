@@ -220,13 +220,18 @@ pub fn run(mut args: Args, printer: &mut Printer) -> Result<(), Failure> {
     }
     note_old_price(&mut answer);
     if args.json {
-        return printer.json(&answer);
+        printer.json(&answer)?;
+    } else {
+        show(&answer, printer);
+        if args.explain {
+            explain(&answer, &workload, &calibration, printer);
+        }
     }
-    show(&answer, printer);
-    if args.explain {
-        explain(&answer, &workload, &calibration, printer);
+    if answer.meets_limits {
+        Ok(())
+    } else {
+        Err(Failure::check("no plan considered meets the budget and the deadline"))
     }
-    Ok(())
 }
 
 /// Reads the model, and fills options from `outlay.toml` where the argument is a project.
