@@ -23,12 +23,22 @@ struct Grid {
 
 static GRID: LazyLock<Grid> = LazyLock::new(|| {
     let rows = |text: &'static str| {
-        csv::Reader::from_reader(text.as_bytes()).into_records().filter_map(Result::ok).collect::<Vec<_>>()
+        csv::Reader::from_reader(text.as_bytes())
+            .into_records()
+            .filter_map(Result::ok)
+            .collect::<Vec<_>>()
     };
     let countries = rows(include_str!("../data/grid.csv"))
         .iter()
         .filter_map(|row| {
-            Some((row.get(0)?.to_owned(), (row.get(1)?.to_owned(), row.get(2)?.parse().ok()?, row.get(3)?.to_owned())))
+            Some((
+                row.get(0)?.to_owned(),
+                (
+                    row.get(1)?.to_owned(),
+                    row.get(2)?.parse().ok()?,
+                    row.get(3)?.to_owned(),
+                ),
+            ))
         })
         .collect();
     let regions = rows(include_str!("../data/regions.csv"))
@@ -43,24 +53,57 @@ static GRID: LazyLock<Grid> = LazyLock::new(|| {
 
 /// Country codes of two letters that small providers use as regions.
 const SHORT: &[(&str, &str)] = &[
-    ("us", "USA"), ("ca", "CAN"), ("gb", "GBR"), ("uk", "GBR"), ("de", "DEU"), ("fr", "FRA"), ("nl", "NLD"), ("se", "SWE"),
-    ("no", "NOR"), ("fi", "FIN"), ("is", "ISL"), ("in", "IND"), ("jp", "JPN"), ("sg", "SGP"), ("au", "AUS"), ("cz", "CZE"),
-    ("ro", "ROU"), ("bg", "BGR"), ("pl", "POL"), ("es", "ESP"), ("it", "ITA"), ("ie", "IRL"), ("ch", "CHE"), ("at", "AUT"),
-    ("il", "ISR"), ("br", "BRA"), ("kr", "KOR"), ("fin", "FIN"), ("ice", "ISL"), ("eu", "DEU"),
+    ("us", "USA"),
+    ("ca", "CAN"),
+    ("gb", "GBR"),
+    ("uk", "GBR"),
+    ("de", "DEU"),
+    ("fr", "FRA"),
+    ("nl", "NLD"),
+    ("se", "SWE"),
+    ("no", "NOR"),
+    ("fi", "FIN"),
+    ("is", "ISL"),
+    ("in", "IND"),
+    ("jp", "JPN"),
+    ("sg", "SGP"),
+    ("au", "AUS"),
+    ("cz", "CZE"),
+    ("ro", "ROU"),
+    ("bg", "BGR"),
+    ("pl", "POL"),
+    ("es", "ESP"),
+    ("it", "ITA"),
+    ("ie", "IRL"),
+    ("ch", "CHE"),
+    ("at", "AUT"),
+    ("il", "ISR"),
+    ("br", "BRA"),
+    ("kr", "KOR"),
+    ("fin", "FIN"),
+    ("ice", "ISL"),
+    ("eu", "DEU"),
 ];
 
 /// Intensity of a country by its ISO alpha-2 or alpha-3 code or English name.
 pub fn country_intensity(country: &str) -> Option<CarbonIntensity> {
     let wanted = country.trim();
     let lower = wanted.to_ascii_lowercase();
-    let code = SHORT.iter().find(|(short, _)| *short == lower).map_or_else(|| wanted.to_ascii_uppercase(), |(_, long)| (*long).to_owned());
-    let found = GRID
-        .countries
-        .get(&code)
-        .or_else(|| GRID.countries.values().find(|(name, _, _)| name.eq_ignore_ascii_case(wanted)))?;
+    let code = SHORT.iter().find(|(short, _)| *short == lower).map_or_else(
+        || wanted.to_ascii_uppercase(),
+        |(_, long)| (*long).to_owned(),
+    );
+    let found = GRID.countries.get(&code).or_else(|| {
+        GRID.countries
+            .values()
+            .find(|(name, _, _)| name.eq_ignore_ascii_case(wanted))
+    })?;
     Some(CarbonIntensity {
         g_co2e_per_kwh: found.1,
-        basis: format!("grid of {}, {} (Ember, Our World in Data)", found.0, found.2),
+        basis: format!(
+            "grid of {}, {} (Ember, Our World in Data)",
+            found.0, found.2
+        ),
     })
 }
 
@@ -70,7 +113,10 @@ pub fn carbon_intensity(provider: &str, region: &str) -> CarbonIntensity {
     let key = (provider.to_ascii_lowercase(), lower.clone());
     if let Some((country, own)) = GRID.regions.get(&key) {
         if let Some(own) = own {
-            return CarbonIntensity { g_co2e_per_kwh: *own, basis: format!("{provider} {region} (provider, via CodeCarbon)") };
+            return CarbonIntensity {
+                g_co2e_per_kwh: *own,
+                basis: format!("{provider} {region} (provider, via CodeCarbon)"),
+            };
         }
         if let Some(found) = country_intensity(country) {
             return found;
@@ -80,7 +126,10 @@ pub fn carbon_intensity(provider: &str, region: &str) -> CarbonIntensity {
     if let Some(found) = country_intensity(region).or_else(|| country_intensity(first)) {
         return found;
     }
-    CarbonIntensity { g_co2e_per_kwh: 475.0, basis: "world average of 2018, the region is not known (IEA)".to_owned() }
+    CarbonIntensity {
+        g_co2e_per_kwh: 475.0,
+        basis: "world average of 2018, the region is not known (IEA)".to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -91,7 +140,11 @@ mod tests {
     fn regions_fall_back_to_countries_and_the_world() {
         assert!(carbon_intensity("gcp", "europe-north1").g_co2e_per_kwh < 300.0);
         assert!(carbon_intensity("runpod", "SE").g_co2e_per_kwh < 100.0);
-        assert!(carbon_intensity("lambda", "us-east-1").basis.contains("United States"));
+        assert!(
+            carbon_intensity("lambda", "us-east-1")
+                .basis
+                .contains("United States")
+        );
         assert_eq!(carbon_intensity("none", "atlantis").g_co2e_per_kwh, 475.0);
         assert!(country_intensity("Poland").is_some_and(|found| found.g_co2e_per_kwh > 300.0));
     }

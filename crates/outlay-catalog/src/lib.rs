@@ -7,11 +7,11 @@ mod skypilot;
 
 pub use grid::{CarbonIntensity, carbon_intensity, country_intensity};
 pub use hardware::{
-    Accelerator, HardwareFileError, Link, Network, Peaks, UnknownAccelerator, accelerators, find_accelerator,
-    find_accelerator_in, parse_accelerators,
+    Accelerator, HardwareFileError, Link, Network, Peaks, UnknownAccelerator, accelerators,
+    find_accelerator, find_accelerator_in, parse_accelerators,
 };
 pub use offer::{
-    Finding, Offer, OfferError, OwnedHardware, Pricing, STALE_AFTER_DAYS, age_days, builtin_offers, date_of_day, parse_offers,
-    parse_price,
+    Finding, Offer, OfferError, OwnedHardware, Pricing, STALE_AFTER_DAYS, age_days, builtin_offers,
+    date_of_day, parse_offers, parse_price,
 };
 pub use skypilot::{parse_vms_csv, read_folder};

@@ -86,14 +86,19 @@ pub struct Finding {
 
 impl std::fmt::Display for Finding {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{}: {} ({} rows left out)", self.file, self.message, self.n_rows)
+        write!(
+            formatter,
+            "{}: {} ({} rows left out)",
+            self.file, self.message, self.n_rows
+        )
     }
 }
 
 /// The offers that ship with Outlay, each with its date and source.
 pub fn builtin_offers() -> &'static [Offer] {
     static LIST: std::sync::LazyLock<Vec<Offer>> = std::sync::LazyLock::new(|| {
-        parse_offers(include_str!("../data/offers.csv"), "offers.csv").expect("the built-in list is checked by a test")
+        parse_offers(include_str!("../data/offers.csv"), "offers.csv")
+            .expect("the built-in list is checked by a test")
     });
     &LIST
 }
@@ -104,9 +109,15 @@ pub fn builtin_offers() -> &'static [Offer] {
 /// # Errors
 /// [`OfferError::Syntax`] with the line at fault.
 pub fn parse_offers(text: &str, file: &str) -> Result<Vec<Offer>, OfferError> {
-    let fail = |message: String| OfferError::Syntax { file: file.to_owned(), message };
+    let fail = |message: String| OfferError::Syntax {
+        file: file.to_owned(),
+        message,
+    };
     let mut out = Vec::new();
-    for (index, row) in csv::Reader::from_reader(text.as_bytes()).deserialize::<Offer>().enumerate() {
+    for (index, row) in csv::Reader::from_reader(text.as_bytes())
+        .deserialize::<Offer>()
+        .enumerate()
+    {
         let offer = row.map_err(|error| fail(error.to_string()))?;
         if !(offer.usd_per_hour > 0.0 && offer.usd_per_hour.is_finite()) || offer.count == 0 {
             return Err(fail(format!(
@@ -137,7 +148,11 @@ pub fn parse_price(text: &str) -> Result<f64, OfferError> {
         .iter()
         .find_map(|unit| lower.strip_suffix(unit))
         .ok_or_else(fail)?;
-    let bare = bare.trim().trim_start_matches('$').trim_end_matches("usd").trim();
+    let bare = bare
+        .trim()
+        .trim_start_matches('$')
+        .trim_end_matches("usd")
+        .trim();
     match bare.parse::<f64>() {
         Ok(price) if price > 0.0 && price < 1e6 => Ok(price),
         _ => Err(fail()),
@@ -147,7 +162,11 @@ pub fn parse_price(text: &str) -> Result<f64, OfferError> {
 /// Day number of a date `YYYY-MM-DD` since 1970-01-01 (H. Hinnant, "chrono-compatible low-level date algorithms").
 fn day_of_date(date: &str) -> Option<i64> {
     let mut parts = date.splitn(3, '-').map(str::parse::<i64>);
-    let (year, month, day) = (parts.next()?.ok()?, parts.next()?.ok()?, parts.next()?.ok()?);
+    let (year, month, day) = (
+        parts.next()?.ok()?,
+        parts.next()?.ok()?,
+        parts.next()?.ok()?,
+    );
     if !(1..=12).contains(&month) || !(1..=31).contains(&day) || !(0..=9999).contains(&year) {
         return None;
     }
@@ -166,9 +185,16 @@ pub fn date_of_day(day: i64) -> String {
     let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted = (5 * of_year + 2) / 153;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let month = if shifted < 10 {
+        shifted + 3
+    } else {
+        shifted - 9
+    };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{:02}", of_year - (153 * shifted + 2) / 5 + 1)
+    format!(
+        "{year:04}-{month:02}-{:02}",
+        of_year - (153 * shifted + 2) / 5 + 1
+    )
 }
 
 /// Days from a price's date to `today` (both `YYYY-MM-DD`); `None` where one is no date.
@@ -220,7 +246,10 @@ mod tests {
         for offer in builtin_offers() {
             let known = crate::find_accelerator(&offer.accelerator).unwrap();
             assert_eq!(known.id, offer.accelerator);
-            assert!(age_days(&offer.as_of, "2026-11-24").is_some_and(|days| (0..4000).contains(&days)), "{offer:?}");
+            assert!(
+                age_days(&offer.as_of, "2026-11-24").is_some_and(|days| (0..4000).contains(&days)),
+                "{offer:?}"
+            );
             assert!(!offer.source.is_empty(), "{offer:?}");
             let hourly = offer.usd_per_accelerator_hour();
             assert!((0.02..40.0).contains(&hourly), "{offer:?}");
@@ -234,7 +263,9 @@ mod tests {
         for good in ["2.49/h", "$2.49/h", "2.49usd/h", "2.49/gpu-h", " 2.49/h "] {
             assert!(parse_price(good).is_ok(), "{good}");
         }
-        for bad in ["2.49", "0/h", "-1/h", "NaN/h", "inf/h", "", "2.49/d", "eur 2/h"] {
+        for bad in [
+            "2.49", "0/h", "-1/h", "NaN/h", "inf/h", "", "2.49/d", "eur 2/h",
+        ] {
             assert!(parse_price(bad).is_err(), "{bad}");
         }
     }

@@ -25,14 +25,21 @@ pub fn read_folder(folder: &Path) -> Result<(Vec<Offer>, Vec<Finding>), OfferErr
     files.sort();
     let (mut offers, mut findings) = (Vec::new(), Vec::new());
     for file in files {
-        let provider = file.parent().and_then(Path::file_name).map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        let text = std::fs::read_to_string(&file)
-            .map_err(|error| OfferError::Unreadable { file: file.display().to_string(), message: error.to_string() })?;
+        let provider = file
+            .parent()
+            .and_then(Path::file_name)
+            .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let text = std::fs::read_to_string(&file).map_err(|error| OfferError::Unreadable {
+            file: file.display().to_string(),
+            message: error.to_string(),
+        })?;
         let day = std::fs::metadata(&file)
             .and_then(|data| data.modified())
             .ok()
             .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
-            .map_or_else(String::new, |since| crate::offer::date_of_day((since.as_secs() / 86_400) as i64));
+            .map_or_else(String::new, |since| {
+                crate::offer::date_of_day((since.as_secs() / 86_400) as i64)
+            });
         let (more, found) = parse_vms_csv(&provider, &text, &file.display().to_string(), &day)?;
         offers.extend(more);
         findings.extend(found);
@@ -41,8 +48,10 @@ pub fn read_folder(folder: &Path) -> Result<(Vec<Offer>, Vec<Finding>), OfferErr
 }
 
 fn collect(folder: &Path, depth: u32, out: &mut Vec<std::path::PathBuf>) -> Result<(), OfferError> {
-    let entries = std::fs::read_dir(folder)
-        .map_err(|error| OfferError::Unreadable { file: folder.display().to_string(), message: error.to_string() })?;
+    let entries = std::fs::read_dir(folder).map_err(|error| OfferError::Unreadable {
+        file: folder.display().to_string(),
+        message: error.to_string(),
+    })?;
     for entry in entries.flatten() {
         let path = entry.path();
         if path.is_dir() && depth > 0 {
@@ -58,21 +67,40 @@ fn collect(folder: &Path, depth: u32, out: &mut Vec<std::path::PathBuf>) -> Resu
 ///
 /// # Errors
 /// [`OfferError::Syntax`] where a column that is needed is missing or the text is no CSV.
-pub fn parse_vms_csv(provider: &str, text: &str, file: &str, as_of: &str) -> Result<(Vec<Offer>, Vec<Finding>), OfferError> {
-    let fail = |message: String| OfferError::Syntax { file: file.to_owned(), message };
-    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
-    let header = reader.headers().map_err(|error| fail(error.to_string()))?.clone();
+pub fn parse_vms_csv(
+    provider: &str,
+    text: &str,
+    file: &str,
+    as_of: &str,
+) -> Result<(Vec<Offer>, Vec<Finding>), OfferError> {
+    let fail = |message: String| OfferError::Syntax {
+        file: file.to_owned(),
+        message,
+    };
+    let mut reader = csv::ReaderBuilder::new()
+        .flexible(true)
+        .from_reader(text.as_bytes());
+    let header = reader
+        .headers()
+        .map_err(|error| fail(error.to_string()))?
+        .clone();
     let column = |name: &str| header.iter().position(|field| field.trim() == name);
-    let need = |name: &str| column(name).ok_or_else(|| fail(format!("the header has no column `{name}`")));
-    let (instance, name, number, price) =
-        (need("InstanceType")?, need("AcceleratorName")?, need("AcceleratorCount")?, need("Price")?);
+    let need =
+        |name: &str| column(name).ok_or_else(|| fail(format!("the header has no column `{name}`")));
+    let (instance, name, number, price) = (
+        need("InstanceType")?,
+        need("AcceleratorName")?,
+        need("AcceleratorCount")?,
+        need("Price")?,
+    );
     let (region, spot, info) = (column("Region"), column("SpotPrice"), column("GpuInfo"));
     let mut left_out: BTreeMap<String, usize> = BTreeMap::new();
     let mut seen = BTreeSet::new();
     let mut offers = Vec::new();
     for row in reader.records() {
         let row = row.map_err(|error| fail(error.to_string()))?;
-        let cell = |index: Option<usize>| index.and_then(|index| row.get(index)).unwrap_or("").trim();
+        let cell =
+            |index: Option<usize>| index.and_then(|index| row.get(index)).unwrap_or("").trim();
         let accelerator = cell(Some(name));
         if accelerator.is_empty() {
             continue;
@@ -81,7 +109,10 @@ pub fn parse_vms_csv(provider: &str, text: &str, file: &str, as_of: &str) -> Res
         let count = match cell(Some(number)).parse::<f64>() {
             Ok(count) if count >= 1.0 && count <= 1024.0 && count.fract() == 0.0 => count as u32,
             _ => {
-                skip(format!("AcceleratorCount `{}` is no whole number of accelerators", cell(Some(number))));
+                skip(format!(
+                    "AcceleratorCount `{}` is no whole number of accelerators",
+                    cell(Some(number))
+                ));
                 continue;
             }
         };
@@ -102,7 +133,12 @@ pub fn parse_vms_csv(provider: &str, text: &str, file: &str, as_of: &str) -> Res
             }
             match text.parse::<f64>() {
                 Ok(usd_per_hour) if usd_per_hour > 0.0 && usd_per_hour.is_finite() => {
-                    let key = (cell(Some(instance)).to_owned(), cell(region).to_owned(), text.to_owned(), pricing == Pricing::Spot);
+                    let key = (
+                        cell(Some(instance)).to_owned(),
+                        cell(region).to_owned(),
+                        text.to_owned(),
+                        pricing == Pricing::Spot,
+                    );
                     if seen.insert(key) {
                         offers.push(Offer {
                             provider: provider.to_owned(),
@@ -123,7 +159,11 @@ pub fn parse_vms_csv(provider: &str, text: &str, file: &str, as_of: &str) -> Res
     }
     let findings = left_out
         .into_iter()
-        .map(|(message, n_rows)| Finding { file: file.to_owned(), message, n_rows })
+        .map(|(message, n_rows)| Finding {
+            file: file.to_owned(),
+            message,
+            n_rows,
+        })
         .collect();
     Ok((offers, findings))
 }
@@ -144,17 +184,31 @@ fn identify(name: &str, info: &str, count: u32) -> Option<&'static str> {
         },
         (other, _) => other,
     };
-    find_accelerator(wanted).ok().map(|accelerator| accelerator.id.as_str())
+    find_accelerator(wanted)
+        .ok()
+        .map(|accelerator| accelerator.id.as_str())
 }
 
 /// Memory of one board in GiB from `GpuInfo`, whatever its label says: figures of up to 1,024 are GiB; those of a
 /// whole instance are divided by the count where they would be too large for a board.
 fn memory_gib(info: &str, count: u32) -> Option<f64> {
     let digits = info.split("SizeInMiB").nth(1)?;
-    let digits: String = digits.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+    let digits: String = digits
+        .chars()
+        .skip_while(|c| !c.is_ascii_digit())
+        .take_while(char::is_ascii_digit)
+        .collect();
     let figure: f64 = digits.parse().ok()?;
-    let gib = if figure <= 1024.0 { figure } else { figure / 1024.0 };
-    Some(if gib > 300.0 { gib / f64::from(count) } else { gib })
+    let gib = if figure <= 1024.0 {
+        figure
+    } else {
+        figure / 1024.0
+    };
+    Some(if gib > 300.0 {
+        gib / f64::from(count)
+    } else {
+        gib
+    })
 }
 
 #[cfg(test)]
@@ -172,8 +226,17 @@ x,Quantum9000,1.0,1,1,1.0,us-east-1,,\n";
     #[test]
     fn reads_the_quirks_without_guessing() {
         let (offers, findings) = parse_vms_csv("lambda", CATALOG, "vms.csv", "2026-06-01").unwrap();
-        let brief: Vec<(&str, u32, f64, Pricing)> =
-            offers.iter().map(|offer| (offer.accelerator.as_str(), offer.count, offer.usd_per_hour, offer.pricing)).collect();
+        let brief: Vec<(&str, u32, f64, Pricing)> = offers
+            .iter()
+            .map(|offer| {
+                (
+                    offer.accelerator.as_str(),
+                    offer.count,
+                    offer.usd_per_hour,
+                    offer.pricing,
+                )
+            })
+            .collect();
         assert_eq!(
             brief,
             [
@@ -183,14 +246,30 @@ x,Quantum9000,1.0,1,1,1.0,us-east-1,,\n";
             ]
         );
         let said: Vec<String> = findings.iter().map(ToString::to_string).collect();
-        assert!(said.iter().any(|line| line.contains("H100 without a price")), "{said:?}");
-        assert!(said.iter().any(|line| line.contains("Quantum9000")), "{said:?}");
+        assert!(
+            said.iter()
+                .any(|line| line.contains("H100 without a price")),
+            "{said:?}"
+        );
+        assert!(
+            said.iter().any(|line| line.contains("Quantum9000")),
+            "{said:?}"
+        );
     }
 
     #[test]
     fn a_missing_column_is_named() {
-        let error = parse_vms_csv("x", "InstanceType,AcceleratorName,AcceleratorCount\n", "my/vms.csv", "").unwrap_err();
-        assert!(error.to_string().contains("my/vms.csv") && error.to_string().contains("`Price`"), "{error}");
+        let error = parse_vms_csv(
+            "x",
+            "InstanceType,AcceleratorName,AcceleratorCount\n",
+            "my/vms.csv",
+            "",
+        )
+        .unwrap_err();
+        assert!(
+            error.to_string().contains("my/vms.csv") && error.to_string().contains("`Price`"),
+            "{error}"
+        );
     }
 
     proptest::proptest! {

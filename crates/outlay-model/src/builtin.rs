@@ -55,11 +55,13 @@ impl BuiltinModel {
 /// Every built-in model.
 pub fn builtin() -> &'static [BuiltinModel] {
     static LIST: LazyLock<Vec<BuiltinModel>> = LazyLock::new(|| {
-        let file: File = toml::from_str(include_str!("../data/models.toml")).expect("the built-in list is checked by a test");
+        let file: File = toml::from_str(include_str!("../data/models.toml"))
+            .expect("the built-in list is checked by a test");
         file.model
             .into_iter()
             .map(|entry| {
-                let computed = from_config(&entry.config, &entry.name).map_or(0, |model| model.main_parameters());
+                let computed = from_config(&entry.config, &entry.name)
+                    .map_or(0, |model| model.main_parameters());
                 BuiltinModel {
                     name: entry.name,
                     aliases: entry.aliases,
@@ -75,7 +77,10 @@ pub fn builtin() -> &'static [BuiltinModel] {
 }
 
 fn plain(name: &str) -> String {
-    name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+    name.chars()
+        .filter(char::is_ascii_alphanumeric)
+        .map(|c| c.to_ascii_lowercase())
+        .collect()
 }
 
 /// Finds a built-in model by name or alias, without regard to case and punctuation.
@@ -84,10 +89,15 @@ fn plain(name: &str) -> String {
 /// [`Error::UnknownModel`] with the nearest names.
 pub fn find(name: &str) -> Result<&'static BuiltinModel, Error> {
     let wanted = plain(name.rsplit('/').next().unwrap_or(name));
-    let wanted = wanted.strip_prefix("meta").filter(|rest| rest.starts_with("llama")).unwrap_or(&wanted);
+    let wanted = wanted
+        .strip_prefix("meta")
+        .filter(|rest| rest.starts_with("llama"))
+        .unwrap_or(&wanted);
     builtin()
         .iter()
-        .find(|model| plain(&model.name) == wanted || model.aliases.iter().any(|alias| plain(alias) == wanted))
+        .find(|model| {
+            plain(&model.name) == wanted || model.aliases.iter().any(|alias| plain(alias) == wanted)
+        })
         .ok_or_else(|| Error::UnknownModel {
             name: name.to_owned(),
             nearest: nearest(name, builtin().iter().map(|model| model.name.as_str())),
@@ -132,7 +142,10 @@ mod tests {
 
     #[test]
     fn finds_other_spellings_and_says_what_is_near() {
-        assert_eq!(find("meta-llama/Meta-Llama-3.1-8B").unwrap().name, "llama-3.1-8b");
+        assert_eq!(
+            find("meta-llama/Meta-Llama-3.1-8B").unwrap().name,
+            "llama-3.1-8b"
+        );
         assert_eq!(find("LLAMA3.1_8B").unwrap().name, "llama-3.1-8b");
         let error = find("lama-3.1-8b").unwrap_err().to_string();
         assert!(error.contains("llama-3.1-8b"), "{error}");

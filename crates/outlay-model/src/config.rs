@@ -11,10 +11,50 @@ const MOST: u64 = 10_000_000;
 
 /// Model types that the reader knows, for messages and for the nearest name.
 pub(crate) const KNOWN: &[&str] = &[
-    "llama", "mistral", "mixtral", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "qwen3_vl", "qwen3_vl_text", "qwen3_vl_moe", "qwen3_vl_moe_text", "deepseek_v2",
-    "deepseek_v3", "deepseek_v32", "kimi_k2", "kimi_k25", "glm4", "glm4_moe", "glm_moe_dsa", "gemma", "gemma2", "gemma3",
-    "gemma3_text", "gemma4", "gemma4_text", "phi", "phi3", "olmo", "olmo2", "gpt2", "gpt_neox", "opt", "bloom", "falcon", "mpt",
-    "gpt_oss", "minimax_m2", "bert", "roberta", "stablelm", "llama4", "llama4_text", "internlm", "mimo",
+    "llama",
+    "mistral",
+    "mixtral",
+    "qwen2",
+    "qwen2_moe",
+    "qwen3",
+    "qwen3_moe",
+    "qwen3_vl",
+    "qwen3_vl_text",
+    "qwen3_vl_moe",
+    "qwen3_vl_moe_text",
+    "deepseek_v2",
+    "deepseek_v3",
+    "deepseek_v32",
+    "kimi_k2",
+    "kimi_k25",
+    "glm4",
+    "glm4_moe",
+    "glm_moe_dsa",
+    "gemma",
+    "gemma2",
+    "gemma3",
+    "gemma3_text",
+    "gemma4",
+    "gemma4_text",
+    "phi",
+    "phi3",
+    "olmo",
+    "olmo2",
+    "gpt2",
+    "gpt_neox",
+    "opt",
+    "bloom",
+    "falcon",
+    "mpt",
+    "gpt_oss",
+    "minimax_m2",
+    "bert",
+    "roberta",
+    "stablelm",
+    "llama4",
+    "llama4_text",
+    "internlm",
+    "mimo",
 ];
 
 /// A JSON object and the names for messages about it.
@@ -31,7 +71,10 @@ impl Fields<'_> {
                 None | Some(Value::Null) => {}
                 Some(value) => {
                     let size = value.as_u64().or_else(|| {
-                        value.as_f64().filter(|v| v.fract() == 0.0 && *v >= 0.0 && *v < 1e18).map(|v| v as u64)
+                        value
+                            .as_f64()
+                            .filter(|v| v.fract() == 0.0 && *v >= 0.0 && *v < 1e18)
+                            .map(|v| v as u64)
                     });
                     return match size {
                         Some(size) if size <= MOST => Ok(Some(size)),
@@ -58,7 +101,10 @@ impl Fields<'_> {
                 allowed: "1 and more".to_owned(),
             }),
             Some(size) => Ok(size),
-            None => Err(Error::Missing { file: self.file.to_owned(), field: names.join("` or `") }),
+            None => Err(Error::Missing {
+                file: self.file.to_owned(),
+                field: names.join("` or `"),
+            }),
         }
     }
 
@@ -67,7 +113,10 @@ impl Fields<'_> {
     }
 
     fn flag(&self, name: &str, default: bool) -> bool {
-        self.map.get(name).and_then(Value::as_bool).unwrap_or(default)
+        self.map
+            .get(name)
+            .and_then(Value::as_bool)
+            .unwrap_or(default)
     }
 
     fn text(&self, name: &str) -> &str {
@@ -79,7 +128,10 @@ impl Fields<'_> {
     }
 
     fn contradiction(&self, what: String) -> Error {
-        Error::Contradiction { file: self.file.to_owned(), what }
+        Error::Contradiction {
+            file: self.file.to_owned(),
+            what,
+        }
     }
 }
 
@@ -89,8 +141,10 @@ impl Fields<'_> {
 /// [`Error`] where the text is no JSON object, the architecture is unknown, a field is missing, absurd or contradicts
 /// another.
 pub fn from_config_json(text: &str, file: &str) -> Result<Model, Error> {
-    let value: Value =
-        serde_json::from_str(text).map_err(|error| Error::Syntax { file: file.to_owned(), message: error.to_string() })?;
+    let value: Value = serde_json::from_str(text).map_err(|error| Error::Syntax {
+        file: file.to_owned(),
+        message: error.to_string(),
+    })?;
     from_config(&value, file)
 }
 
@@ -100,7 +154,10 @@ pub fn from_config_json(text: &str, file: &str) -> Result<Model, Error> {
 /// As [`from_config_json`].
 pub fn from_config(value: &Value, file: &str) -> Result<Model, Error> {
     let Some(outer) = value.as_object() else {
-        return Err(Error::Syntax { file: file.to_owned(), message: "not a JSON object".to_owned() });
+        return Err(Error::Syntax {
+            file: file.to_owned(),
+            message: "not a JSON object".to_owned(),
+        });
     };
     let architecture = outer
         .get("architectures")
@@ -113,7 +170,10 @@ pub fn from_config(value: &Value, file: &str) -> Result<Model, Error> {
     let map = match outer.get("text_config").and_then(Value::as_object) {
         Some(inner) => {
             if outer.contains_key("vision_config") {
-                notes.push("The vision tower is not counted: the figures are those of the text model.".to_owned());
+                notes.push(
+                    "The vision tower is not counted: the figures are those of the text model."
+                        .to_owned(),
+                );
             }
             inner
         }
@@ -121,10 +181,17 @@ pub fn from_config(value: &Value, file: &str) -> Result<Model, Error> {
     };
     let fields = Fields { map, file };
     let model_type = match fields.text("model_type") {
-        "" => outer.get("model_type").and_then(Value::as_str).unwrap_or(""),
+        "" => outer
+            .get("model_type")
+            .and_then(Value::as_str)
+            .unwrap_or(""),
         inner => inner,
     };
-    let name = outer.get("_name_or_path").and_then(Value::as_str).filter(|name| !name.is_empty()).unwrap_or(model_type);
+    let name = outer
+        .get("_name_or_path")
+        .and_then(Value::as_str)
+        .filter(|name| !name.is_empty())
+        .unwrap_or(model_type);
     let tied_outer = outer.get("tie_word_embeddings").and_then(Value::as_bool);
     let mut spec = match model_type {
         "gpt2" => gpt2(&fields)?,
@@ -136,12 +203,20 @@ pub fn from_config(value: &Value, file: &str) -> Result<Model, Error> {
         "bert" | "roberta" => bert(&fields, model_type)?,
         known if KNOWN.contains(&known) => modern(&fields, known, tied_outer)?,
         other => {
-            let wanted = if other.is_empty() { architecture.as_str() } else { other };
+            let wanted = if other.is_empty() {
+                architecture.as_str()
+            } else {
+                other
+            };
             return Err(Error::unknown_architecture(file, wanted, KNOWN));
         }
     };
     spec.name = name.to_owned();
-    spec.architecture = if architecture.is_empty() { model_type.to_owned() } else { architecture };
+    spec.architecture = if architecture.is_empty() {
+        model_type.to_owned()
+    } else {
+        architecture
+    };
     spec.notes.extend(notes);
     check(&spec, &fields)?;
     Ok(spec.build())
@@ -176,7 +251,14 @@ fn head_width(fields: &Fields<'_>, hidden: u64, heads: u64) -> Result<u64, Error
     }
 }
 
-fn base(fields: &Fields<'_>, hidden: u64, heads: u64, layers: u64, ffn: u64, vocabulary: u64) -> Result<Spec, Error> {
+fn base(
+    fields: &Fields<'_>,
+    hidden: u64,
+    heads: u64,
+    layers: u64,
+    ffn: u64,
+    vocabulary: u64,
+) -> Result<Spec, Error> {
     Ok(Spec {
         name: String::new(),
         architecture: String::new(),
@@ -204,11 +286,21 @@ fn base(fields: &Fields<'_>, hidden: u64, heads: u64, layers: u64, ffn: u64, voc
         final_norm: true,
         latent: None,
         moe: None,
-        layers: vec![LayerKind { repeat: layers, pattern: Pattern::Full, experts: false, heads: None }],
+        layers: vec![LayerKind {
+            repeat: layers,
+            pattern: Pattern::Full,
+            experts: false,
+            heads: None,
+        }],
         predict_ahead: 0,
-        max_sequence_tokens: ["max_position_embeddings", "n_positions", "max_seq_len", "seq_length"]
-            .iter()
-            .find_map(|name| fields.map.get(*name).and_then(Value::as_u64)),
+        max_sequence_tokens: [
+            "max_position_embeddings",
+            "n_positions",
+            "max_seq_len",
+            "seq_length",
+        ]
+        .iter()
+        .find_map(|name| fields.map.get(*name).and_then(Value::as_u64)),
         notes: Vec::new(),
     })
 }
@@ -259,7 +351,9 @@ fn opt(fields: &Fields<'_>) -> Result<Spec, Error> {
             file: fields.file.to_owned(),
             field: "word_embed_proj_dim".to_owned(),
             value: projection.to_string(),
-            allowed: format!("{hidden}, the hidden width (projected word embeddings are not supported)"),
+            allowed: format!(
+                "{hidden}, the hidden width (projected word embeddings are not supported)"
+            ),
         });
     }
     Ok(spec)
@@ -300,7 +394,11 @@ fn falcon(fields: &Fields<'_>) -> Result<Spec, Error> {
     } else {
         heads
     };
-    spec.norms = if new || !fields.flag("parallel_attn", true) { 2 } else { 1 };
+    spec.norms = if new || !fields.flag("parallel_attn", true) {
+        2
+    } else {
+        1
+    };
     if new && fields.size(&["num_ln_in_parallel_attn"])? == Some(1) {
         spec.norms = 1;
     }
@@ -339,7 +437,10 @@ fn bert(fields: &Fields<'_>, model_type: &str) -> Result<Spec, Error> {
     )?;
     spec.family = Family::Encoder;
     spec.positions = fields.need(&["max_position_embeddings"])?;
-    let types = fields.or(&["type_vocab_size"], if model_type == "bert" { 2 } else { 1 })?;
+    let types = fields.or(
+        &["type_vocab_size"],
+        if model_type == "bert" { 2 } else { 1 },
+    )?;
     // Token types and the embedding norm; a pooler stands at the end.
     spec.embedding_extra = types * hidden + 2 * hidden;
     spec.final_norm = false;
@@ -356,29 +457,62 @@ fn modern(fields: &Fields<'_>, model_type: &str, tied_outer: Option<bool>) -> Re
         ("llama4" | "llama4_text", Some(ffn)) => ffn,
         _ => fields.need(&["intermediate_size"])?,
     };
-    let mut spec = base(fields, hidden, heads, layers, ffn, fields.need(&["vocab_size"])?)?;
+    let mut spec = base(
+        fields,
+        hidden,
+        heads,
+        layers,
+        ffn,
+        fields.need(&["vocab_size"])?,
+    )?;
     let gemma = model_type.starts_with("gemma");
     let qwen2 = matches!(model_type, "qwen2" | "qwen2_moe");
     spec.kv_heads = fields.or(&["num_key_value_heads"], heads)?;
     spec.gated = true;
     spec.norm_weights = 1;
-    spec.qkv_bias = qwen2 || fields.flag("attention_bias", false) || fields.flag("use_qkv_bias", false) || fields.flag("bias", false);
-    spec.out_bias = model_type == "gpt_oss" || (model_type == "llama" && fields.flag("attention_bias", false))
+    spec.qkv_bias = qwen2
+        || fields.flag("attention_bias", false)
+        || fields.flag("use_qkv_bias", false)
+        || fields.flag("bias", false);
+    spec.out_bias = model_type == "gpt_oss"
+        || (model_type == "llama" && fields.flag("attention_bias", false))
         || fields.flag("bias", false);
     spec.mlp_bias = fields.flag("mlp_bias", false);
-    spec.tied = fields.map.get("tie_word_embeddings").and_then(Value::as_bool).or(tied_outer).unwrap_or(gemma);
-    spec.qk_norm = matches!(model_type, "qwen3" | "qwen3_moe" | "qwen3_vl" | "qwen3_vl_moe" | "gemma3" | "gemma3_text" | "gemma4" | "gemma4_text")
-        || (model_type.starts_with("glm4") && fields.flag("use_qk_norm", false))
+    spec.tied = fields
+        .map
+        .get("tie_word_embeddings")
+        .and_then(Value::as_bool)
+        .or(tied_outer)
+        .unwrap_or(gemma);
+    spec.qk_norm = matches!(
+        model_type,
+        "qwen3"
+            | "qwen3_moe"
+            | "qwen3_vl"
+            | "qwen3_vl_moe"
+            | "gemma3"
+            | "gemma3_text"
+            | "gemma4"
+            | "gemma4_text"
+    ) || (model_type.starts_with("glm4") && fields.flag("use_qk_norm", false))
         || model_type == "qwen3_vl_text"
         || model_type == "qwen3_vl_moe_text";
     spec.qk_norm_full = matches!(model_type, "olmo2" | "minimax_m2");
     spec.sinks = model_type == "gpt_oss";
-    spec.norms = if matches!(model_type, "gemma2" | "gemma3" | "gemma3_text" | "gemma4" | "gemma4_text" | "glm4") { 4 } else { 2 };
+    spec.norms = if matches!(
+        model_type,
+        "gemma2" | "gemma3" | "gemma3_text" | "gemma4" | "gemma4_text" | "glm4"
+    ) {
+        4
+    } else {
+        2
+    };
     match model_type {
         "olmo" => spec.norm_weights = 0,
         "phi" => {
             spec.gated = false;
-            (spec.qkv_bias, spec.out_bias, spec.mlp_bias, spec.head_bias) = (true, true, true, true);
+            (spec.qkv_bias, spec.out_bias, spec.mlp_bias, spec.head_bias) =
+                (true, true, true, true);
             spec.norm_weights = 2;
             spec.norms = 1;
         }
@@ -387,15 +521,25 @@ fn modern(fields: &Fields<'_>, model_type: &str, tied_outer: Option<bool>) -> Re
     }
     spec.latent = latent(fields)?;
     spec.moe = moe(fields, model_type)?;
-    spec.predict_ahead = if spec.latent.is_some() { fields.or(&["num_nextn_predict_layers"], 0)? } else { 0 };
+    spec.predict_ahead = if spec.latent.is_some() {
+        fields.or(&["num_nextn_predict_layers"], 0)?
+    } else {
+        0
+    };
     spec.layers = layer_kinds(fields, &spec, layers, model_type)?;
     Ok(spec)
 }
 
 fn latent(fields: &Fields<'_>) -> Result<Option<Latent>, Error> {
-    let Some(key_value) = fields.size(&["kv_lora_rank"])?.filter(|rank| *rank > 0) else { return Ok(None) };
+    let Some(key_value) = fields.size(&["kv_lora_rank"])?.filter(|rank| *rank > 0) else {
+        return Ok(None);
+    };
     let indexer = match fields.size(&["index_topk"])? {
-        Some(keys) if keys > 0 => Some((fields.need(&["index_n_heads"])?, fields.need(&["index_head_dim"])?, keys)),
+        Some(keys) if keys > 0 => Some((
+            fields.need(&["index_n_heads"])?,
+            fields.need(&["index_head_dim"])?,
+            keys,
+        )),
         _ => None,
     };
     Ok(Some(Latent {
@@ -409,8 +553,9 @@ fn latent(fields: &Fields<'_>) -> Result<Option<Latent>, Error> {
 }
 
 fn moe(fields: &Fields<'_>, model_type: &str) -> Result<Option<Experts>, Error> {
-    let Some(experts) =
-        fields.size(&["num_local_experts", "num_experts", "n_routed_experts"])?.filter(|experts| *experts > 1)
+    let Some(experts) = fields
+        .size(&["num_local_experts", "num_experts", "n_routed_experts"])?
+        .filter(|experts| *experts > 1)
     else {
         return Ok(None);
     };
@@ -435,7 +580,11 @@ fn moe(fields: &Fields<'_>, model_type: &str) -> Result<Option<Experts>, Error> 
         || fields.text("scoring_func") == "sigmoid";
     Ok(Some(Experts {
         experts,
-        selected: fields.need(&["num_experts_per_tok", "top_k_experts", "num_experts_per_token"])?,
+        selected: fields.need(&[
+            "num_experts_per_tok",
+            "top_k_experts",
+            "num_experts_per_token",
+        ])?,
         ffn,
         shared_ffn,
         shared_gate: fields.map.contains_key("shared_expert_intermediate_size") && shared_ffn > 0,
@@ -445,20 +594,43 @@ fn moe(fields: &Fields<'_>, model_type: &str) -> Result<Option<Experts>, Error> 
 }
 
 /// Which layers are local and which have experts, grouped by kind.
-fn layer_kinds(fields: &Fields<'_>, spec: &Spec, layers: u64, model_type: &str) -> Result<Vec<LayerKind>, Error> {
-    let window = fields.size(&["sliding_window", "attention_chunk_size"])?.filter(|window| *window > 0);
+fn layer_kinds(
+    fields: &Fields<'_>,
+    spec: &Spec,
+    layers: u64,
+    model_type: &str,
+) -> Result<Vec<LayerKind>, Error> {
+    let window = fields
+        .size(&["sliding_window", "attention_chunk_size"])?
+        .filter(|window| *window > 0);
     let every = fields.size(&["sliding_window_pattern"])?;
     let types = fields.list("layer_types");
     if let Some(types) = types
         && types.len() as u64 != layers
     {
-        return Err(fields.contradiction(format!("`layer_types` has {} entries for `num_hidden_layers` {layers}", types.len())));
+        return Err(fields.contradiction(format!(
+            "`layer_types` has {} entries for `num_hidden_layers` {layers}",
+            types.len()
+        )));
     }
     let dense_first = fields.or(&["first_k_dense_replace"], 0)?;
-    let step = fields.or(&["decoder_sparse_step", "interleave_moe_layer_step", "moe_layer_freq"], 1).unwrap_or(1).max(1);
-    let dense_list: Vec<u64> =
-        fields.list("mlp_only_layers").map(|list| list.iter().filter_map(Value::as_u64).collect()).unwrap_or_default();
-    let use_window = fields.flag("use_sliding_window", true) && !matches!(model_type, "qwen2" | "qwen2_moe");
+    let step = fields
+        .or(
+            &[
+                "decoder_sparse_step",
+                "interleave_moe_layer_step",
+                "moe_layer_freq",
+            ],
+            1,
+        )
+        .unwrap_or(1)
+        .max(1);
+    let dense_list: Vec<u64> = fields
+        .list("mlp_only_layers")
+        .map(|list| list.iter().filter_map(Value::as_u64).collect())
+        .unwrap_or_default();
+    let use_window =
+        fields.flag("use_sliding_window", true) && !matches!(model_type, "qwen2" | "qwen2_moe");
     let full = match spec.latent.and_then(|latent| latent.indexer) {
         Some((_, _, keys)) => Pattern::Selected(keys),
         None => Pattern::Full,
@@ -491,9 +663,17 @@ fn layer_kinds(fields: &Fields<'_>, spec: &Spec, layers: u64, model_type: &str) 
             && index >= dense_first
             && (index + 1) % step == 0
             && !dense_list.contains(&index);
-        match out.iter_mut().find(|kind| kind.pattern == pattern && kind.experts == experts) {
+        match out
+            .iter_mut()
+            .find(|kind| kind.pattern == pattern && kind.experts == experts)
+        {
             Some(kind) => kind.repeat += 1,
-            None => out.push(LayerKind { repeat: 1, pattern, experts, heads: None }),
+            None => out.push(LayerKind {
+                repeat: 1,
+                pattern,
+                experts,
+                heads: None,
+            }),
         }
     }
     Ok(out)
@@ -508,23 +688,51 @@ mod tests {
 
     #[test]
     fn reads_llama() {
-        assert_eq!(from_config_json(LLAMA, "config.json").unwrap().parameters(), 8_030_261_248);
+        assert_eq!(
+            from_config_json(LLAMA, "config.json").unwrap().parameters(),
+            8_030_261_248
+        );
     }
 
     #[test]
     fn errors_name_the_file_the_field_and_what_is_allowed() {
         let cases = [
             (r#""hidden_size":4096"#, r#""hidden_size":0"#, "hidden_size"),
-            (r#""hidden_size":4096"#, r#""hidden_size":-4096"#, "hidden_size"),
-            (r#""hidden_size":4096"#, r#""hidden_size":99999999999"#, "hidden_size"),
-            (r#""hidden_size":4096"#, r#""hidden_size":4095"#, "num_attention_heads"),
-            (r#""num_key_value_heads":8"#, r#""num_key_value_heads":5"#, "num_key_value_heads"),
+            (
+                r#""hidden_size":4096"#,
+                r#""hidden_size":-4096"#,
+                "hidden_size",
+            ),
+            (
+                r#""hidden_size":4096"#,
+                r#""hidden_size":99999999999"#,
+                "hidden_size",
+            ),
+            (
+                r#""hidden_size":4096"#,
+                r#""hidden_size":4095"#,
+                "num_attention_heads",
+            ),
+            (
+                r#""num_key_value_heads":8"#,
+                r#""num_key_value_heads":5"#,
+                "num_key_value_heads",
+            ),
             (r#""num_hidden_layers":32,"#, "", "num_hidden_layers"),
-            (r#""model_type":"llama""#, r#""model_type":"lama""#, "nearest: llama"),
+            (
+                r#""model_type":"llama""#,
+                r#""model_type":"lama""#,
+                "nearest: llama",
+            ),
         ];
         for (from, to, expected) in cases {
-            let error = from_config_json(&LLAMA.replace(from, to), "my.json").unwrap_err().to_string();
-            assert!(error.contains("my.json") && error.contains(expected), "{error}");
+            let error = from_config_json(&LLAMA.replace(from, to), "my.json")
+                .unwrap_err()
+                .to_string();
+            assert!(
+                error.contains("my.json") && error.contains(expected),
+                "{error}"
+            );
         }
         assert!(from_config_json("[1, 2]", "x").is_err());
         assert!(from_config_json("{", "x").is_err());

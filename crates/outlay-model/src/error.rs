@@ -82,7 +82,18 @@ impl Error {
 /// The three names most like the one asked for.
 pub(crate) fn nearest<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> Vec<String> {
     let wanted = wanted.to_ascii_lowercase();
-    let mut scored: Vec<(f64, &str)> = known.map(|name| (strsim::jaro_winkler(&name.to_ascii_lowercase(), &wanted), name)).collect();
+    let mut scored: Vec<(f64, &str)> = known
+        .map(|name| {
+            (
+                strsim::jaro_winkler(&name.to_ascii_lowercase(), &wanted),
+                name,
+            )
+        })
+        .collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0));
-    scored.into_iter().take(3).map(|(_, name)| name.to_owned()).collect()
+    scored
+        .into_iter()
+        .take(3)
+        .map(|(_, name)| name.to_owned())
+        .collect()
 }

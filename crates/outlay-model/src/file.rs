@@ -22,12 +22,18 @@ pub struct Loaded {
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Error {
-    Error::Unreadable { file: path.display().to_string(), message: error.to_string() }
+    Error::Unreadable {
+        file: path.display().to_string(),
+        message: error.to_string(),
+    }
 }
 
 fn open(path: &Path) -> Result<(BufReader<File>, u64), Error> {
     let file = File::open(path).map_err(|error| unreadable(path, &error))?;
-    let length = file.metadata().map_err(|error| unreadable(path, &error))?.len();
+    let length = file
+        .metadata()
+        .map_err(|error| unreadable(path, &error))?
+        .len();
     Ok((BufReader::new(file), length))
 }
 
@@ -46,7 +52,10 @@ pub fn read_path(path: &Path) -> Result<Loaded, Error> {
             let (mut input, length) = open(path)?;
             let header = read_gguf(&mut input, length, &name)?;
             let model = from_gguf(&header, &name)?;
-            Ok(Loaded { model, exact_parameters: Some(header.parameters) })
+            Ok(Loaded {
+                model,
+                exact_parameters: Some(header.parameters),
+            })
         }
         Some("safetensors") => {
             let config = path.with_file_name("config.json");
@@ -64,15 +73,23 @@ pub fn read_path(path: &Path) -> Result<Loaded, Error> {
                 model: Option<ShapeTable>,
             }
             let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
-            let project: Project =
-                toml::from_str(&text).map_err(|error| Error::Syntax { file: name.clone(), message: error.to_string() })?;
+            let project: Project = toml::from_str(&text).map_err(|error| Error::Syntax {
+                file: name.clone(),
+                message: error.to_string(),
+            })?;
             let Some(mut table) = project.model else {
-                return Err(Error::Missing { file: name, field: "[model]".to_owned() });
+                return Err(Error::Missing {
+                    file: name,
+                    field: "[model]".to_owned(),
+                });
             };
             if table.name.is_empty() {
                 table.name = name;
             }
-            Ok(Loaded { model: from_shape(&table)?, exact_parameters: None })
+            Ok(Loaded {
+                model: from_shape(&table)?,
+                exact_parameters: None,
+            })
         }
         _ => {
             let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
@@ -87,7 +104,10 @@ pub fn read_path(path: &Path) -> Result<Loaded, Error> {
                     model.parameters()
                 ));
             }
-            Ok(Loaded { model, exact_parameters })
+            Ok(Loaded {
+                model,
+                exact_parameters,
+            })
         }
     }
 }
@@ -99,12 +119,22 @@ fn tensors_beside(config: &Path) -> Result<Option<u64>, Error> {
     let mut files: Vec<PathBuf> = Vec::new();
     if index.exists() {
         let text = std::fs::read_to_string(&index).map_err(|error| unreadable(&index, &error))?;
-        let value: serde_json::Value = serde_json::from_str(&text)
-            .map_err(|error| Error::Syntax { file: index.display().to_string(), message: error.to_string() })?;
+        let value: serde_json::Value =
+            serde_json::from_str(&text).map_err(|error| Error::Syntax {
+                file: index.display().to_string(),
+                message: error.to_string(),
+            })?;
         let Some(map) = value.get("weight_map").and_then(|map| map.as_object()) else {
-            return Err(Error::Missing { file: index.display().to_string(), field: "weight_map".to_owned() });
+            return Err(Error::Missing {
+                file: index.display().to_string(),
+                field: "weight_map".to_owned(),
+            });
         };
-        files.extend(map.values().filter_map(|file| file.as_str()).map(|file| folder.join(file)));
+        files.extend(
+            map.values()
+                .filter_map(|file| file.as_str())
+                .map(|file| folder.join(file)),
+        );
         files.sort();
         files.dedup();
     } else {
@@ -119,7 +149,11 @@ fn tensors_beside(config: &Path) -> Result<Option<u64>, Error> {
     let mut total = 0u64;
     for file in files {
         let (mut input, length) = open(&file)?;
-        total = total.saturating_add(safetensors_parameters(&mut input, length, &file.display().to_string())?);
+        total = total.saturating_add(safetensors_parameters(
+            &mut input,
+            length,
+            &file.display().to_string(),
+        )?);
     }
     Ok(Some(total))
 }
@@ -127,22 +161,43 @@ fn tensors_beside(config: &Path) -> Result<Option<u64>, Error> {
 /// Builds a model from GGUF metadata.
 fn from_gguf(header: &Gguf, file: &str) -> Result<Model, Error> {
     let architecture = header.architecture.as_str();
-    let get = |key: &str| header.numbers.get(&format!("{architecture}.{key}")).copied();
+    let get = |key: &str| {
+        header
+            .numbers
+            .get(&format!("{architecture}.{key}"))
+            .copied()
+    };
     let need = |key: &str| {
-        get(key).ok_or_else(|| Error::Missing { file: file.to_owned(), field: format!("{architecture}.{key}") })
+        get(key).ok_or_else(|| Error::Missing {
+            file: file.to_owned(),
+            field: format!("{architecture}.{key}"),
+        })
     };
     let heads = need("attention.head_count")?;
     let experts = get("expert_count").filter(|experts| *experts > 0);
     let mut model = from_shape(&ShapeTable {
-        name: if header.name.is_empty() { file.to_owned() } else { header.name.clone() },
+        name: if header.name.is_empty() {
+            file.to_owned()
+        } else {
+            header.name.clone()
+        },
         layers: need("block_count")?,
         hidden: need("embedding_length")?,
-        ffn: get("feed_forward_length").or(get("expert_feed_forward_length")).unwrap_or(0),
+        ffn: get("feed_forward_length")
+            .or(get("expert_feed_forward_length"))
+            .unwrap_or(0),
         heads,
         kv_heads: get("attention.head_count_kv"),
         head_width: get("attention.key_length"),
-        vocabulary: if header.n_tokens > 0 { header.n_tokens } else { need("vocab_size")? },
-        gated: Some(!matches!(architecture, "gpt2" | "gptneox" | "bloom" | "falcon" | "mpt" | "phi2" | "bert")),
+        vocabulary: if header.n_tokens > 0 {
+            header.n_tokens
+        } else {
+            need("vocab_size")?
+        },
+        gated: Some(!matches!(
+            architecture,
+            "gpt2" | "gptneox" | "bloom" | "falcon" | "mpt" | "phi2" | "bert"
+        )),
         tied: Some(!header.has_output),
         experts,
         experts_per_token: experts.and(get("expert_used_count")),

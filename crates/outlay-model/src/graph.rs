@@ -229,7 +229,9 @@ impl Operator {
     /// Embedding tables count in full, as published "active" figures do.
     pub fn active_parameters(&self) -> u64 {
         match self.kind {
-            Kind::ExpertMatMul { experts, selected, .. } if experts > 0 => {
+            Kind::ExpertMatMul {
+                experts, selected, ..
+            } if experts > 0 => {
                 (u128::from(self.parameters) * u128::from(selected) / u128::from(experts)) as u64
             }
             _ => self.parameters,
@@ -240,14 +242,20 @@ impl Operator {
 impl Block {
     /// Parameters of one such block.
     pub fn parameters(&self) -> u64 {
-        self.operators.iter().map(|operator| operator.parameters).sum()
+        self.operators
+            .iter()
+            .map(|operator| operator.parameters)
+            .sum()
     }
 }
 
 impl Model {
     /// All parameters, towers and prediction modules included.
     pub fn parameters(&self) -> u64 {
-        self.blocks.iter().map(|block| block.repeat * block.parameters()).sum()
+        self.blocks
+            .iter()
+            .map(|block| block.repeat * block.parameters())
+            .sum()
     }
 
     /// Parameters without multi-token prediction modules, as model cards mostly count them.
@@ -265,7 +273,12 @@ impl Model {
             .iter()
             .filter(|block| block.kind != BlockKind::PredictAhead)
             .map(|block| {
-                block.repeat * block.operators.iter().map(Operator::active_parameters).sum::<u64>()
+                block.repeat
+                    * block
+                        .operators
+                        .iter()
+                        .map(Operator::active_parameters)
+                        .sum::<u64>()
             })
             .sum()
     }
@@ -281,7 +294,8 @@ impl Model {
 
     /// Whether any layer routes tokens to experts.
     pub fn has_experts(&self) -> bool {
-        self.operators().any(|operator| matches!(operator.kind, Kind::ExpertMatMul { .. }))
+        self.operators()
+            .any(|operator| matches!(operator.kind, Kind::ExpertMatMul { .. }))
     }
 
     /// Every operator of every block, once each (not repeated).

@@ -13,7 +13,10 @@ use crate::error::Error;
 const HEADER_MOST: u64 = 100_000_000;
 
 fn damaged(file: &str, message: impl Into<String>) -> Error {
-    Error::Syntax { file: file.to_owned(), message: message.into() }
+    Error::Syntax {
+        file: file.to_owned(),
+        message: message.into(),
+    }
 }
 
 /// Parameters in a safetensors file, from its header.
@@ -22,20 +25,40 @@ fn damaged(file: &str, message: impl Into<String>) -> Error {
 ///
 /// # Errors
 /// [`Error::Syntax`] where the header is cut short, claims more than the file holds, or is no JSON.
-pub fn safetensors_parameters(input: &mut impl Read, length: u64, file: &str) -> Result<u64, Error> {
+pub fn safetensors_parameters(
+    input: &mut impl Read,
+    length: u64,
+    file: &str,
+) -> Result<u64, Error> {
     let mut size = [0u8; 8];
-    input.read_exact(&mut size).map_err(|_| damaged(file, "shorter than the 8 bytes that a safetensors file begins with"))?;
+    input.read_exact(&mut size).map_err(|_| {
+        damaged(
+            file,
+            "shorter than the 8 bytes that a safetensors file begins with",
+        )
+    })?;
     let header = u64::from_le_bytes(size);
     if header > HEADER_MOST || header > length.saturating_sub(8) {
-        return Err(damaged(file, format!("the header claims {header} bytes, but the file has {length}; it is cut short or no safetensors file")));
+        return Err(damaged(
+            file,
+            format!(
+                "the header claims {header} bytes, but the file has {length}; it is cut short or no safetensors file"
+            ),
+        ));
     }
     let mut text = Vec::new();
-    input.take(header).read_to_end(&mut text).map_err(|error| damaged(file, error.to_string()))?;
+    input
+        .take(header)
+        .read_to_end(&mut text)
+        .map_err(|error| damaged(file, error.to_string()))?;
     if text.len() as u64 != header {
         return Err(damaged(file, "the header is cut short"));
     }
-    let value: Value = serde_json::from_slice(&text).map_err(|error| damaged(file, format!("the header is no JSON: {error}")))?;
-    let Some(tensors) = value.as_object() else { return Err(damaged(file, "the header is no JSON object")) };
+    let value: Value = serde_json::from_slice(&text)
+        .map_err(|error| damaged(file, format!("the header is no JSON: {error}")))?;
+    let Some(tensors) = value.as_object() else {
+        return Err(damaged(file, "the header is no JSON object"));
+    };
     let mut total = 0u64;
     for (name, tensor) in tensors.iter().filter(|(name, _)| *name != "__metadata__") {
         let Some(shape) = tensor.get("shape").and_then(Value::as_array) else {
@@ -48,7 +71,9 @@ pub fn safetensors_parameters(input: &mut impl Read, length: u64, file: &str) ->
                 .and_then(|side| elements.checked_mul(side))
                 .ok_or_else(|| damaged(file, format!("tensor `{name}` has an impossible shape")))?;
         }
-        total = total.checked_add(elements).ok_or_else(|| damaged(file, "more parameters than can be counted"))?;
+        total = total
+            .checked_add(elements)
+            .ok_or_else(|| damaged(file, "more parameters than can be counted"))?;
     }
     Ok(total)
 }
@@ -80,7 +105,9 @@ impl<R: Read> Reader<'_, R> {
     fn bytes<const N: usize>(&mut self) -> Result<[u8; N], Error> {
         let mut buffer = [0u8; N];
         self.spend(N as u64)?;
-        self.input.read_exact(&mut buffer).map_err(|_| damaged(self.file, "the GGUF header is cut short"))?;
+        self.input
+            .read_exact(&mut buffer)
+            .map_err(|_| damaged(self.file, "the GGUF header is cut short"))?;
         Ok(buffer)
     }
 
@@ -104,17 +131,27 @@ impl<R: Read> Reader<'_, R> {
         self.spend(size)?;
         let copied = std::io::copy(&mut self.input.by_ref().take(size), &mut std::io::sink())
             .map_err(|error| damaged(self.file, error.to_string()))?;
-        if copied == size { Ok(()) } else { Err(damaged(self.file, "the GGUF header is cut short")) }
+        if copied == size {
+            Ok(())
+        } else {
+            Err(damaged(self.file, "the GGUF header is cut short"))
+        }
     }
 
     fn text(&mut self) -> Result<String, Error> {
         let size = self.u64()?;
         if size > 1_000_000 {
-            return Err(damaged(self.file, format!("a text of {size} bytes in the GGUF header")));
+            return Err(damaged(
+                self.file,
+                format!("a text of {size} bytes in the GGUF header"),
+            ));
         }
         self.spend(size)?;
         let mut buffer = Vec::new();
-        self.input.take(size).read_to_end(&mut buffer).map_err(|error| damaged(self.file, error.to_string()))?;
+        self.input
+            .take(size)
+            .read_to_end(&mut buffer)
+            .map_err(|error| damaged(self.file, error.to_string()))?;
         if buffer.len() as u64 != size {
             return Err(damaged(self.file, "the GGUF header is cut short"));
         }
@@ -149,7 +186,10 @@ impl<R: Read> Reader<'_, R> {
                 let inner = self.u32()?;
                 let n = self.u64()?;
                 if n > self.left {
-                    return Err(damaged(self.file, "an array in the GGUF header claims more than the file holds"));
+                    return Err(damaged(
+                        self.file,
+                        "an array in the GGUF header claims more than the file holds",
+                    ));
                 }
                 let mut first = None;
                 for index in 0..n {
@@ -166,7 +206,12 @@ impl<R: Read> Reader<'_, R> {
                 self.skip(8)?;
                 None
             }
-            other => return Err(damaged(self.file, format!("unknown GGUF value type {other}"))),
+            other => {
+                return Err(damaged(
+                    self.file,
+                    format!("unknown GGUF value type {other}"),
+                ));
+            }
         })
     }
 }
@@ -176,18 +221,28 @@ impl<R: Read> Reader<'_, R> {
 /// # Errors
 /// [`Error::Syntax`] where the header is cut short, claims more than the file holds, or is of another version.
 pub fn read_gguf(input: &mut impl Read, length: u64, file: &str) -> Result<Gguf, Error> {
-    let mut reader = Reader { input, left: length, file };
+    let mut reader = Reader {
+        input,
+        left: length,
+        file,
+    };
     if &reader.bytes::<4>()? != b"GGUF" {
         return Err(damaged(file, "does not begin with `GGUF`"));
     }
     let version = reader.u32()?;
     if !(2..=3).contains(&version) {
-        return Err(damaged(file, format!("GGUF version {version}; known: 2 and 3")));
+        return Err(damaged(
+            file,
+            format!("GGUF version {version}; known: 2 and 3"),
+        ));
     }
     let n_tensors = reader.u64()?;
     let n_pairs = reader.u64()?;
     if n_tensors > length / 24 || n_pairs > length / 12 {
-        return Err(damaged(file, format!("the header claims {n_tensors} tensors and {n_pairs} values in {length} bytes")));
+        return Err(damaged(
+            file,
+            format!("the header claims {n_tensors} tensors and {n_pairs} values in {length} bytes"),
+        ));
     }
     let mut out = Gguf::default();
     for _ in 0..n_pairs {
@@ -195,7 +250,11 @@ pub fn read_gguf(input: &mut impl Read, length: u64, file: &str) -> Result<Gguf,
         let sort = reader.u32()?;
         if sort == 8 && (key == "general.architecture" || key == "general.name") {
             let text = reader.text()?;
-            if key == "general.name" { out.name = text } else { out.architecture = text }
+            if key == "general.name" {
+                out.name = text
+            } else {
+                out.architecture = text
+            }
         } else if let Some(number) = reader.value(sort, 0)? {
             if key == "tokenizer.ggml.tokens" {
                 out.n_tokens = number;
@@ -207,7 +266,10 @@ pub fn read_gguf(input: &mut impl Read, length: u64, file: &str) -> Result<Gguf,
         let name = reader.text()?;
         let sides = reader.u32()?;
         if sides > 8 {
-            return Err(damaged(file, format!("tensor `{name}` has {sides} dimensions")));
+            return Err(damaged(
+                file,
+                format!("tensor `{name}` has {sides} dimensions"),
+            ));
         }
         let mut elements = 1u64;
         for _ in 0..sides {
@@ -217,8 +279,10 @@ pub fn read_gguf(input: &mut impl Read, length: u64, file: &str) -> Result<Gguf,
         }
         reader.skip(12)?;
         out.has_output |= name == "output.weight";
-        out.parameters =
-            out.parameters.checked_add(elements).ok_or_else(|| damaged(file, "more parameters than can be counted"))?;
+        out.parameters = out
+            .parameters
+            .checked_add(elements)
+            .ok_or_else(|| damaged(file, "more parameters than can be counted"))?;
     }
     Ok(out)
 }
@@ -238,17 +302,24 @@ mod tests {
     #[test]
     fn counts_safetensors() {
         let file = safetensors(GOOD);
-        assert_eq!(safetensors_parameters(&mut file.as_slice(), file.len() as u64, "x").unwrap(), 16);
+        assert_eq!(
+            safetensors_parameters(&mut file.as_slice(), file.len() as u64, "x").unwrap(),
+            16
+        );
     }
 
     #[test]
     fn a_header_that_claims_too_much_allocates_nothing() {
         let mut file = (1u64 << 60).to_le_bytes().to_vec();
         file.extend_from_slice(b"{}");
-        let error = safetensors_parameters(&mut file.as_slice(), file.len() as u64, "big.safetensors").unwrap_err();
+        let error =
+            safetensors_parameters(&mut file.as_slice(), file.len() as u64, "big.safetensors")
+                .unwrap_err();
         assert!(error.to_string().contains("big.safetensors"), "{error}");
         let hostile = safetensors(r#"{"a":{"shape":[4294967296,4294967296,4294967296]}}"#);
-        assert!(safetensors_parameters(&mut hostile.as_slice(), hostile.len() as u64, "x").is_err());
+        assert!(
+            safetensors_parameters(&mut hostile.as_slice(), hostile.len() as u64, "x").is_err()
+        );
     }
 
     fn text(out: &mut Vec<u8>, text: &str) {
@@ -286,10 +357,16 @@ mod tests {
     fn reads_gguf() {
         let file = gguf();
         let header = read_gguf(&mut file.as_slice(), file.len() as u64, "x.gguf").unwrap();
-        assert_eq!((header.parameters, header.n_tokens, header.has_output), (77, 2, true));
+        assert_eq!(
+            (header.parameters, header.n_tokens, header.has_output),
+            (77, 2, true)
+        );
         assert_eq!(header.numbers["llama.block_count"], 32);
         for cut in 0..file.len() {
-            assert!(read_gguf(&mut &file[..cut], cut as u64, "x").is_err(), "cut at {cut}");
+            assert!(
+                read_gguf(&mut &file[..cut], cut as u64, "x").is_err(),
+                "cut at {cut}"
+            );
         }
     }
 

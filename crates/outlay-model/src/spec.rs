@@ -127,22 +127,39 @@ impl Spec {
         let h = self.hidden;
         let mut operators = vec![operator(
             "token embedding",
-            Kind::Embedding { rows: self.vocabulary, width: h, split: true },
+            Kind::Embedding {
+                rows: self.vocabulary,
+                width: h,
+                split: true,
+            },
             self.vocabulary * h + self.embedding_extra,
         )];
         if self.positions > 0 {
             operators.push(operator(
                 "position embedding",
-                Kind::Embedding { rows: self.positions, width: h, split: false },
+                Kind::Embedding {
+                    rows: self.positions,
+                    width: h,
+                    split: false,
+                },
                 self.positions * h,
             ));
         }
-        Block { name: "embedding".to_owned(), kind: BlockKind::Embedding, repeat: 1, operators }
+        Block {
+            name: "embedding".to_owned(),
+            kind: BlockKind::Embedding,
+            repeat: 1,
+            operators,
+        }
     }
 
     fn head(&self) -> Block {
         let h = self.hidden;
-        let norm = if self.final_norm { h * self.norm_weights } else { 0 };
+        let norm = if self.final_norm {
+            h * self.norm_weights
+        } else {
+            0
+        };
         let product = if self.tied { 0 } else { h * self.vocabulary };
         let bias = if self.head_bias { self.vocabulary } else { 0 };
         Block {
@@ -150,9 +167,19 @@ impl Spec {
             kind: BlockKind::Head,
             repeat: 1,
             operators: vec![
-                operator("final norm", Kind::Norm { width: h }, norm + self.head_extra),
+                operator(
+                    "final norm",
+                    Kind::Norm { width: h },
+                    norm + self.head_extra,
+                ),
                 product_of("output", h, self.vocabulary, Split::Columns, product + bias),
-                operator("loss", Kind::Loss { vocabulary: self.vocabulary }, 0),
+                operator(
+                    "loss",
+                    Kind::Loss {
+                        vocabulary: self.vocabulary,
+                    },
+                    0,
+                ),
             ],
         }
     }
@@ -167,18 +194,51 @@ impl Spec {
         if let Some(layer) = self.layers.last() {
             operators.extend(self.layer(layer));
         }
-        operators.push(operator("prediction final norm", Kind::Norm { width: h }, h));
-        operators.push(product_of("prediction output", h, self.vocabulary, Split::Columns, 0));
-        operators.push(operator("prediction loss", Kind::Loss { vocabulary: self.vocabulary }, 0));
-        Block { name: "prediction module".to_owned(), kind: BlockKind::PredictAhead, repeat: self.predict_ahead, operators }
+        operators.push(operator(
+            "prediction final norm",
+            Kind::Norm { width: h },
+            h,
+        ));
+        operators.push(product_of(
+            "prediction output",
+            h,
+            self.vocabulary,
+            Split::Columns,
+            0,
+        ));
+        operators.push(operator(
+            "prediction loss",
+            Kind::Loss {
+                vocabulary: self.vocabulary,
+            },
+            0,
+        ));
+        Block {
+            name: "prediction module".to_owned(),
+            kind: BlockKind::PredictAhead,
+            repeat: self.predict_ahead,
+            operators,
+        }
     }
 
     fn norm(&self, name: &str) -> Operator {
-        operator(name, Kind::Norm { width: self.hidden }, self.hidden * self.norm_weights)
+        operator(
+            name,
+            Kind::Norm { width: self.hidden },
+            self.hidden * self.norm_weights,
+        )
     }
 
     fn residual(&self, name: &str) -> Operator {
-        operator(name, Kind::Elementwise { reads: 2 * self.hidden, writes: self.hidden, saves: 0 }, 0)
+        operator(
+            name,
+            Kind::Elementwise {
+                reads: 2 * self.hidden,
+                writes: self.hidden,
+                saves: 0,
+            },
+            0,
+        )
     }
 
     fn layer(&self, layer: &LayerKind) -> Vec<Operator> {
@@ -210,13 +270,37 @@ impl Spec {
         let (kv_heads, width) = layer.heads.unwrap_or((self.kv_heads, self.head_width));
         let (query, key) = (self.heads * width, kv_heads * width);
         let bias = if self.qkv_bias { query + 2 * key } else { 0 };
-        out.push(product_of("attention qkv", h, query + 2 * key, Split::Columns, h * (query + 2 * key) + bias));
+        out.push(product_of(
+            "attention qkv",
+            h,
+            query + 2 * key,
+            Split::Columns,
+            h * (query + 2 * key) + bias,
+        ));
         if self.qk_norm {
-            out.push(operator("query and key norm", Kind::Norm { width }, 2 * width));
+            out.push(operator(
+                "query and key norm",
+                Kind::Norm { width },
+                2 * width,
+            ));
         } else if self.qk_norm_full {
-            out.push(operator("query and key norm", Kind::Norm { width: query.min(key) }, query + key));
+            out.push(operator(
+                "query and key norm",
+                Kind::Norm {
+                    width: query.min(key),
+                },
+                query + key,
+            ));
         }
-        out.push(operator("rotary", Kind::Elementwise { reads: query + key, writes: query + key, saves: 0 }, 0));
+        out.push(operator(
+            "rotary",
+            Kind::Elementwise {
+                reads: query + key,
+                writes: query + key,
+                saves: 0,
+            },
+            0,
+        ));
         out.push(operator(
             "attention",
             Kind::Attention {
@@ -231,7 +315,13 @@ impl Spec {
             if self.sinks { self.heads } else { 0 },
         ));
         let bias = if self.out_bias { h } else { 0 };
-        out.push(product_of("attention output", query, h, Split::Rows, query * h + bias));
+        out.push(product_of(
+            "attention output",
+            query,
+            h,
+            Split::Rows,
+            query * h + bias,
+        ));
     }
 
     fn latent_attention(&self, latent: Latent, layer: &LayerKind, out: &mut Vec<Operator>) {
@@ -240,26 +330,78 @@ impl Spec {
         let queries = self.heads * qk;
         let down = latent.key_value + latent.rope;
         if latent.query > 0 {
-            out.push(product_of("latent down", h, latent.query + down, Split::Replicated, h * (latent.query + down)));
+            out.push(product_of(
+                "latent down",
+                h,
+                latent.query + down,
+                Split::Replicated,
+                h * (latent.query + down),
+            ));
             out.push(operator(
                 "latent norm",
-                Kind::Norm { width: latent.query + latent.key_value },
+                Kind::Norm {
+                    width: latent.query + latent.key_value,
+                },
                 latent.query + latent.key_value,
             ));
-            out.push(product_of("query up", latent.query, queries, Split::Columns, latent.query * queries));
+            out.push(product_of(
+                "query up",
+                latent.query,
+                queries,
+                Split::Columns,
+                latent.query * queries,
+            ));
         } else {
             out.push(product_of("query", h, queries, Split::Columns, h * queries));
-            out.push(product_of("latent down", h, down, Split::Replicated, h * down));
-            out.push(operator("latent norm", Kind::Norm { width: latent.key_value }, latent.key_value));
+            out.push(product_of(
+                "latent down",
+                h,
+                down,
+                Split::Replicated,
+                h * down,
+            ));
+            out.push(operator(
+                "latent norm",
+                Kind::Norm {
+                    width: latent.key_value,
+                },
+                latent.key_value,
+            ));
         }
         let up = self.heads * (latent.nope + latent.value);
-        out.push(product_of("key and value up", latent.key_value, up, Split::Columns, latent.key_value * up));
+        out.push(product_of(
+            "key and value up",
+            latent.key_value,
+            up,
+            Split::Columns,
+            latent.key_value * up,
+        ));
         let turned = self.heads * latent.rope + latent.rope;
-        out.push(operator("rotary", Kind::Elementwise { reads: turned, writes: turned, saves: 0 }, 0));
+        out.push(operator(
+            "rotary",
+            Kind::Elementwise {
+                reads: turned,
+                writes: turned,
+                saves: 0,
+            },
+            0,
+        ));
         if let Some((heads, width, _)) = latent.indexer {
             let source = if latent.query > 0 { latent.query } else { h };
-            out.push(product_of("indexer queries", source, heads * width, Split::Replicated, source * heads * width));
-            out.push(product_of("indexer keys and weights", h, width + heads, Split::Replicated, h * (width + heads)));
+            out.push(product_of(
+                "indexer queries",
+                source,
+                heads * width,
+                Split::Replicated,
+                source * heads * width,
+            ));
+            out.push(product_of(
+                "indexer keys and weights",
+                h,
+                width + heads,
+                Split::Replicated,
+                h * (width + heads),
+            ));
             out.push(operator("indexer norm", Kind::Norm { width }, 2 * width));
             out.push(operator(
                 "indexer scores",
@@ -288,38 +430,107 @@ impl Spec {
             },
             0,
         ));
-        out.push(product_of("attention output", self.heads * latent.value, h, Split::Rows, self.heads * latent.value * h));
+        out.push(product_of(
+            "attention output",
+            self.heads * latent.value,
+            h,
+            Split::Rows,
+            self.heads * latent.value * h,
+        ));
     }
 
     fn feed_forward(&self, name: &str, ffn: u64, biases: bool, out: &mut Vec<Operator>) {
         let h = self.hidden;
         let up = if self.gated { 2 * ffn } else { ffn };
         let (up_bias, down_bias) = if biases { (up, h) } else { (0, 0) };
-        out.push(product_of(&format!("{name} up"), h, up, Split::Columns, h * up + up_bias));
-        out.push(operator(&format!("{name} activation"), Kind::Elementwise { reads: up, writes: ffn, saves: up }, 0));
-        out.push(product_of(&format!("{name} down"), ffn, h, Split::Rows, ffn * h + down_bias));
+        out.push(product_of(
+            &format!("{name} up"),
+            h,
+            up,
+            Split::Columns,
+            h * up + up_bias,
+        ));
+        out.push(operator(
+            &format!("{name} activation"),
+            Kind::Elementwise {
+                reads: up,
+                writes: ffn,
+                saves: up,
+            },
+            0,
+        ));
+        out.push(product_of(
+            &format!("{name} down"),
+            ffn,
+            h,
+            Split::Rows,
+            ffn * h + down_bias,
+        ));
     }
 
     fn experts(&self, moe: Experts, out: &mut Vec<Operator>) {
         let h = self.hidden;
-        let Experts { experts, selected, ffn, .. } = moe;
-        let router_bias = if moe.biases || moe.selection_bias { experts } else { 0 };
-        out.push(product_of("router", h, experts, Split::Replicated, h * experts + router_bias));
-        out.push(operator("routing", Kind::Route { experts, selected, width: h }, 0));
-        let (up_bias, down_bias) = if moe.biases { (experts * 2 * ffn, experts * h) } else { (0, 0) };
+        let Experts {
+            experts,
+            selected,
+            ffn,
+            ..
+        } = moe;
+        let router_bias = if moe.biases || moe.selection_bias {
+            experts
+        } else {
+            0
+        };
+        out.push(product_of(
+            "router",
+            h,
+            experts,
+            Split::Replicated,
+            h * experts + router_bias,
+        ));
+        out.push(operator(
+            "routing",
+            Kind::Route {
+                experts,
+                selected,
+                width: h,
+            },
+            0,
+        ));
+        let (up_bias, down_bias) = if moe.biases {
+            (experts * 2 * ffn, experts * h)
+        } else {
+            (0, 0)
+        };
         out.push(operator(
             "experts up",
-            Kind::ExpertMatMul { experts, selected, inputs: h, outputs: 2 * ffn, split: Split::Columns },
+            Kind::ExpertMatMul {
+                experts,
+                selected,
+                inputs: h,
+                outputs: 2 * ffn,
+                split: Split::Columns,
+            },
             experts * h * 2 * ffn + up_bias,
         ));
         out.push(operator(
             "experts activation",
-            Kind::Elementwise { reads: 2 * ffn * selected, writes: ffn * selected, saves: 2 * ffn * selected },
+            Kind::Elementwise {
+                reads: 2 * ffn * selected,
+                writes: ffn * selected,
+                saves: 2 * ffn * selected,
+            },
             0,
         ));
         out.push(operator(
             "experts down",
-            Kind::ExpertMatMul { experts, selected, inputs: ffn, outputs: h, split: Split::Rows },
+            Kind::ExpertMatMul {
+                experts,
+                selected,
+                inputs: ffn,
+                outputs: h,
+                split: Split::Rows,
+            },
             experts * ffn * h + down_bias,
         ));
         if moe.shared_ffn > 0 {
@@ -332,9 +543,21 @@ impl Spec {
 }
 
 fn operator(name: &str, kind: Kind, parameters: u64) -> Operator {
-    Operator { name: name.to_owned(), kind, parameters }
+    Operator {
+        name: name.to_owned(),
+        kind,
+        parameters,
+    }
 }
 
 fn product_of(name: &str, inputs: u64, outputs: u64, split: Split, parameters: u64) -> Operator {
-    operator(name, Kind::MatMul { inputs, outputs, split }, parameters)
+    operator(
+        name,
+        Kind::MatMul {
+            inputs,
+            outputs,
+            split,
+        },
+        parameters,
+    )
 }

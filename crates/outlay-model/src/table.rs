@@ -53,7 +53,11 @@ pub struct ShapeTable {
 /// # Errors
 /// [`Error`] where a size is zero, absurd, or contradicts another.
 pub fn from_shape(table: &ShapeTable) -> Result<Model, Error> {
-    let file = if table.name.is_empty() { "[model]" } else { table.name.as_str() };
+    let file = if table.name.is_empty() {
+        "[model]"
+    } else {
+        table.name.as_str()
+    };
     let wrong = |field: &str, value: u64, allowed: &str| Error::Value {
         file: file.to_owned(),
         field: field.to_owned(),
@@ -74,21 +78,40 @@ pub fn from_shape(table: &ShapeTable) -> Result<Model, Error> {
     let heads = table.heads;
     let kv_heads = table.kv_heads.unwrap_or(heads);
     if kv_heads == 0 || !heads.is_multiple_of(kv_heads) {
-        return Err(wrong("kv_heads", kv_heads, &format!("divisors of `heads` {heads}")));
+        return Err(wrong(
+            "kv_heads",
+            kv_heads,
+            &format!("divisors of `heads` {heads}"),
+        ));
     }
     let head_width = match table.head_width {
         Some(0) => return Err(wrong("head_width", 0, "1 and more")),
         Some(width) => width,
         None if table.hidden.is_multiple_of(heads) => table.hidden / heads,
-        None => return Err(wrong("heads", heads, &format!("divisors of `hidden` {}, or give `head_width`", table.hidden))),
+        None => {
+            return Err(wrong(
+                "heads",
+                heads,
+                &format!(
+                    "divisors of `hidden` {}, or give `head_width`",
+                    table.hidden
+                ),
+            ));
+        }
     };
-    let gated = table.gated.unwrap_or(table.experts.is_some() || table.ffn != 4 * table.hidden);
+    let gated = table
+        .gated
+        .unwrap_or(table.experts.is_some() || table.ffn != 4 * table.hidden);
     let moe = match table.experts {
         None => None,
         Some(experts) => {
             let selected = table.experts_per_token.unwrap_or(1);
             if experts == 0 || selected == 0 || selected > experts {
-                return Err(wrong("experts_per_token", selected, &format!("1 to the {experts} experts")));
+                return Err(wrong(
+                    "experts_per_token",
+                    selected,
+                    &format!("1 to the {experts} experts"),
+                ));
             }
             let ffn = table.expert_ffn.unwrap_or(table.ffn);
             Some(Experts {
@@ -102,12 +125,20 @@ pub fn from_shape(table: &ShapeTable) -> Result<Model, Error> {
             })
         }
     };
-    let dense = if moe.is_some() { table.dense_layers.unwrap_or(0).min(table.layers) } else { table.layers };
+    let dense = if moe.is_some() {
+        table.dense_layers.unwrap_or(0).min(table.layers)
+    } else {
+        table.layers
+    };
     let pattern = table.window.map_or(Pattern::Full, Pattern::Window);
     let spec = Spec {
         name: table.name.clone(),
         architecture: "table".to_owned(),
-        family: if table.encoder == Some(true) { Family::Encoder } else { Family::Decoder },
+        family: if table.encoder == Some(true) {
+            Family::Encoder
+        } else {
+            Family::Decoder
+        },
         hidden: table.hidden,
         vocabulary: table.vocabulary,
         heads,
@@ -132,8 +163,18 @@ pub fn from_shape(table: &ShapeTable) -> Result<Model, Error> {
         latent: None,
         moe,
         layers: vec![
-            LayerKind { repeat: dense, pattern, experts: false, heads: None },
-            LayerKind { repeat: table.layers - dense, pattern, experts: true, heads: None },
+            LayerKind {
+                repeat: dense,
+                pattern,
+                experts: false,
+                heads: None,
+            },
+            LayerKind {
+                repeat: table.layers - dense,
+                pattern,
+                experts: true,
+                heads: None,
+            },
         ],
         predict_ahead: 0,
         max_sequence_tokens: None,
@@ -168,9 +209,29 @@ mod tests {
 
     #[test]
     fn refuses_heads_that_do_not_divide() {
-        let error = from_shape(&ShapeTable { heads: 100, ..gpt3() }).unwrap_err().to_string();
-        assert!(error.contains("heads") && error.contains("12288"), "{error}");
-        assert!(from_shape(&ShapeTable { kv_heads: Some(7), ..gpt3() }).is_err());
-        assert!(from_shape(&ShapeTable { layers: 0, ..gpt3() }).is_err());
+        let error = from_shape(&ShapeTable {
+            heads: 100,
+            ..gpt3()
+        })
+        .unwrap_err()
+        .to_string();
+        assert!(
+            error.contains("heads") && error.contains("12288"),
+            "{error}"
+        );
+        assert!(
+            from_shape(&ShapeTable {
+                kv_heads: Some(7),
+                ..gpt3()
+            })
+            .is_err()
+        );
+        assert!(
+            from_shape(&ShapeTable {
+                layers: 0,
+                ..gpt3()
+            })
+            .is_err()
+        );
     }
 }

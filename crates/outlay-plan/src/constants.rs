@@ -181,21 +181,39 @@ impl Calibration {
     pub fn from_toml(text: &str) -> Result<Self, String> {
         let calibration: Self = toml::from_str(text).map_err(|error| error.to_string())?;
         for (key, &value) in &calibration.constants {
-            let (name, scope) = key.split_once('@').map_or((key.as_str(), None), |(name, scope)| (name, Some(scope)));
-            let Some(description) = DESCRIPTIONS.iter().find(|description| description.name == name) else {
+            let (name, scope) = key
+                .split_once('@')
+                .map_or((key.as_str(), None), |(name, scope)| (name, Some(scope)));
+            let Some(description) = DESCRIPTIONS
+                .iter()
+                .find(|description| description.name == name)
+            else {
                 return Err(format!(
                     "constant `{key}` is not known; known: {}",
-                    DESCRIPTIONS.iter().map(|description| description.name).collect::<Vec<_>>().join(", ")
+                    DESCRIPTIONS
+                        .iter()
+                        .map(|description| description.name)
+                        .collect::<Vec<_>>()
+                        .join(", ")
                 ));
             };
-            let (least, most) = if scope.is_some() { (0.01, 100.0) } else { (description.least, description.most) };
+            let (least, most) = if scope.is_some() {
+                (0.01, 100.0)
+            } else {
+                (description.least, description.most)
+            };
             if !(value >= least && value <= most) {
-                return Err(format!("constant `{key}` is {value}; allowed: {least} to {most}"));
+                return Err(format!(
+                    "constant `{key}` is {value}; allowed: {least} to {most}"
+                ));
             }
         }
         for (key, spread) in &calibration.spreads {
             if !(spread.low > 0.0 && spread.high.is_finite() && spread.low <= spread.high) {
-                return Err(format!("spread `{key}` has low {} and high {}; allowed: 0 < low <= high", spread.low, spread.high));
+                return Err(format!(
+                    "spread `{key}` has low {} and high {}; allowed: 0 < low <= high",
+                    spread.low, spread.high
+                ));
             }
         }
         Ok(calibration)
@@ -211,7 +229,11 @@ impl Calibration {
         let mut values = [0.0; N_CONSTANTS];
         for (value, description) in values.iter_mut().zip(DESCRIPTIONS) {
             let name = description.name;
-            let mut resolved = self.constants.get(name).copied().unwrap_or(description.prior);
+            let mut resolved = self
+                .constants
+                .get(name)
+                .copied()
+                .unwrap_or(description.prior);
             for scope in [generation, framework.name()] {
                 if let Some(factor) = self.constants.get(&format!("{name}@{scope}")) {
                     resolved *= factor;
@@ -241,15 +263,25 @@ mod tests {
 
     #[test]
     fn refuses_unknown_and_absurd_constants() {
-        assert!(Calibration::from_toml("[constants]\nspeed = 1.0").unwrap_err().contains("not known"));
-        assert!(Calibration::from_toml("[constants]\nmatmul_16bit = 7.0").unwrap_err().contains("allowed"));
+        assert!(
+            Calibration::from_toml("[constants]\nspeed = 1.0")
+                .unwrap_err()
+                .contains("not known")
+        );
+        assert!(
+            Calibration::from_toml("[constants]\nmatmul_16bit = 7.0")
+                .unwrap_err()
+                .contains("allowed")
+        );
     }
 
     #[test]
     fn factors_multiply_the_base() {
         let calibration =
             Calibration::from_toml("[constants]\nmatmul_16bit = 0.5\n\"matmul_16bit@hopper\" = 1.2\n\"matmul_16bit@fsdp\" = 0.9").unwrap();
-        let value = calibration.resolve("hopper", Framework::Fsdp).get(Constant::Matmul16);
+        let value = calibration
+            .resolve("hopper", Framework::Fsdp)
+            .get(Constant::Matmul16);
         assert!((value - 0.54).abs() < 1e-12);
     }
 }

@@ -28,8 +28,14 @@ struct Parameter {
 }
 
 fn parameters(cases: &[&Case]) -> Vec<Parameter> {
-    let generations: BTreeSet<&str> = cases.iter().map(|case| case.accelerator.generation.as_str()).collect();
-    let frameworks: BTreeSet<&str> = cases.iter().map(|case| case.workload.framework.name()).collect();
+    let generations: BTreeSet<&str> = cases
+        .iter()
+        .map(|case| case.accelerator.generation.as_str())
+        .collect();
+    let frameworks: BTreeSet<&str> = cases
+        .iter()
+        .map(|case| case.workload.framework.name())
+        .collect();
     let mut out = Vec::new();
     for description in DESCRIPTIONS {
         out.push(Parameter {
@@ -58,14 +64,21 @@ fn parameters(cases: &[&Case]) -> Vec<Parameter> {
 
 fn calibration_of(parameters: &[Parameter], theta: &[f64]) -> Calibration {
     Calibration {
-        constants: parameters.iter().zip(theta).map(|(parameter, value)| (parameter.key.clone(), value.exp())).collect(),
+        constants: parameters
+            .iter()
+            .zip(theta)
+            .map(|(parameter, value)| (parameter.key.clone(), value.exp()))
+            .collect(),
         ..Calibration::default()
     }
 }
 
 /// Whether a constant can change this case at all (memory constants: memory rows; goodput: whole runs).
 fn concerns(constant: Constant, case: &Case) -> bool {
-    let memory = matches!(constant, Constant::ReservedGib | Constant::Saved | Constant::Waste);
+    let memory = matches!(
+        constant,
+        Constant::ReservedGib | Constant::Saved | Constant::Waste
+    );
     match case.metric {
         Metric::Memory(_) => memory,
         Metric::Hours => !memory,
@@ -86,7 +99,10 @@ impl Wiring {
         let of_case = cases
             .iter()
             .map(|case| {
-                let key = (case.accelerator.generation.as_str(), case.workload.framework.name());
+                let key = (
+                    case.accelerator.generation.as_str(),
+                    case.workload.framework.name(),
+                );
                 *seen.entry(key).or_insert_with(|| {
                     let mut wires = [[None; 3]; N_CONSTANTS];
                     for (index, parameter) in parameters.iter().enumerate() {
@@ -109,7 +125,11 @@ impl Wiring {
     /// Constants of a case for given parameters.
     fn resolve(&self, case: usize, theta: &[f64]) -> Resolved {
         let mut values = [0.0; N_CONSTANTS];
-        for ((value, wires), description) in values.iter_mut().zip(&self.pairs[self.of_case[case]]).zip(DESCRIPTIONS) {
+        for ((value, wires), description) in values
+            .iter_mut()
+            .zip(&self.pairs[self.of_case[case]])
+            .zip(DESCRIPTIONS)
+        {
             let sum: f64 = wires.iter().flatten().map(|&index| theta[index]).sum();
             *value = sum.exp().clamp(description.least, description.most);
         }
@@ -135,7 +155,9 @@ pub fn fit(cases: &[&Case], rounds: usize, start: Option<&Calibration>) -> Calib
     let mut theta: Vec<f64> = parameters
         .iter()
         .map(|parameter| {
-            start.and_then(|start| start.constants.get(&parameter.key)).map_or(parameter.prior, |value| value.ln())
+            start
+                .and_then(|start| start.constants.get(&parameter.key))
+                .map_or(parameter.prior, |value| value.ln())
         })
         .collect();
     let weights = weights(cases);
@@ -143,10 +165,13 @@ pub fn fit(cases: &[&Case], rounds: usize, start: Option<&Calibration>) -> Calib
     let residual = |index: usize, theta: &[f64]| -> f64 {
         let case = cases[index];
         // A row that cannot be predicted counts as right, so that it does not steer.
-        case.predict_with(wiring.resolve(index, theta)).map_or(0.0, |predicted| (predicted / case.measured).ln())
+        case.predict_with(wiring.resolve(index, theta))
+            .map_or(0.0, |predicted| (predicted / case.measured).ln())
     };
     let objective = |theta: &[f64]| -> f64 {
-        let data: f64 = (0..cases.len()).map(|index| weights[index] * huber(residual(index, theta))).sum();
+        let data: f64 = (0..cases.len())
+            .map(|index| weights[index] * huber(residual(index, theta)))
+            .sum();
         data + penalty(&parameters, theta)
     };
     let mut best = objective(&theta);
@@ -188,8 +213,14 @@ pub fn fit(cases: &[&Case], rounds: usize, start: Option<&Calibration>) -> Calib
             for index in 0..n {
                 damped[index * n + index] *= 1.0 + damping;
             }
-            let Some(change) = solve(damped, right.clone(), n) else { break };
-            let trial: Vec<f64> = theta.iter().zip(&change).map(|(value, delta)| value + delta.clamp(-0.7, 0.7)).collect();
+            let Some(change) = solve(damped, right.clone(), n) else {
+                break;
+            };
+            let trial: Vec<f64> = theta
+                .iter()
+                .zip(&change)
+                .map(|(value, delta)| value + delta.clamp(-0.7, 0.7))
+                .collect();
             let value = objective(&trial);
             if value < best {
                 gained = (best - value) / best;
@@ -212,7 +243,9 @@ pub fn fit(cases: &[&Case], rounds: usize, start: Option<&Calibration>) -> Calib
             *value = value.clamp(description.least, description.most);
         }
     }
-    calibration.constants.retain(|key, value| !key.contains('@') || (*value - 1.0).abs() > 5e-4);
+    calibration
+        .constants
+        .retain(|key, value| !key.contains('@') || (*value - 1.0).abs() > 5e-4);
     for value in calibration.constants.values_mut() {
         *value = (*value * 1e5).round() / 1e5;
     }
@@ -224,7 +257,9 @@ fn weights(cases: &[&Case]) -> Vec<f64> {
     let memory = |case: &Case| matches!(case.metric, Metric::Memory(_));
     let mut counts: BTreeMap<(&str, bool), f64> = BTreeMap::new();
     for case in cases {
-        *counts.entry((case.source.as_str(), memory(case))).or_default() += 1.0;
+        *counts
+            .entry((case.source.as_str(), memory(case)))
+            .or_default() += 1.0;
     }
     cases
         .iter()
@@ -234,7 +269,9 @@ fn weights(cases: &[&Case]) -> Vec<f64> {
             let trust = match case.kind.as_str() {
                 "run" => 0.1,
                 // The usual layout on TPUs is fully sharded, so the guess there is a good one.
-                "layout-assumed" if case.workload.framework == crate::workload::Framework::Jax => 0.6,
+                "layout-assumed" if case.workload.framework == crate::workload::Framework::Jax => {
+                    0.6
+                }
                 "layout-assumed" => 0.1,
                 _ => 1.0,
             };
@@ -254,7 +291,11 @@ fn penalty(parameters: &[Parameter], theta: &[f64]) -> f64 {
 /// Huber's loss scaled to unit curvature at `HUBER`.
 fn huber(residual: f64) -> f64 {
     let size = residual.abs() / HUBER;
-    if size <= 1.0 { 0.5 * size * size } else { size - 0.5 }
+    if size <= 1.0 {
+        0.5 * size * size
+    } else {
+        size - 0.5
+    }
 }
 
 /// Solves a symmetric positive definite system by Cholesky; `None` where it is not definite.
@@ -293,7 +334,11 @@ fn solve(mut matrix: Vec<f64>, mut right: Vec<f64>, n: usize) -> Option<Vec<f64>
 /// Predicts every case with constants fitted, from the priors, on the cases with other keys.
 ///
 /// Nothing of the full fit enters a fold. Folds run side by side.
-pub fn cross_validate(cases: &[&Case], rounds: usize, key: impl Fn(&Case) -> String + Sync) -> Vec<Option<f64>> {
+pub fn cross_validate(
+    cases: &[&Case],
+    rounds: usize,
+    key: impl Fn(&Case) -> String + Sync,
+) -> Vec<Option<f64>> {
     let mut folds: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (index, case) in cases.iter().enumerate() {
         folds.entry(key(case)).or_default().push(index);
@@ -301,9 +346,16 @@ pub fn cross_validate(cases: &[&Case], rounds: usize, key: impl Fn(&Case) -> Str
     let predicted: Vec<(usize, Option<f64>)> = folds
         .par_iter()
         .flat_map_iter(|(left_out, indices)| {
-            let train: Vec<&Case> = cases.iter().copied().filter(|case| key(case) != *left_out).collect();
+            let train: Vec<&Case> = cases
+                .iter()
+                .copied()
+                .filter(|case| key(case) != *left_out)
+                .collect();
             let calibration = fit(&train, rounds, None);
-            indices.iter().map(move |&index| (index, cases[index].predict(&calibration))).collect::<Vec<_>>()
+            indices
+                .iter()
+                .map(move |&index| (index, cases[index].predict(&calibration)))
+                .collect::<Vec<_>>()
         })
         .collect();
     let mut out = vec![None; cases.len()];
@@ -337,10 +389,22 @@ pub fn spreads(cases: &[&Case], predicted: &[Option<f64>]) -> BTreeMap<String, S
             let own = quantiles(&mut ratios);
             let anchor = if kind == "memory" { own } else { overall };
             let mix = |own: f64, anchor: f64| (n * own + 10.0 * anchor) / (n + 10.0);
-            (kind, Spread { low: mix(own.0, anchor.0).min(-0.01).exp(), high: mix(own.1, anchor.1).max(0.01).exp() })
+            (
+                kind,
+                Spread {
+                    low: mix(own.0, anchor.0).min(-0.01).exp(),
+                    high: mix(own.1, anchor.1).max(0.01).exp(),
+                },
+            )
         })
         .collect();
-    out.insert("other".to_owned(), Spread { low: overall.0.min(-0.01).exp(), high: overall.1.max(0.01).exp() });
+    out.insert(
+        "other".to_owned(),
+        Spread {
+            low: overall.0.min(-0.01).exp(),
+            high: overall.1.max(0.01).exp(),
+        },
+    );
     for spread in out.values_mut() {
         spread.low = (spread.low * 1e4).round() / 1e4;
         spread.high = (spread.high * 1e4).round() / 1e4;
@@ -366,7 +430,10 @@ fn quantiles(values: &mut [f64]) -> (f64, f64) {
 impl Case {
     /// Whether a larger value of the metric means a shorter time.
     pub fn is_rate(&self) -> bool {
-        matches!(self.metric, Metric::TokensPerSecond | Metric::Tflops | Metric::Mfu)
+        matches!(
+            self.metric,
+            Metric::TokensPerSecond | Metric::Tflops | Metric::Mfu
+        )
     }
 
     /// The resolved constants for this case.

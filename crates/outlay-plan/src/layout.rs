@@ -35,7 +35,9 @@ pub struct Layout {
 }
 
 /// Activation recomputation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Recompute {
     /// Everything is kept.
@@ -96,14 +98,26 @@ impl Layout {
     /// Short form such as `TP2 PP4x5 DP8 CP1 EP8 ZeRO-1 mb1 selective`; degrees of 1 are left out.
     pub fn brief(&self) -> String {
         let mut parts = Vec::new();
-        for (name, degree) in [("TP", self.tensor), ("CP", self.context), ("EP", self.expert), ("DP", self.data)] {
+        for (name, degree) in [
+            ("TP", self.tensor),
+            ("CP", self.context),
+            ("EP", self.expert),
+            ("DP", self.data),
+        ] {
             if degree > 1 {
                 parts.push(format!("{name}{degree}"));
             }
         }
         if self.pipeline > 1 {
-            let chunks = if self.interleave > 1 { format!("x{}", self.interleave) } else { String::new() };
-            parts.insert(usize::from(self.tensor > 1), format!("PP{}{chunks}", self.pipeline));
+            let chunks = if self.interleave > 1 {
+                format!("x{}", self.interleave)
+            } else {
+                String::new()
+            };
+            parts.insert(
+                usize::from(self.tensor > 1),
+                format!("PP{}{chunks}", self.pipeline),
+            );
         }
         match self.zero {
             0 => {}

@@ -13,7 +13,9 @@ mod workload;
 pub use constants::{Calibration, Constant, DESCRIPTIONS, Description, N_CONSTANTS, Resolved};
 pub use fit::{cross_validate, fit, spreads};
 pub use layout::{Layout, Offload, Recompute, Schedule};
-pub use measured::{Case, MeasuredRow, MemoryPart, Metric, complete, model_flops_per_token, read_measured};
+pub use measured::{
+    Case, MeasuredRow, MemoryPart, Metric, complete, model_flops_per_token, read_measured,
+};
 pub use operator::{OperatorCost, forward_flops_per_token};
 pub use search::{Candidate, Found, Space, search};
 pub use step::{Costing, Memory, Slice, StepTime};

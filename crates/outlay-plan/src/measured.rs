@@ -124,7 +124,9 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::
     }
     match text.parse::<f64>() {
         Ok(value) if value.is_finite() => Ok(Some(value)),
-        _ => Err(serde::de::Error::custom(format!("`{text}` is not a number"))),
+        _ => Err(serde::de::Error::custom(format!(
+            "`{text}` is not a number"
+        ))),
     }
 }
 
@@ -134,11 +136,19 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::
 /// A sentence with the file and line, where the text is not CSV, a cell is not a number, or no row can be told
 /// (no `metric` and `value` columns).
 pub fn read_measured(text: &str, file: &str) -> Result<Vec<MeasuredRow>, String> {
-    let mut reader = csv::ReaderBuilder::new().flexible(false).trim(csv::Trim::All).from_reader(text.as_bytes());
-    let headers = reader.headers().map_err(|error| format!("{file}: {error}"))?.clone();
+    let mut reader = csv::ReaderBuilder::new()
+        .flexible(false)
+        .trim(csv::Trim::All)
+        .from_reader(text.as_bytes());
+    let headers = reader
+        .headers()
+        .map_err(|error| format!("{file}: {error}"))?
+        .clone();
     for needed in ["metric", "value", "gpu"] {
         if !headers.iter().any(|header| header == needed) {
-            return Err(format!("{file}: the header has no column `{needed}`; needed: metric, value, gpu and the columns that describe the run"));
+            return Err(format!(
+                "{file}: the header has no column `{needed}`; needed: metric, value, gpu and the columns that describe the run"
+            ));
         }
     }
     let mut rows = Vec::new();
@@ -238,7 +248,10 @@ fn shape_from_parameters(parameters: f64, vocabulary: u64) -> (u64, u64) {
     let mut best = (1, 128);
     let mut gap = f64::INFINITY;
     for layers in 4..=160u64 {
-        let hidden = ((parameters / (12.0 * layers as f64)).sqrt() / 128.0).round().max(1.0) as u64 * 128;
+        let hidden = ((parameters / (12.0 * layers as f64)).sqrt() / 128.0)
+            .round()
+            .max(1.0) as u64
+            * 128;
         let count = 12.0 * layers as f64 * (hidden as f64).powi(2) + (vocabulary * hidden) as f64;
         let aspect = (hidden as f64 / layers as f64 / 100.0).ln().abs();
         let miss = (count / parameters).ln().abs() * 4.0 + aspect;
@@ -251,7 +264,9 @@ fn shape_from_parameters(parameters: f64, vocabulary: u64) -> (u64, u64) {
 }
 
 fn whole(value: Option<f64>) -> Option<u64> {
-    value.filter(|value| *value >= 1.0 && value.fract() == 0.0 && *value < 1e9).map(|value| value as u64)
+    value
+        .filter(|value| *value >= 1.0 && value.fract() == 0.0 && *value < 1e9)
+        .map(|value| value as u64)
 }
 
 fn model_of(row: &MeasuredRow, assumed: &mut Vec<String>) -> Result<Model, String> {
@@ -263,19 +278,32 @@ fn model_of(row: &MeasuredRow, assumed: &mut Vec<String>) -> Result<Model, Strin
         (Some(layers), Some(hidden), _) => (layers, hidden),
         (None, Some(hidden), Some(billions)) => {
             let per_layer = 12.0 * (hidden as f64).powi(2);
-            let layers = ((billions * 1e9 - (vocabulary * hidden) as f64) / per_layer).round().max(1.0);
+            let layers = ((billions * 1e9 - (vocabulary * hidden) as f64) / per_layer)
+                .round()
+                .max(1.0);
             assumed.push(format!("{layers} layers, from the parameter count"));
             (layers as u64, hidden)
         }
         (_, _, Some(billions)) if row.family != "moe" => {
             let shape = shape_from_parameters(billions * 1e9, vocabulary);
-            assumed.push(format!("{} layers of width {}, from the parameter count", shape.0, shape.1));
+            assumed.push(format!(
+                "{} layers of width {}, from the parameter count",
+                shape.0, shape.1
+            ));
             shape
         }
-        _ => return Err(format!("model `{}` is not built in and its shape is not given", row.model)),
+        _ => {
+            return Err(format!(
+                "model `{}` is not built in and its shape is not given",
+                row.model
+            ));
+        }
     };
     if row.family == "moe" && whole(row.experts).is_none() {
-        return Err(format!("model `{}` is not built in and the number of experts is not given", row.model));
+        return Err(format!(
+            "model `{}` is not built in and the number of experts is not given",
+            row.model
+        ));
     }
     let heads = whole(row.heads).unwrap_or_else(|| {
         let tensor = whole(row.tp).unwrap_or(1);
@@ -315,20 +343,27 @@ fn network_from_notes(notes: &str) -> Option<f64> {
             return Some(count * rate);
         }
     }
-    let before = notes.split(" Gb/s per ").next().filter(|before| before.len() < notes.len())?;
+    let before = notes
+        .split(" Gb/s per ")
+        .next()
+        .filter(|before| before.len() < notes.len())?;
     before.rsplit([' ', ';']).next()?.parse().ok()
 }
 
 fn value_after(notes: &str, key: &str) -> Option<f64> {
     let rest = notes.split(key).nth(1)?;
-    let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+    let end = rest
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(rest.len());
     rest[..end].trim_end_matches('.').parse().ok()
 }
 
 fn degree(name: &str, value: Option<f64>) -> Result<Option<u32>, String> {
     match value {
         None => Ok(None),
-        Some(value) if value >= 1.0 && value.fract() == 0.0 && value <= 1e6 => Ok(Some(value as u32)),
+        Some(value) if value >= 1.0 && value.fract() == 0.0 && value <= 1e6 => {
+            Ok(Some(value as u32))
+        }
         Some(value) => Err(format!("{name} is {value}; allowed: whole numbers from 1")),
     }
 }
@@ -350,8 +385,12 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
         "step_time_s" => Metric::StepTime,
         "tflops_per_gpu" => Metric::Tflops,
         "mfu" => Metric::Mfu,
-        "memory_gib" if row.notes.contains("params+grads+optimizer only") => Metric::Memory(MemoryPart::State),
-        "memory_gib" if row.notes.contains("activations only") => Metric::Memory(MemoryPart::Activations),
+        "memory_gib" if row.notes.contains("params+grads+optimizer only") => {
+            Metric::Memory(MemoryPart::State)
+        }
+        "memory_gib" if row.notes.contains("activations only") => {
+            Metric::Memory(MemoryPart::Activations)
+        }
         "memory_gib" => Metric::Memory(MemoryPart::Peak),
         "gpu_hours" => Metric::Hours,
         other => {
@@ -364,7 +403,12 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
     let mut assumed = Vec::new();
     let model = model_of(row, &mut assumed)?;
     let framework = Framework::from_name(&row.framework)
-        .or_else(|| FRAMEWORKS.iter().find(|(start, _)| row.source.starts_with(start)).map(|&(_, framework)| framework))
+        .or_else(|| {
+            FRAMEWORKS
+                .iter()
+                .find(|(start, _)| row.source.starts_with(start))
+                .map(|&(_, framework)| framework)
+        })
         .unwrap_or_else(|| {
             if accelerator.generation.starts_with("tpu") {
                 Framework::Jax
@@ -379,7 +423,10 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
         "bf16/fp16" => Precision::Bf16,
         "int8/fp8" => Precision::Fp8,
         name => Precision::from_name(name).ok_or_else(|| {
-            format!("precision `{name}` is not known; known: {}", Precision::ALL.map(Precision::name).join(", "))
+            format!(
+                "precision `{name}` is not known; known: {}",
+                Precision::ALL.map(Precision::name).join(", ")
+            )
         })?,
     };
     let notes = row.notes.to_ascii_lowercase();
@@ -392,9 +439,18 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
     };
     // Unfused attention: software from before FlashAttention (2022) and Megatron-DeepSpeed's own kernels.
     let fused_attention = framework == Framework::Jax
-        || !(framework == Framework::MegatronDeepspeed || row.year.is_some_and(|year| year <= 2022.0));
+        || !(framework == Framework::MegatronDeepspeed
+            || row.year.is_some_and(|year| year <= 2022.0));
     let sequence = whole(row.seq_len).unwrap_or_else(|| {
-        let length = model.max_sequence_tokens.unwrap_or(2048).min(if framework == Framework::Jax { 8192 } else { 4096 });
+        let length =
+            model
+                .max_sequence_tokens
+                .unwrap_or(2048)
+                .min(if framework == Framework::Jax {
+                    8192
+                } else {
+                    4096
+                });
         assumed.push(format!("sequences of {length} tokens"));
         length
     });
@@ -402,7 +458,10 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
     let accelerators = match degree("num_gpus", row.num_gpus)? {
         Some(count) => count,
         None => {
-            let product = [row.tp, row.pp, row.dp, row.cp].iter().map(|value| value.unwrap_or(1.0)).product::<f64>();
+            let product = [row.tp, row.pp, row.dp, row.cp]
+                .iter()
+                .map(|value| value.unwrap_or(1.0))
+                .product::<f64>();
             let count = if row.dp.is_some() {
                 product as u32
             } else if whole_run {
@@ -414,9 +473,14 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
             count
         }
     };
-    let (tensor, pipeline, context, expert) =
-        (degree("tp", row.tp)?, degree("pp", row.pp)?, degree("cp", row.cp)?, degree("ep", row.ep)?);
-    let layout_given = tensor.is_some() || pipeline.is_some() || degree("dp", row.dp)? == Some(accelerators);
+    let (tensor, pipeline, context, expert) = (
+        degree("tp", row.tp)?,
+        degree("pp", row.pp)?,
+        degree("cp", row.cp)?,
+        degree("ep", row.ep)?,
+    );
+    let layout_given =
+        tensor.is_some() || pipeline.is_some() || degree("dp", row.dp)? == Some(accelerators);
     let zero = match row.zero_stage.trim_end_matches('?').trim_end_matches(".0") {
         "" => match framework {
             Framework::Fsdp | Framework::Jax => 3,
@@ -427,10 +491,15 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
         "0" => 0,
         "1" => 1,
         "2" => 2,
-        other => return Err(format!("zero_stage `{other}` is not known; known: 0, 1, 2, 3, FSDP")),
+        other => {
+            return Err(format!(
+                "zero_stage `{other}` is not known; known: 0, 1, 2, 3, FSDP"
+            ));
+        }
     };
     let global = whole(row.global_batch_seqs).or_else(|| {
-        value_after(&row.notes, "tokens_per_step=").map(|tokens| ((tokens / sequence as f64).round() as u64).max(1))
+        value_after(&row.notes, "tokens_per_step=")
+            .map(|tokens| ((tokens / sequence as f64).round() as u64).max(1))
     });
     let mut layout = Layout {
         tensor: tensor.unwrap_or(1),
@@ -449,13 +518,18 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
     }
     let replica = layout.tensor * layout.pipeline * layout.context;
     if accelerators % replica != 0 {
-        return Err(format!("tp * pp * cp is {replica}, which does not divide num_gpus {accelerators}"));
+        return Err(format!(
+            "tp * pp * cp is {replica}, which does not divide num_gpus {accelerators}"
+        ));
     }
     layout.data = accelerators / replica;
     if let Some(data) = degree("dp", row.dp)?
         && data != layout.data
     {
-        return Err(format!("tp * pp * cp * dp is {}, but num_gpus is {accelerators}", replica * data));
+        return Err(format!(
+            "tp * pp * cp * dp is {}, but num_gpus is {accelerators}",
+            replica * data
+        ));
     }
     if layout.interleave > 1 && layout.pipeline == 1 {
         layout.interleave = 1;
@@ -474,7 +548,10 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
     });
     if global < u64::from(layout.data) {
         if layout_given && row.micro_batch.is_some() {
-            return Err(format!("global_batch_seqs {global} is less than the {} data-parallel replicas", layout.data));
+            return Err(format!(
+                "global_batch_seqs {global} is less than the {} data-parallel replicas",
+                layout.data
+            ));
         }
         // More chips than sequences: the sequence is split over the rest.
         let split = u64::from(layout.data).div_ceil(global).next_power_of_two() as u32;
@@ -496,7 +573,8 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
         let ranks = layout.data * layout.context * layout.tensor;
         layout.expert = expert.unwrap_or_else(|| {
             let mut degree = 1;
-            while !layout_given && degree * 2 <= ranks && experts % (degree * 2) == 0 && degree < 64 {
+            while !layout_given && degree * 2 <= ranks && experts % (degree * 2) == 0 && degree < 64
+            {
                 degree *= 2;
             }
             degree
@@ -524,7 +602,11 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
         global_batch_sequences: global,
         tokens_total: row.tokens_total_b.unwrap_or(0.0) * 1e9,
         precision,
-        optimizer: if framework == Framework::Jax && row.model.is_empty() { Optimizer::Adafactor } else { Optimizer::Adamw },
+        optimizer: if framework == Framework::Jax && row.model.is_empty() {
+            Optimizer::Adafactor
+        } else {
+            Optimizer::Adamw
+        },
         method,
         framework,
     };
@@ -536,14 +618,29 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
         "selective" => Some(Recompute::Selective),
         "full" => Some(Recompute::Full),
         "" => None,
-        other => return Err(format!("act_ckpt `{other}` is not known; known: none, selective, full")),
+        other => {
+            return Err(format!(
+                "act_ckpt `{other}` is not known; known: none, selective, full"
+            ));
+        }
     };
-    fill_batch_and_recompute(row, &workload, accelerator, priors, fused_attention, known, &mut layout, &mut assumed)?;
+    fill_batch_and_recompute(
+        row,
+        &workload,
+        accelerator,
+        priors,
+        fused_attention,
+        known,
+        &mut layout,
+        &mut assumed,
+    )?;
     let network = row
         .network_gbit_per_node
         .or_else(|| network_from_notes(&row.notes))
         .or_else(|| notes.contains("jean zay").then_some(400.0))
-        .map_or(accelerator.network.gbit_per_s, |node| node / f64::from(accelerator.node_size));
+        .map_or(accelerator.network.gbit_per_s, |node| {
+            node / f64::from(accelerator.node_size)
+        });
     let family = match workload.model.family {
         _ if workload.model.has_experts() => "moe",
         Family::Encoder | Family::EncoderDecoder => "encoder",
@@ -553,7 +650,14 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
         Metric::Memory(_) => "memory".to_owned(),
         Metric::Hours => "run".to_owned(),
         _ if !layout_given => "layout-assumed".to_owned(),
-        _ => format!("{family}-{}", if accelerators > accelerator.link.domain_size { "many" } else { "few" }),
+        _ => format!(
+            "{family}-{}",
+            if accelerators > accelerator.link.domain_size {
+                "many"
+            } else {
+                "few"
+            }
+        ),
     };
     let publisher = row.source.split([':', ' ']).next().unwrap_or("").to_owned();
     Ok(Case {
@@ -576,14 +680,21 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
 }
 
 fn default_precision(accelerator: &Accelerator, assumed: &mut Vec<String>) -> Precision {
-    let precision = if accelerator.peak_tflops.bf16.is_some() { Precision::Bf16 } else { Precision::Fp16 };
+    let precision = if accelerator.peak_tflops.bf16.is_some() {
+        Precision::Bf16
+    } else {
+        Precision::Fp16
+    };
     assumed.push(format!("{} arithmetic", precision.name()));
     precision
 }
 
 /// Chooses the micro-batch (largest power of two up to 16,384 tokens that fits) and the recomputation (least
 /// that fits) where the row leaves them open.
-#[expect(clippy::too_many_arguments, reason = "one private step of `complete`, split for reading")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one private step of `complete`, split for reading"
+)]
 fn fill_batch_and_recompute(
     row: &MeasuredRow,
     workload: &Workload,
@@ -594,8 +705,14 @@ fn fill_batch_and_recompute(
     layout: &mut Layout,
     assumed: &mut Vec<String>,
 ) -> Result<(), String> {
-    let costing = Costing::new(workload, accelerator, priors, fused_attention)
-        .ok_or_else(|| format!("{} has no {} matrix units", accelerator.id, workload.precision.name()))?;
+    let costing =
+        Costing::new(workload, accelerator, priors, fused_attention).ok_or_else(|| {
+            format!(
+                "{} has no {} matrix units",
+                accelerator.id,
+                workload.precision.name()
+            )
+        })?;
     let capacity = accelerator.memory_gib * outlay_units::GIB * 0.94;
     let most = (workload.global_batch_sequences / u64::from(layout.data)).max(1);
     let given = whole(row.micro_batch).map(|size| (size.min(most)) as u32);
@@ -605,21 +722,33 @@ fn fill_batch_and_recompute(
             let per_rank = (workload.sequence_tokens / u64::from(layout.context)).max(1);
             let mut sizes: Vec<u32> = (0..10)
                 .map(|power| 1u32 << power)
-                .filter(|&size| u64::from(size) <= most && (size == 1 || u64::from(size) * per_rank <= 16_384))
+                .filter(|&size| {
+                    u64::from(size) <= most && (size == 1 || u64::from(size) * per_rank <= 16_384)
+                })
                 .collect();
             sizes.reverse();
             sizes
         }
     };
-    let levels: Vec<Recompute> =
-        known.map_or_else(|| vec![Recompute::None, Recompute::Selective, Recompute::Full], |level| vec![level]);
+    let levels: Vec<Recompute> = known.map_or_else(
+        || vec![Recompute::None, Recompute::Selective, Recompute::Full],
+        |level| vec![level],
+    );
     let mut choice = None;
     'search: for &recompute in &levels {
         for &micro_batch in &sizes {
-            let candidate = Layout { micro_batch, recompute, ..*layout };
+            let candidate = Layout {
+                micro_batch,
+                recompute,
+                ..*layout
+            };
             let slice = costing.slice(&candidate);
             // People go far to avoid full recomputation, so it is assumed only where the rest is clearly too large.
-            let slack = if recompute == Recompute::Selective && known.is_none() { 2.0 } else { 1.0 };
+            let slack = if recompute == Recompute::Selective && known.is_none() {
+                2.0
+            } else {
+                1.0
+            };
             if costing.memory(&candidate, &slice).total_bytes() <= capacity * slack {
                 choice = Some(candidate);
                 break 'search;
@@ -636,7 +765,9 @@ fn fill_batch_and_recompute(
         assumed.push(format!("micro-batches of {} sequences", chosen.micro_batch));
     }
     if known.is_none() {
-        assumed.push(format!("{:?} recomputation, the least that fits", chosen.recompute).to_lowercase());
+        assumed.push(
+            format!("{:?} recomputation, the least that fits", chosen.recompute).to_lowercase(),
+        );
     }
     Ok(())
 }
@@ -650,14 +781,21 @@ impl Case {
 
     /// As [`Self::predict`], with constants already resolved.
     pub fn predict_with(&self, constants: crate::constants::Resolved) -> Option<f64> {
-        let mut costing = Costing::with_constants(&self.workload, self.accelerator, constants, self.fused_attention)?;
+        let mut costing = Costing::with_constants(
+            &self.workload,
+            self.accelerator,
+            constants,
+            self.fused_attention,
+        )?;
         costing.network_bytes_per_s = self.network_bytes_per_s;
         let slice = costing.slice(&self.layout);
         if let Metric::Memory(part) = self.metric {
             let memory = costing.memory(&self.layout, &slice);
             let bytes = match part {
                 MemoryPart::Peak => memory.total_bytes(),
-                MemoryPart::State => memory.weights_bytes + memory.gradients_bytes + memory.optimizer_bytes,
+                MemoryPart::State => {
+                    memory.weights_bytes + memory.gradients_bytes + memory.optimizer_bytes
+                }
                 MemoryPart::Activations => memory.activations_bytes,
             };
             return Some(bytes / outlay_units::GIB);
@@ -665,7 +803,8 @@ impl Case {
         let step_s = costing.step(&self.layout, &slice).total_s();
         let accelerators = f64::from(self.layout.accelerators());
         // A step of whole micro-batches, as the schedule runs it.
-        let tokens = self.workload.global_batch_sequences as f64 * self.workload.sequence_tokens as f64;
+        let tokens =
+            self.workload.global_batch_sequences as f64 * self.workload.sequence_tokens as f64;
         let rate = tokens / step_s / accelerators;
         Some(match self.metric {
             Metric::TokensPerSecond => rate,
@@ -683,7 +822,10 @@ impl Case {
                 rate * self.flops_per_token() / 1e12 / peak
             }
             Metric::Hours => {
-                self.workload.tokens_total / rate / 3600.0 / constants.get(crate::constants::Constant::Goodput)
+                self.workload.tokens_total
+                    / rate
+                    / 3600.0
+                    / constants.get(crate::constants::Constant::Goodput)
             }
             Metric::Memory(_) => return None,
         })
@@ -691,7 +833,11 @@ impl Case {
 
     /// Training FLOPs of a token as the source counts them: three forwards, or four with full recomputation.
     fn flops_per_token(&self) -> f64 {
-        let passes = if self.hardware_flops && self.layout.recompute == Recompute::Full { 4.0 } else { 3.0 };
+        let passes = if self.hardware_flops && self.layout.recompute == Recompute::Full {
+            4.0
+        } else {
+            3.0
+        };
         passes * model_flops_per_token(&self.workload.model, self.workload.sequence_tokens, false)
     }
 }
@@ -707,7 +853,13 @@ pub fn model_flops_per_token(model: &Model, sequence_tokens: u64, causal_halved:
                 * block
                     .operators
                     .iter()
-                    .map(|operator| forward_flops_per_token(&operator.kind, sequence_tokens as f64, causal_halved))
+                    .map(|operator| {
+                        forward_flops_per_token(
+                            &operator.kind,
+                            sequence_tokens as f64,
+                            causal_halved,
+                        )
+                    })
                     .sum::<f64>()
         })
         .sum()

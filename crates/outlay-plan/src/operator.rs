@@ -99,7 +99,8 @@ impl Rates {
             attention: wide_peak * 1e12 * constants.get(Constant::Attention),
             vector: peaks.fp32 * 1e12,
             memory,
-            pointwise: memory * constants.get(Constant::Memory) / constants.get(Constant::Pointwise),
+            pointwise: memory * constants.get(Constant::Memory)
+                / constants.get(Constant::Pointwise),
             bandwidth: memory * constants.get(Constant::Memory),
             score_bytes: constants.get(Constant::ScoreBytes),
             misaligned: constants.get(Constant::Misaligned),
@@ -108,7 +109,11 @@ impl Rates {
             cast: constants.get(Constant::Cast),
             launch_s: constants.get(Constant::LaunchUs) * 1e-6,
             storage: precision.storage_bytes(),
-            kept: if precision.is_narrow() { 1.0 } else { precision.storage_bytes() },
+            kept: if precision.is_narrow() {
+                1.0
+            } else {
+                precision.storage_bytes()
+            },
             casts: precision.is_narrow(),
             fused_attention,
             method,
@@ -152,7 +157,11 @@ fn keys_per_query(pattern: Pattern, causal: bool, sequence: f64) -> f64 {
         Pattern::Full => all,
         Pattern::Window(width) => {
             let width = (width as f64).min(sequence);
-            if causal { width - width * width / (2.0 * sequence) } else { width }
+            if causal {
+                width - width * width / (2.0 * sequence)
+            } else {
+                width
+            }
         }
         Pattern::Chunk(width) => {
             let width = (width as f64).min(sequence);
@@ -167,13 +176,32 @@ fn keys_per_query(pattern: Pattern, causal: bool, sequence: f64) -> f64 {
 /// `causal_halved` says whether masked pairs are left out of the count, as some sources do.
 pub fn forward_flops_per_token(kind: &Kind, sequence: f64, causal_halved: bool) -> f64 {
     match *kind {
-        Kind::MatMul { inputs, outputs, .. } => 2.0 * inputs as f64 * outputs as f64,
-        Kind::ExpertMatMul { selected, inputs, outputs, .. } => 2.0 * selected as f64 * inputs as f64 * outputs as f64,
-        Kind::Attention { query_heads, qk_width, v_width, pattern, causal, .. } => {
+        Kind::MatMul {
+            inputs, outputs, ..
+        } => 2.0 * inputs as f64 * outputs as f64,
+        Kind::ExpertMatMul {
+            selected,
+            inputs,
+            outputs,
+            ..
+        } => 2.0 * selected as f64 * inputs as f64 * outputs as f64,
+        Kind::Attention {
+            query_heads,
+            qk_width,
+            v_width,
+            pattern,
+            causal,
+            ..
+        } => {
             let keys = keys_per_query(pattern, causal && causal_halved, sequence);
             2.0 * query_heads as f64 * (qk_width + v_width) as f64 * keys
         }
-        Kind::Scan { rule, heads, head_width, state_width } => scan_flops(rule, heads, head_width, state_width),
+        Kind::Scan {
+            rule,
+            heads,
+            head_width,
+            state_width,
+        } => scan_flops(rule, heads, head_width, state_width),
         Kind::Convolution { channels, kernel } => 2.0 * (channels * kernel) as f64,
         _ => 0.0,
     }
@@ -194,11 +222,23 @@ fn scan_flops(rule: ScanRule, heads: u64, head_width: u64, state_width: u64) -> 
 /// Prices one operator.
 pub fn operator_cost(operator: &Operator, share: &Share, rates: &Rates) -> OperatorCost {
     let sharded = share.tokens / share.tensor;
-    let quiet = if share.sequence_parallel { sharded } else { share.tokens };
-    let trained = if rates.method == Method::Full { 2.0 } else { 1.0 };
+    let quiet = if share.sequence_parallel {
+        sharded
+    } else {
+        share.tokens
+    };
+    let trained = if rates.method == Method::Full {
+        2.0
+    } else {
+        1.0
+    };
     let storage = rates.storage;
     match operator.kind {
-        Kind::MatMul { inputs, outputs, split } => {
+        Kind::MatMul {
+            inputs,
+            outputs,
+            split,
+        } => {
             let (tokens, inputs, outputs) = match split {
                 Split::Columns => (share.tokens, inputs as f64, outputs as f64 / share.tensor),
                 Split::Rows => (share.tokens, inputs as f64 / share.tensor, outputs as f64),
@@ -207,12 +247,25 @@ pub fn operator_cost(operator: &Operator, share: &Share, rates: &Rates) -> Opera
             let narrow = rates.casts && share.narrow_allowed && split != Split::Replicated;
             let flops = 2.0 * tokens * inputs * outputs;
             let bytes = storage * (tokens * inputs + inputs * outputs + tokens * outputs);
-            let cast = if narrow { rates.cast * 3.0 * tokens * inputs / rates.pointwise } else { 0.0 };
+            let cast = if narrow {
+                rates.cast * 3.0 * tokens * inputs / rates.pointwise
+            } else {
+                0.0
+            };
             let aligned = inputs % 64.0 == 0.0 && outputs % 64.0 == 0.0;
-            let rate = if narrow { rates.narrow } else { rates.wide } * if aligned { 1.0 } else { rates.misaligned };
+            let rate = if narrow { rates.narrow } else { rates.wide }
+                * if aligned { 1.0 } else { rates.misaligned };
             let product = flops / rate + rates.traffic * bytes / rates.memory;
-            let cast_back = if narrow { rates.cast * 4.0 * tokens * outputs / rates.pointwise } else { 0.0 };
-            let kept_tokens = if split == Split::Columns { quiet } else { tokens };
+            let cast_back = if narrow {
+                rates.cast * 4.0 * tokens * outputs / rates.pointwise
+            } else {
+                0.0
+            };
+            let kept_tokens = if split == Split::Columns {
+                quiet
+            } else {
+                tokens
+            };
             let kept = kept_tokens * inputs * if narrow { rates.kept } else { storage };
             OperatorCost {
                 forward_s: product + cast,
@@ -222,20 +275,43 @@ pub fn operator_cost(operator: &Operator, share: &Share, rates: &Rates) -> Opera
                 kernels: if narrow { 3.0 } else { 1.0 },
                 kept_bytes: kept,
                 kept_selective_bytes: kept,
-                tensor_bytes: if split == Split::Rows { share.tokens * outputs * storage } else { 0.0 },
+                tensor_bytes: if split == Split::Rows {
+                    share.tokens * outputs * storage
+                } else {
+                    0.0
+                },
                 ..OperatorCost::default()
             }
         }
-        Kind::ExpertMatMul { experts, selected, inputs, outputs, .. } => {
+        Kind::ExpertMatMul {
+            experts,
+            selected,
+            inputs,
+            outputs,
+            ..
+        } => {
             let visits = sharded * selected as f64;
             let local = (experts as f64 / share.expert).max(1.0);
             let (inputs, outputs) = (inputs as f64, outputs as f64);
-            let weights = local * inputs * outputs / if share.expert > 1.0 { 1.0 } else { share.tensor };
+            let weights = local * inputs * outputs
+                / if share.expert > 1.0 {
+                    1.0
+                } else {
+                    share.tensor
+                };
             let narrow = rates.casts && share.narrow_allowed;
             let flops = 2.0 * visits * inputs * outputs;
             let bytes = storage * (visits * inputs + weights + visits * outputs);
-            let cast = if narrow { rates.cast * 3.0 * visits * inputs / rates.pointwise } else { 0.0 };
-            let cast_back = if narrow { rates.cast * 4.0 * visits * outputs / rates.pointwise } else { 0.0 };
+            let cast = if narrow {
+                rates.cast * 3.0 * visits * inputs / rates.pointwise
+            } else {
+                0.0
+            };
+            let cast_back = if narrow {
+                rates.cast * 4.0 * visits * outputs / rates.pointwise
+            } else {
+                0.0
+            };
             let rate = if narrow { rates.narrow } else { rates.wide } * rates.expert;
             let product = flops / rate + rates.traffic * bytes / rates.memory;
             let kept = visits * inputs * if narrow { rates.kept } else { storage };
@@ -251,7 +327,15 @@ pub fn operator_cost(operator: &Operator, share: &Share, rates: &Rates) -> Opera
                 ..OperatorCost::default()
             }
         }
-        Kind::Attention { query_heads, key_value_heads, qk_width, v_width, pattern, causal, cache_elements_per_token } => {
+        Kind::Attention {
+            query_heads,
+            key_value_heads,
+            qk_width,
+            v_width,
+            pattern,
+            causal,
+            cache_elements_per_token,
+        } => {
             let latent = cache_elements_per_token < key_value_heads * (qk_width + v_width) / 4;
             let heads = query_heads as f64 / share.tensor;
             let cached = (key_value_heads * (qk_width + v_width)) as f64 / share.tensor;
@@ -286,7 +370,8 @@ pub fn operator_cost(operator: &Operator, share: &Share, rates: &Rates) -> Opera
                 let forward = flops / rates.wide + bytes / rates.bandwidth;
                 OperatorCost {
                     forward_s: forward,
-                    backward_s: 2.0 * flops / rates.wide + 1.4 * rates.score_bytes * scores / rates.bandwidth,
+                    backward_s: 2.0 * flops / rates.wide
+                        + 1.4 * rates.score_bytes * scores / rates.bandwidth,
                     selective_s: forward,
                     forward_flops: flops,
                     forward_bytes: bytes,
@@ -298,11 +383,21 @@ pub fn operator_cost(operator: &Operator, share: &Share, rates: &Rates) -> Opera
                 }
             }
         }
-        Kind::Scan { rule, heads, head_width, state_width } => {
-            let flops = share.tokens * scan_flops(rule, heads, head_width, state_width) / share.tensor;
+        Kind::Scan {
+            rule,
+            heads,
+            head_width,
+            state_width,
+        } => {
+            let flops =
+                share.tokens * scan_flops(rule, heads, head_width, state_width) / share.tensor;
             let width = (heads * head_width) as f64;
             let bytes = share.tokens * 8.0 * width / share.tensor * storage;
-            let rate = if rule == ScanRule::Mamba1 { rates.vector * 0.25 } else { rates.attention * 0.5 };
+            let rate = if rule == ScanRule::Mamba1 {
+                rates.vector * 0.25
+            } else {
+                rates.attention * 0.5
+            };
             let kept = share.tokens * 4.0 * width / share.tensor * storage;
             OperatorCost {
                 forward_s: flops / rate + bytes / rates.pointwise,
@@ -316,15 +411,23 @@ pub fn operator_cost(operator: &Operator, share: &Share, rates: &Rates) -> Opera
                 ..OperatorCost::default()
             }
         }
-        Kind::Convolution { channels, .. } => {
-            pointwise(share.tokens / share.tensor, 2.0 * channels as f64, channels as f64, 1.0, rates)
-        }
+        Kind::Convolution { channels, .. } => pointwise(
+            share.tokens / share.tensor,
+            2.0 * channels as f64,
+            channels as f64,
+            1.0,
+            rates,
+        ),
         Kind::Norm { width } => {
             // Query and key norms run after the split over heads; norms of the stream only with sequence parallelism.
             let tokens = if width < share.hidden { sharded } else { quiet };
             pointwise(tokens, 2.0 * width as f64, width as f64, 1.0, rates)
         }
-        Kind::Elementwise { reads, writes, saves } => {
+        Kind::Elementwise {
+            reads,
+            writes,
+            saves,
+        } => {
             let stream = reads == 2 * share.hidden && writes == share.hidden;
             let tokens = if stream { quiet } else { sharded };
             let mut cost = pointwise(tokens, (reads + writes) as f64, saves as f64, 1.0, rates);
@@ -335,7 +438,9 @@ pub fn operator_cost(operator: &Operator, share: &Share, rates: &Rates) -> Opera
             cost
         }
         Kind::Embedding { width, .. } => pointwise(quiet, 3.0 * width as f64, 0.0, 1.0, rates),
-        Kind::Route { selected, width, .. } => {
+        Kind::Route {
+            selected, width, ..
+        } => {
             let moved = (selected * width) as f64;
             let mut cost = pointwise(sharded, 4.0 * moved, 0.0, 8.0, rates);
             cost.expert_bytes = sharded * (width as f64) * storage;
@@ -382,7 +487,13 @@ mod tests {
         assert_eq!(keys_per_query(Pattern::Full, true, 8192.0), 4096.0);
         assert_eq!(keys_per_query(Pattern::Full, false, 8192.0), 8192.0);
         assert_eq!(keys_per_query(Pattern::Window(8192), true, 8192.0), 4096.0);
-        assert_eq!(keys_per_query(Pattern::Window(1024), true, 8192.0), 1024.0 - 64.0);
-        assert_eq!(keys_per_query(Pattern::Selected(2048), true, 2048.0), 1024.0);
+        assert_eq!(
+            keys_per_query(Pattern::Window(1024), true, 8192.0),
+            1024.0 - 64.0
+        );
+        assert_eq!(
+            keys_per_query(Pattern::Selected(2048), true, 2048.0),
+            1024.0
+        );
     }
 }

@@ -24,7 +24,11 @@ pub struct Space {
 
 impl Default for Space {
     fn default() -> Self {
-        Self { common_only: false, offload: true, memory_share: 0.94 }
+        Self {
+            common_only: false,
+            offload: true,
+            memory_share: 0.94,
+        }
     }
 }
 
@@ -67,15 +71,27 @@ impl Shape {
         let mut heads = 0u64;
         let mut experts = 0u64;
         let mut narrowest_ffn = 0u64;
-        for block in model.blocks.iter().filter(|block| block.kind == BlockKind::Layer) {
+        for block in model
+            .blocks
+            .iter()
+            .filter(|block| block.kind == BlockKind::Layer)
+        {
             for operator in &block.operators {
                 match operator.kind {
                     Kind::Attention { query_heads, .. } => heads = gcd(heads, query_heads),
                     Kind::ExpertMatMul { experts: here, .. } => experts = gcd(experts, here),
-                    Kind::Scan { heads: here, head_width, .. } => {
+                    Kind::Scan {
+                        heads: here,
+                        head_width,
+                        ..
+                    } => {
                         heads = gcd(heads, if here > 1 { here } else { head_width });
                     }
-                    Kind::MatMul { inputs, split: outlay_model::Split::Rows, .. } => {
+                    Kind::MatMul {
+                        inputs,
+                        split: outlay_model::Split::Rows,
+                        ..
+                    } => {
                         narrowest_ffn = gcd(narrowest_ffn, inputs);
                     }
                     _ => {}
@@ -113,22 +129,36 @@ fn degrees(costing: &Costing<'_>, shape: &Shape, accelerators: u32, space: Space
     let usual = |n: &u32| !space.common_only || n.is_power_of_two();
     let global = costing.workload.global_batch_sequences;
     let sequence = costing.workload.sequence_tokens;
-    let domain = costing.accelerator.link.domain_size.max(costing.accelerator.node_size);
+    let domain = costing
+        .accelerator
+        .link
+        .domain_size
+        .max(costing.accelerator.node_size);
     let mut out = Vec::new();
     for tensor in divisors(accelerators) {
         // Tensor parallelism between nodes loses by an order of magnitude; twice the domain is kept as a check.
-        if shape.heads % tensor != 0 || shape.narrowest_ffn % u64::from(tensor) != 0 || tensor > 2 * domain.max(8) || !usual(&tensor) {
+        if shape.heads % tensor != 0
+            || shape.narrowest_ffn % u64::from(tensor) != 0
+            || tensor > 2 * domain.max(8)
+            || !usual(&tensor)
+        {
             continue;
         }
         if space.common_only && tensor > 8 {
             continue;
         }
         for pipeline in divisors(accelerators / tensor) {
-            if pipeline > shape.layers || (space.common_only && !(pipeline.is_power_of_two() || shape.layers % pipeline == 0)) {
+            if pipeline > shape.layers
+                || (space.common_only
+                    && !(pipeline.is_power_of_two() || shape.layers % pipeline == 0))
+            {
                 continue;
             }
             for context in divisors(accelerators / tensor / pipeline) {
-                if sequence % (2 * u64::from(context)) != 0 || sequence / u64::from(context) < 512 || !usual(&context) {
+                if sequence % (2 * u64::from(context)) != 0
+                    || sequence / u64::from(context) < 512
+                    || !usual(&context)
+                {
                     continue;
                 }
                 if space.common_only && context > 1 && sequence < 16_384 {
@@ -140,12 +170,24 @@ fn degrees(costing: &Costing<'_>, shape: &Shape, accelerators: u32, space: Space
                 }
                 let ranks = data * context * tensor;
                 if shape.experts == 0 {
-                    out.push(Degrees { tensor, context, expert: 1, pipeline, data });
+                    out.push(Degrees {
+                        tensor,
+                        context,
+                        expert: 1,
+                        pipeline,
+                        data,
+                    });
                     continue;
                 }
                 for expert in divisors(shape.experts) {
                     if ranks % expert == 0 && usual(&expert) {
-                        out.push(Degrees { tensor, context, expert, pipeline, data });
+                        out.push(Degrees {
+                            tensor,
+                            context,
+                            expert,
+                            pipeline,
+                            data,
+                        });
                     }
                 }
             }
@@ -159,8 +201,10 @@ pub fn search(costing: &Costing<'_>, accelerators: u32, space: Space, keep: usiz
     let shape = Shape::of(costing);
     let capacity = costing.accelerator.memory_gib * GIB * space.memory_share;
     let tasks = degrees(costing, &shape, accelerators, space);
-    let parts: Vec<(Option<Candidate>, Option<Candidate>, u64, u64)> =
-        tasks.par_iter().map(|degrees| best_of(costing, &shape, *degrees, space, capacity)).collect();
+    let parts: Vec<(Option<Candidate>, Option<Candidate>, u64, u64)> = tasks
+        .par_iter()
+        .map(|degrees| best_of(costing, &shape, *degrees, space, capacity))
+        .collect();
     let mut best: Vec<Candidate> = parts.iter().filter_map(|part| part.0).collect();
     best.sort_by(|a, b| a.time.total_s().total_cmp(&b.time.total_s()));
     best.truncate(keep);
@@ -190,8 +234,11 @@ fn best_of(
     let (mut n_priced, mut n_fitting) = (0, 0);
     let full = costing.workload.method == Method::Full;
     let replicas = degrees.data * degrees.context;
-    let offloads: &[Offload] =
-        if space.offload && full && !space.common_only { &[Offload::None, Offload::Cpu, Offload::Nvme] } else { &[Offload::None] };
+    let offloads: &[Offload] = if space.offload && full && !space.common_only {
+        &[Offload::None, Offload::Cpu, Offload::Nvme]
+    } else {
+        &[Offload::None]
+    };
     let chunks: Vec<u32> = if degrees.pipeline == 1 || shape.layers % degrees.pipeline != 0 {
         vec![1]
     } else {
@@ -247,7 +294,9 @@ fn best_of(
                     }
                     for recompute in [Recompute::None, Recompute::Selective, Recompute::Full] {
                         for zero in 0..=3u8 {
-                            if replicas == 1 && zero > 0 || (space.common_only && (zero == 0 && replicas > 1 || zero == 2)) {
+                            if replicas == 1 && zero > 0
+                                || (space.common_only && (zero == 0 && replicas > 1 || zero == 2))
+                            {
                                 continue;
                             }
                             if zero >= 2 && degrees.pipeline > 1 {
@@ -259,22 +308,41 @@ fn best_of(
                                     continue;
                                 }
                                 for &offload in offloads {
-                                    let layout = Layout { interleave, schedule, recompute, zero, shard, offload, ..base };
+                                    let layout = Layout {
+                                        interleave,
+                                        schedule,
+                                        recompute,
+                                        zero,
+                                        shard,
+                                        offload,
+                                        ..base
+                                    };
                                     n_priced += 1;
                                     let memory = costing.memory(&layout, &slice);
                                     let total = memory.total_bytes();
                                     if total > capacity {
                                         if best.is_none()
-                                            && smallest.is_none_or(|least: Candidate| total < least.memory.total_bytes())
+                                            && smallest.is_none_or(|least: Candidate| {
+                                                total < least.memory.total_bytes()
+                                            })
                                         {
-                                            smallest = Some(Candidate { layout, time: costing.step(&layout, &slice), memory });
+                                            smallest = Some(Candidate {
+                                                layout,
+                                                time: costing.step(&layout, &slice),
+                                                memory,
+                                            });
                                         }
                                         continue;
                                     }
                                     n_fitting += 1;
                                     let time = costing.step(&layout, &slice);
-                                    if best.is_none_or(|best| time.total_s() < best.time.total_s()) {
-                                        best = Some(Candidate { layout, time, memory });
+                                    if best.is_none_or(|best| time.total_s() < best.time.total_s())
+                                    {
+                                        best = Some(Candidate {
+                                            layout,
+                                            time,
+                                            memory,
+                                        });
                                     }
                                 }
                             }

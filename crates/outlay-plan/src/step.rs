@@ -170,7 +170,13 @@ impl<'a> Costing<'a> {
         constants: Resolved,
         fused_attention: bool,
     ) -> Option<Self> {
-        let rates = Rates::new(accelerator, workload.precision, workload.method, fused_attention, &constants)?;
+        let rates = Rates::new(
+            accelerator,
+            workload.precision,
+            workload.method,
+            fused_attention,
+            &constants,
+        )?;
         let mut costing = Self {
             workload,
             accelerator,
@@ -208,7 +214,8 @@ impl<'a> Costing<'a> {
                 BlockKind::Layer => {
                     costing.dense_layer_parameters += repeat * dense;
                     costing.expert_layer_parameters += repeat * experts;
-                    costing.layer_parameters_most = costing.layer_parameters_most.max(dense + experts);
+                    costing.layer_parameters_most =
+                        costing.layer_parameters_most.max(dense + experts);
                     costing.layer_matrices += repeat;
                 }
                 BlockKind::Tower => {}
@@ -241,7 +248,9 @@ impl<'a> Costing<'a> {
         Group {
             size,
             bytes_per_s: (per_domain * self.network_rate()).min(self.link_bytes_per_s()),
-            latency_s: (nodes.log2().max(1.0) + nodes / 16.0) * self.accelerator.network.latency_us * 1e-6,
+            latency_s: (nodes.log2().max(1.0) + nodes / 16.0)
+                * self.accelerator.network.latency_us
+                * 1e-6,
         }
     }
 
@@ -251,7 +260,11 @@ impl<'a> Costing<'a> {
         for (block_index, block) in self.workload.model.blocks.iter().enumerate() {
             let share = self.share(layout, block.kind);
             for (index, operator) in block.operators.iter().enumerate() {
-                out.push((block_index, index, operator_cost(operator, &share, &self.rates)));
+                out.push((
+                    block_index,
+                    index,
+                    operator_cost(operator, &share, &self.rates),
+                ));
             }
         }
         out
@@ -309,18 +322,22 @@ impl<'a> Costing<'a> {
             let backward = together(sum.backward_s, 1.7 * sum.kernels * self.rates.launch_s);
             let tensor_s = if layout.tensor > 1 {
                 self.constants.get(Constant::ExposedTensor)
-                    * (2.0 * sum.tensor_bytes * (tensor.size - 1.0) / tensor.size / tensor.bytes_per_s
+                    * (2.0 * sum.tensor_bytes * (tensor.size - 1.0)
+                        / tensor.size
+                        / tensor.bytes_per_s
                         + collectives * tensor.latency_s)
             } else {
                 0.0
             };
             let context_s = if layout.context > 1 {
-                self.constants.get(Constant::ExposedContext) * (sum.context_bytes / context.bytes_per_s + context.latency_s)
+                self.constants.get(Constant::ExposedContext)
+                    * (sum.context_bytes / context.bytes_per_s + context.latency_s)
             } else {
                 0.0
             };
             let repeat = block.repeat as f64;
-            let both = repeat * (forward + backward + 2.0 * (tensor_s + expert_s) + 3.0 * context_s);
+            let both =
+                repeat * (forward + backward + 2.0 * (tensor_s + expert_s) + 3.0 * context_s);
             match block.kind {
                 BlockKind::Layer => {
                     slice.forward_s += repeat * forward;
@@ -347,7 +364,11 @@ impl<'a> Costing<'a> {
         }
         let share = self.share(layout, BlockKind::Layer);
         let width = self.workload.model.hidden as f64 * self.rates.storage;
-        let split = if layout.sequence_parallel { share.tensor } else { 1.0 };
+        let split = if layout.sequence_parallel {
+            share.tensor
+        } else {
+            1.0
+        };
         slice.layer_input_bytes = share.tokens * width / split;
         slice.boundary_bytes = slice.layer_input_bytes;
         slice
@@ -363,7 +384,14 @@ impl<'a> Costing<'a> {
         let domain = f64::from(self.accelerator.link.domain_size.max(1));
         let domains = (ranks / domain).ceil().max(1.0);
         let others = |n: f64| (n - 1.0) * (1.0 - (1.0 - 1.0 / n).powf(selected));
-        let local = token_bytes * others(ranks.min(domain)) * if domains > 1.0 { selected / domains } else { 1.0 }.max(1.0);
+        let local = token_bytes
+            * others(ranks.min(domain))
+            * if domains > 1.0 {
+                selected / domains
+            } else {
+                1.0
+            }
+            .max(1.0);
         let remote = token_bytes * others(domains);
         let seconds = 2.0 * (local / self.link_bytes_per_s() + remote / self.network_rate())
             + 2.0 * self.accelerator.link.latency_us * 4e-6;
@@ -384,14 +412,24 @@ impl<'a> Costing<'a> {
             self.embedding_parameters
         };
         let dense = (self.dense_layer_parameters * per_stage + ends) / tensor;
-        let extra = if layout.pipeline == 1 || last { self.predict_expert_parameters } else { 0.0 };
+        let extra = if layout.pipeline == 1 || last {
+            self.predict_expert_parameters
+        } else {
+            0.0
+        };
         let spread = f64::from(layout.expert).max(tensor);
-        (dense, (self.expert_layer_parameters * per_stage + extra) / spread)
+        (
+            dense,
+            (self.expert_layer_parameters * per_stage + extra) / spread,
+        )
     }
 
     /// Micro-batches that each replica runs in one step.
     pub fn micro_batches(&self, layout: &Layout) -> f64 {
-        (self.workload.global_batch_sequences as f64 / f64::from(layout.data) / f64::from(layout.micro_batch)).ceil()
+        (self.workload.global_batch_sequences as f64
+            / f64::from(layout.data)
+            / f64::from(layout.micro_batch))
+        .ceil()
     }
 
     /// Puts a slice together into a step.
@@ -417,10 +455,18 @@ impl<'a> Costing<'a> {
             layers_s + ends_s
         } else {
             let even = self.layers % stages == 0.0;
-            let last = if even { mean_s + slice.head_s + slice.predict_s } else { layers_s * per_stage };
+            let last = if even {
+                mean_s + slice.head_s + slice.predict_s
+            } else {
+                layers_s * per_stage
+            };
             last.max(layers_s * per_stage)
         };
-        let share_of_layers = if layout.pipeline == 1 { 1.0 } else { 1.0 / stages };
+        let share_of_layers = if layout.pipeline == 1 {
+            1.0
+        } else {
+            1.0 / stages
+        };
         let ideal = batches * (mean_s + ends_s / stages);
         let ramp = if layout.pipeline == 1 {
             0.0
@@ -431,14 +477,22 @@ impl<'a> Costing<'a> {
                 // ZB-H1 leaves the forward and input-gradient of the ramp: about a third of it (arXiv:2401.10241, table 2).
                 Schedule::ZeroBubble => 1.0 / 3.0,
             };
-            (stages - 1.0) / chunks * (mean_s + ends_s / stages) * gap * constants.get(Constant::Bubble)
+            (stages - 1.0) / chunks
+                * (mean_s + ends_s / stages)
+                * gap
+                * constants.get(Constant::Bubble)
         };
         let hand_over = if layout.pipeline == 1 {
             0.0
         } else {
-            let near = f64::from(layout.tensor * layout.context * layout.data) < f64::from(self.accelerator.node_size)
+            let near = f64::from(layout.tensor * layout.context * layout.data)
+                < f64::from(self.accelerator.node_size)
                 || layout.accelerators() <= self.accelerator.link.domain_size;
-            let rate = if near { self.link_bytes_per_s() } else { self.network_rate() };
+            let rate = if near {
+                self.link_bytes_per_s()
+            } else {
+                self.network_rate()
+            };
             let one = slice.boundary_bytes / rate + self.accelerator.network.latency_us * 1e-6;
             2.0 * one * (0.5 * batches * f64::from(layout.interleave) + stages - 1.0)
         };
@@ -455,7 +509,11 @@ impl<'a> Costing<'a> {
             },
             ..StepTime::default()
         };
-        let passes = if layout.recompute == Recompute::Full { 3.0 } else { 2.0 };
+        let passes = if layout.recompute == Recompute::Full {
+            3.0
+        } else {
+            2.0
+        };
         time.tensor_s = part(slice.tensor_s) * passes;
         time.expert_s = part(slice.expert_s) * passes;
         time.context_s = part(slice.context_s) * (passes + 1.0);
@@ -463,7 +521,9 @@ impl<'a> Costing<'a> {
         let window = time.forward_s + time.backward_s + time.recompute_s;
         time.data_s = self.data_parallel_s(layout, batches, window);
         time.optimizer_s = self.optimizer_s(layout);
-        let nodes = (f64::from(layout.accelerators()) / f64::from(self.accelerator.node_size.max(1))).max(1.0);
+        let nodes = (f64::from(layout.accelerators())
+            / f64::from(self.accelerator.node_size.max(1)))
+        .max(1.0);
         time.overhead_s = constants.get(Constant::StepMs) * 1e-3;
         time.overhead_s += time.total_s() * constants.get(Constant::Straggler) * nodes.log2();
         time
@@ -481,7 +541,13 @@ impl<'a> Costing<'a> {
         let weight = self.rates.storage;
         let groups = [
             (dense, self.group(ranks, tensor)),
-            (expert, self.group((ranks * tensor / f64::from(layout.expert).max(tensor)).max(1.0), f64::from(layout.expert).max(tensor))),
+            (
+                expert,
+                self.group(
+                    (ranks * tensor / f64::from(layout.expert).max(tensor)).max(1.0),
+                    f64::from(layout.expert).max(tensor),
+                ),
+            ),
         ];
         let mut seconds = 0.0;
         for (parameters, group) in groups {
@@ -500,8 +566,11 @@ impl<'a> Costing<'a> {
                         group
                     };
                     let ring = (shard.size - 1.0) / shard.size / shard.bytes_per_s;
-                    let every = batches * (parameters * (2.0 * weight + gradient.min(weight * 2.0)) * ring + buckets * 3.0 * shard.latency_s);
-                    let replicas = f64::from(layout.data * layout.context) / f64::from(layout.shard.max(1));
+                    let every = batches
+                        * (parameters * (2.0 * weight + gradient.min(weight * 2.0)) * ring
+                            + buckets * 3.0 * shard.latency_s);
+                    let replicas =
+                        f64::from(layout.data * layout.context) / f64::from(layout.shard.max(1));
                     let across = if replicas > 1.0 {
                         parameters / shard.size * 2.0 * gradient / self.network_rate()
                     } else {
@@ -512,7 +581,11 @@ impl<'a> Costing<'a> {
             };
         }
         let exposed = self.constants.get(Constant::ExposedData).min(1.0);
-        let window = if layout.zero >= 3 { window_s } else { window_s / batches.max(1.0) };
+        let window = if layout.zero >= 3 {
+            window_s
+        } else {
+            window_s / batches.max(1.0)
+        };
         exposed * seconds + ((1.0 - exposed) * seconds - 0.9 * window).max(0.0)
     }
 
@@ -529,10 +602,17 @@ impl<'a> Costing<'a> {
             return 0.0;
         }
         let (dense, expert) = self.held(layout, false);
-        let sharers = if layout.zero >= 1 { f64::from(layout.shard.max(1)) } else { 1.0 };
-        let expert_sharers = (sharers * f64::from(layout.tensor) / f64::from(layout.expert.max(layout.tensor))).max(1.0);
+        let sharers = if layout.zero >= 1 {
+            f64::from(layout.shard.max(1))
+        } else {
+            1.0
+        };
+        let expert_sharers = (sharers * f64::from(layout.tensor)
+            / f64::from(layout.expert.max(layout.tensor)))
+        .max(1.0);
         let parameters = dense / sharers + expert / expert_sharers;
-        let bytes = parameters * (2.0 * self.workload.optimizer.moment_bytes() + 8.0 + self.gradient_bytes() + 2.0);
+        let bytes = parameters
+            * (2.0 * self.workload.optimizer.moment_bytes() + 8.0 + self.gradient_bytes() + 2.0);
         let mut seconds = bytes / (self.rates.memory * self.constants.get(Constant::Memory));
         if self.workload.optimizer == crate::workload::Optimizer::Muon {
             // Five Newton-Schulz steps of three products on each matrix: about 30 * hidden FLOPs a parameter (arXiv:2502.16982).
@@ -553,7 +633,11 @@ impl<'a> Costing<'a> {
             return first;
         }
         let last = self.memory_of_stage(layout, slice, true);
-        if last.total_bytes() > first.total_bytes() { last } else { first }
+        if last.total_bytes() > first.total_bytes() {
+            last
+        } else {
+            first
+        }
     }
 
     fn memory_of_stage(&self, layout: &Layout, slice: &Slice, last: bool) -> Memory {
@@ -562,10 +646,13 @@ impl<'a> Costing<'a> {
         let parameters = dense + expert;
         let storage = self.rates.storage;
         let sharers = f64::from(layout.shard.max(1));
-        let expert_sharers = (sharers * f64::from(layout.tensor) / f64::from(layout.expert.max(layout.tensor))).max(1.0);
+        let expert_sharers = (sharers * f64::from(layout.tensor)
+            / f64::from(layout.expert.max(layout.tensor)))
+        .max(1.0);
         let sharded = dense / sharers + expert / expert_sharers;
         // Plain PyTorch scripts mostly train wholly in bf16: no master copy, moments and gradients in 16 bits.
-        let pure = self.workload.framework == Framework::Pytorch && self.workload.precision == Precision::Bf16;
+        let pure = self.workload.framework == Framework::Pytorch
+            && self.workload.precision == Precision::Bf16;
         let master = if storage < 4.0 && !pure { 4.0 } else { 0.0 };
         let state = self.workload.optimizer.moment_bytes() * if pure { 0.5 } else { 1.0 } + master;
         let mut memory = Memory::default();
@@ -576,20 +663,41 @@ impl<'a> Costing<'a> {
                     // The sharded fp32 weights are the master copy; 16-bit weights exist only while gathered.
                     memory.gradients_bytes = sharded * kept_gradient;
                     memory.optimizer_bytes = sharded * state;
-                    memory.weights_bytes = if storage < 4.0 && !pure { 0.0 } else { sharded * storage };
-                    memory.buffers_bytes += 3.0 * self.layer_parameters_most * storage / f64::from(layout.tensor);
+                    memory.weights_bytes = if storage < 4.0 && !pure {
+                        0.0
+                    } else {
+                        sharded * storage
+                    };
+                    memory.buffers_bytes +=
+                        3.0 * self.layer_parameters_most * storage / f64::from(layout.tensor);
                 } else {
                     memory.weights_bytes = parameters * storage;
-                    memory.gradients_bytes = if layout.zero == 2 { sharded * kept_gradient } else { parameters * kept_gradient };
-                    memory.optimizer_bytes = if layout.zero >= 1 { sharded * state } else { parameters * state };
+                    memory.gradients_bytes = if layout.zero == 2 {
+                        sharded * kept_gradient
+                    } else {
+                        parameters * kept_gradient
+                    };
+                    memory.optimizer_bytes = if layout.zero >= 1 {
+                        sharded * state
+                    } else {
+                        parameters * state
+                    };
                 }
                 if layout.offload != Offload::None {
                     memory.optimizer_bytes = 0.0;
                 }
             }
             Method::Lora | Method::Qlora => {
-                let frozen = if self.workload.method == Method::Qlora { 0.56 } else { storage };
-                memory.weights_bytes = if layout.zero >= 3 { sharded } else { parameters } * frozen;
+                let frozen = if self.workload.method == Method::Qlora {
+                    0.56
+                } else {
+                    storage
+                };
+                memory.weights_bytes = if layout.zero >= 3 {
+                    sharded
+                } else {
+                    parameters
+                } * frozen;
                 memory.optimizer_bytes = parameters * 0.005 * (8.0 + storage);
             }
         }
@@ -602,7 +710,13 @@ impl<'a> Costing<'a> {
         let flight = if layout.pipeline == 1 || last {
             1.0
         } else {
-            (stages * if chunks > 1.0 { 1.0 + (stages - 1.0) / (stages * chunks) } else { 1.0 }).min(batches)
+            (stages
+                * if chunks > 1.0 {
+                    1.0 + (stages - 1.0) / (stages * chunks)
+                } else {
+                    1.0
+                })
+            .min(batches)
         };
         let saved = constants.get(Constant::Saved);
         let layers_here = self.layers * per_stage;
@@ -610,13 +724,16 @@ impl<'a> Costing<'a> {
             * match layout.recompute {
                 Recompute::None => flight * slice.kept_bytes * per_stage,
                 Recompute::Selective => flight * slice.kept_selective_bytes * per_stage,
-                Recompute::Full => flight * slice.layer_input_bytes * layers_here + slice.kept_layer_bytes,
+                Recompute::Full => {
+                    flight * slice.layer_input_bytes * layers_here + slice.kept_layer_bytes
+                }
             };
         if layout.pipeline == 1 || last {
             memory.buffers_bytes += slice.head_bytes;
         }
         let used = memory.total_bytes();
-        memory.reserved_bytes = constants.get(Constant::ReservedGib) * GIB + used * (constants.get(Constant::Waste) - 1.0);
+        memory.reserved_bytes = constants.get(Constant::ReservedGib) * GIB
+            + used * (constants.get(Constant::Waste) - 1.0);
         memory
     }
 }

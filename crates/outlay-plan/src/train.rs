@@ -146,7 +146,9 @@ pub enum PlanError {
     #[error("none of the {0} accelerators considered has {1} matrix units")]
     NoFormat(usize, &'static str),
     /// Nothing fits.
-    #[error("`{model}` does not fit: the leanest layout on {count} x {accelerator} needs {needed_gib:.1} GiB of {capacity_gib:.1} GiB each")]
+    #[error(
+        "`{model}` does not fit: the leanest layout on {count} x {accelerator} needs {needed_gib:.1} GiB of {capacity_gib:.1} GiB each"
+    )]
     FitsNowhere {
         /// Model name.
         model: String,
@@ -162,7 +164,9 @@ pub enum PlanError {
         hints: Vec<String>,
     },
     /// No legal layout at all, whatever the memory.
-    #[error("no layout of `{model}` is legal on {count} accelerators with {global_batch} sequences in a step: data-parallel degrees must divide the batch, tensor-parallel degrees the heads, expert-parallel degrees the experts")]
+    #[error(
+        "no layout of `{model}` is legal on {count} accelerators with {global_batch} sequences in a step: data-parallel degrees must divide the batch, tensor-parallel degrees the heads, expert-parallel degrees the experts"
+    )]
     NoLegalLayout {
         /// Model name.
         model: String,
@@ -180,7 +184,10 @@ fn spread(calibration: &Calibration, kind: &str) -> Spread {
         .get(kind)
         .or_else(|| calibration.spreads.get("other"))
         .copied()
-        .unwrap_or(Spread { low: 0.75, high: 1.35 })
+        .unwrap_or(Spread {
+            low: 0.75,
+            high: 1.35,
+        })
 }
 
 /// Sizes of cluster to try where none is given: whole nodes, doubling, one accelerator up to 4,096.
@@ -204,14 +211,20 @@ fn sizes(accelerator: &Accelerator) -> Vec<u32> {
 pub fn plan_train(question: &Question<'_>, calibration: &Calibration) -> Result<Answer, PlanError> {
     let workload = question.workload;
     let fixed = question.choices.iter().all(|choice| choice.count.is_some());
-    let space = Space { common_only: !(question.exhaustive || fixed), ..Space::default() };
+    let space = Space {
+        common_only: !(question.exhaustive || fixed),
+        ..Space::default()
+    };
     let keep = if fixed { 6 } else { 1 };
     let tasks: Vec<(&Choice<'_>, u32)> = question
         .choices
         .iter()
         .flat_map(|choice| match choice.count {
             Some(count) => vec![(choice, count)],
-            None => sizes(choice.accelerator).into_iter().map(|count| (choice, count)).collect(),
+            None => sizes(choice.accelerator)
+                .into_iter()
+                .map(|count| (choice, count))
+                .collect(),
         })
         .collect();
     let priced: Vec<(&Choice<'_>, u32, Costing<'_>, Found)> = tasks
@@ -226,7 +239,10 @@ pub fn plan_train(question: &Question<'_>, calibration: &Calibration) -> Result<
         })
         .collect();
     if priced.is_empty() {
-        return Err(PlanError::NoFormat(question.choices.len(), workload.precision.name()));
+        return Err(PlanError::NoFormat(
+            question.choices.len(),
+            workload.precision.name(),
+        ));
     }
     let mut plans: Vec<Plan> = Vec::new();
     for (choice, _, costing, found) in &priced {
@@ -235,7 +251,13 @@ pub fn plan_train(question: &Question<'_>, calibration: &Calibration) -> Result<
                 plans.push(plan_of(question, costing, candidate, None, calibration));
             }
             for offer in cheapest_by_provider(&choice.offers) {
-                plans.push(plan_of(question, costing, candidate, Some(offer), calibration));
+                plans.push(plan_of(
+                    question,
+                    costing,
+                    candidate,
+                    Some(offer),
+                    calibration,
+                ));
             }
         }
     }
@@ -244,16 +266,26 @@ pub fn plan_train(question: &Question<'_>, calibration: &Calibration) -> Result<
     }
     let mut notes: Vec<String> = workload.model.notes.clone();
     let within = |plan: &Plan| {
-        question.deadline_s.is_none_or(|deadline| plan.wall_clock_s.p50 <= deadline)
-            && question.budget_usd.is_none_or(|budget| plan.usd.is_none_or(|usd| usd.p50 <= budget))
+        question
+            .deadline_s
+            .is_none_or(|deadline| plan.wall_clock_s.p50 <= deadline)
+            && question
+                .budget_usd
+                .is_none_or(|budget| plan.usd.is_none_or(|usd| usd.p50 <= budget))
     };
     let usd = |plan: &Plan| plan.usd.map_or(f64::INFINITY, |usd| usd.p50);
     // Without a deadline a search over hardware still wants an end in sight: a quarter.
-    let implied = if fixed || question.deadline_s.is_some() { f64::INFINITY } else { 90.0 * 86_400.0 };
+    let implied = if fixed || question.deadline_s.is_some() {
+        f64::INFINITY
+    } else {
+        90.0 * 86_400.0
+    };
     plans.sort_by(|a, b| {
         let rank = |plan: &Plan| (!within(plan), plan.wall_clock_s.p50 > implied);
         rank(a).cmp(&rank(b)).then_with(|| {
-            usd(a).total_cmp(&usd(b)).then(a.wall_clock_s.p50.total_cmp(&b.wall_clock_s.p50))
+            usd(a)
+                .total_cmp(&usd(b))
+                .then(a.wall_clock_s.p50.total_cmp(&b.wall_clock_s.p50))
         })
     });
     let pareto = pareto(&plans);
@@ -261,7 +293,10 @@ pub fn plan_train(question: &Question<'_>, calibration: &Calibration) -> Result<
     let meets_limits = within(&best);
     if !meets_limits {
         // Say which limit is missed, with what is possible.
-        let fastest = plans.iter().map(|plan| plan.wall_clock_s.p50).fold(f64::INFINITY, f64::min);
+        let fastest = plans
+            .iter()
+            .map(|plan| plan.wall_clock_s.p50)
+            .fold(f64::INFINITY, f64::min);
         let cheapest = plans.iter().map(usd).fold(f64::INFINITY, f64::min);
         if let Some(deadline) = question.deadline_s
             && fastest > deadline
@@ -324,8 +359,13 @@ pub fn plan_train(question: &Question<'_>, calibration: &Calibration) -> Result<
 
 fn one_layout(costing: &Costing<'_>, layout: Layout, space: Space) -> Found {
     let slice = costing.slice(&layout);
-    let candidate = Candidate { layout, time: costing.step(&layout, &slice), memory: costing.memory(&layout, &slice) };
-    let fits = candidate.memory.total_bytes() <= costing.accelerator.memory_gib * GIB * space.memory_share;
+    let candidate = Candidate {
+        layout,
+        time: costing.step(&layout, &slice),
+        memory: costing.memory(&layout, &slice),
+    };
+    let fits =
+        candidate.memory.total_bytes() <= costing.accelerator.memory_gib * GIB * space.memory_share;
     Found {
         best: if fits { vec![candidate] } else { Vec::new() },
         n_priced: 1,
@@ -370,12 +410,19 @@ fn plan_of(
     } else {
         "encoder"
     };
-    let reach = if count > accelerator.link.domain_size { "many" } else { "few" };
+    let reach = if count > accelerator.link.domain_size {
+        "many"
+    } else {
+        "few"
+    };
     let step_spread = spread(calibration, &format!("{family}-{reach}"));
     let run_spread = {
         // A whole run adds restarts and evaluation to the step's uncertainty.
         let run = spread(calibration, "run");
-        Spread { low: step_spread.low.min(run.low), high: step_spread.high.max(run.high) }
+        Spread {
+            low: step_spread.low.min(run.low),
+            high: step_spread.high.max(run.high),
+        }
     };
     let step_s = candidate.time.total_s();
     let tokens_per_step = (workload.global_batch_sequences * workload.sequence_tokens) as f64;
@@ -387,7 +434,12 @@ fn plan_of(
     // Training boards draw most of their limit; the rest of the server (processors, memory, fans, network)
     // draws about a quarter more (DGX H100: 10.2 kW for eight boards of 700 W, data sheet).
     let watts = accelerator.tdp_watts * 0.85 * 1.25 * question.pue;
-    let energy = Estimate { p10: hours.p10 * 0.85, p50: hours.p50, p90: hours.p90 * 1.1 }.scaled(watts / 1000.0);
+    let energy = Estimate {
+        p10: hours.p10 * 0.85,
+        p50: hours.p50,
+        p90: hours.p90 * 1.1,
+    }
+    .scaled(watts / 1000.0);
     let (grams, basis) = (question.carbon)(
         offer.map_or("", |offer| offer.provider.as_str()),
         offer.map_or("", |offer| offer.region.as_str()),
@@ -432,7 +484,10 @@ fn plan_of(
         tokens_per_s: rate,
         tflops_per_accelerator: tflops,
         mfu: tflops.scaled(1.0 / peak),
-        memory_gib: Estimate::around(candidate.memory.total_bytes() / GIB, spread(calibration, "memory")),
+        memory_gib: Estimate::around(
+            candidate.memory.total_bytes() / GIB,
+            spread(calibration, "memory"),
+        ),
         memory_capacity_gib: accelerator.memory_gib,
         time: candidate.time,
         memory: candidate.memory,
@@ -443,7 +498,11 @@ fn plan_of(
 fn pareto(plans: &[Plan]) -> Vec<Plan> {
     let mut sorted: Vec<&Plan> = plans.iter().filter(|plan| plan.usd.is_some()).collect();
     let usd = |plan: &Plan| plan.usd.map_or(f64::INFINITY, |usd| usd.p50);
-    sorted.sort_by(|a, b| usd(a).total_cmp(&usd(b)).then(a.wall_clock_s.p50.total_cmp(&b.wall_clock_s.p50)));
+    sorted.sort_by(|a, b| {
+        usd(a)
+            .total_cmp(&usd(b))
+            .then(a.wall_clock_s.p50.total_cmp(&b.wall_clock_s.p50))
+    });
     let mut fastest = f64::INFINITY;
     let mut out = Vec::new();
     for plan in sorted {
@@ -455,11 +514,16 @@ fn pareto(plans: &[Plan]) -> Vec<Plan> {
     out
 }
 
-fn explain_misfit(question: &Question<'_>, priced: &[(&Choice<'_>, u32, Costing<'_>, Found)]) -> PlanError {
+fn explain_misfit(
+    question: &Question<'_>,
+    priced: &[(&Choice<'_>, u32, Costing<'_>, Found)],
+) -> PlanError {
     let workload = question.workload;
     let roomiest = priced
         .iter()
-        .filter_map(|(choice, count, costing, found)| found.smallest.map(|least| (choice, *count, costing, least)))
+        .filter_map(|(choice, count, costing, found)| {
+            found.smallest.map(|least| (choice, *count, costing, least))
+        })
         .min_by(|a, b| {
             let over = |(_, _, costing, least): &(&&Choice<'_>, u32, &Costing<'_>, Candidate)| {
                 least.memory.total_bytes() / costing.accelerator.memory_gib
@@ -486,7 +550,10 @@ fn explain_misfit(question: &Question<'_>, priced: &[(&Choice<'_>, u32, Costing<
         hints.push("an optimizer with less state (`--optimizer adam8bit` or `adafactor`), or LoRA (`--method lora`)".to_owned());
     }
     if workload.sequence_tokens > 2048 {
-        hints.push(format!("shorter sequences (`--sequence {}`)", workload.sequence_tokens / 2));
+        hints.push(format!(
+            "shorter sequences (`--sequence {}`)",
+            workload.sequence_tokens / 2
+        ));
     }
     PlanError::FitsNowhere {
         model: workload.model.name.clone(),

@@ -49,8 +49,16 @@ pub enum Precision {
 
 impl Precision {
     /// Every format, in the order of help texts.
-    pub const ALL: [Self; 8] =
-        [Self::Fp32, Self::Tf32, Self::Bf16, Self::Fp16, Self::Fp8, Self::Mxfp8, Self::Mxfp4, Self::Nvfp4];
+    pub const ALL: [Self; 8] = [
+        Self::Fp32,
+        Self::Tf32,
+        Self::Bf16,
+        Self::Fp16,
+        Self::Fp8,
+        Self::Mxfp8,
+        Self::Mxfp4,
+        Self::Nvfp4,
+    ];
 
     /// The name that people type.
     pub fn name(self) -> &'static str {
@@ -68,7 +76,9 @@ impl Precision {
 
     /// Reads a name; `None` where it is not one of [`Self::ALL`].
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|precision| precision.name().eq_ignore_ascii_case(name.trim()))
+        Self::ALL
+            .into_iter()
+            .find(|precision| precision.name().eq_ignore_ascii_case(name.trim()))
     }
 
     /// Bytes of one stored activation or parameter copy used for compute.
@@ -103,7 +113,13 @@ pub enum Optimizer {
 
 impl Optimizer {
     /// Every optimizer, in the order of help texts.
-    pub const ALL: [Self; 5] = [Self::Adamw, Self::Adam8bit, Self::Adafactor, Self::Muon, Self::Sgd];
+    pub const ALL: [Self; 5] = [
+        Self::Adamw,
+        Self::Adam8bit,
+        Self::Adafactor,
+        Self::Muon,
+        Self::Sgd,
+    ];
 
     /// The name that people type.
     pub fn name(self) -> &'static str {
@@ -118,7 +134,9 @@ impl Optimizer {
 
     /// Reads a name; `None` where it is not one of [`Self::ALL`].
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|optimizer| optimizer.name().eq_ignore_ascii_case(name.trim()))
+        Self::ALL
+            .into_iter()
+            .find(|optimizer| optimizer.name().eq_ignore_ascii_case(name.trim()))
     }
 
     /// Bytes of moments kept for each parameter (the fp32 master copy is counted apart).
@@ -145,7 +163,9 @@ pub enum Method {
 }
 
 /// Training software, as far as its constants differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Framework {
     /// Megatron-LM, NeMo, Megatron-Bridge.
@@ -164,8 +184,14 @@ pub enum Framework {
 
 impl Framework {
     /// Every framework, in the order of help texts.
-    pub const ALL: [Self; 6] =
-        [Self::Megatron, Self::MegatronDeepspeed, Self::Fsdp, Self::Internevo, Self::Jax, Self::Pytorch];
+    pub const ALL: [Self; 6] = [
+        Self::Megatron,
+        Self::MegatronDeepspeed,
+        Self::Fsdp,
+        Self::Internevo,
+        Self::Jax,
+        Self::Pytorch,
+    ];
 
     /// The name that people type, and the key of its constants.
     pub fn name(self) -> &'static str {
@@ -181,6 +207,8 @@ impl Framework {
 
     /// Reads a name; `None` where it is not one of [`Self::ALL`].
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|framework| framework.name().eq_ignore_ascii_case(name.trim()))
+        Self::ALL
+            .into_iter()
+            .find(|framework| framework.name().eq_ignore_ascii_case(name.trim()))
     }
 }

@@ -34,19 +34,31 @@ impl Estimate {
     /// assert_eq!((days.p10, days.p50, days.p90), (9.0, 10.0, 12.0));
     /// ```
     pub fn around(p50: f64, spread: Spread) -> Self {
-        Self { p10: p50 * spread.low.min(1.0), p50, p90: p50 * spread.high.max(1.0) }
+        Self {
+            p10: p50 * spread.low.min(1.0),
+            p50,
+            p90: p50 * spread.high.max(1.0),
+        }
     }
 
     /// Multiplies by something known exactly, such as a price.
     #[must_use]
     pub fn scaled(self, factor: f64) -> Self {
-        Self { p10: self.p10 * factor, p50: self.p50 * factor, p90: self.p90 * factor }
+        Self {
+            p10: self.p10 * factor,
+            p50: self.p50 * factor,
+            p90: self.p90 * factor,
+        }
     }
 
     /// Turns a time into a rate: `amount / self`, with the ends exchanged.
     #[must_use]
     pub fn rate_of(self, amount: f64) -> Self {
-        Self { p10: amount / self.p90, p50: amount / self.p50, p90: amount / self.p10 }
+        Self {
+            p10: amount / self.p90,
+            p50: amount / self.p50,
+            p90: amount / self.p10,
+        }
     }
 }
 
@@ -54,6 +66,9 @@ impl Spread {
     /// The spread of the reciprocal (of a rate, where this is the spread of a time).
     #[must_use]
     pub fn inverse(self) -> Self {
-        Self { low: 1.0 / self.high, high: 1.0 / self.low }
+        Self {
+            low: 1.0 / self.high,
+            high: 1.0 / self.low,
+        }
     }
 }

@@ -13,7 +13,10 @@ pub struct ParseError {
 }
 
 fn fail(text: &str, expected: &'static str) -> ParseError {
-    ParseError { text: text.to_owned(), expected }
+    ParseError {
+        text: text.to_owned(),
+        expected,
+    }
 }
 
 /// Splits `12.5abc` into the number and the suffix; digits may be grouped by `_` or `,`.
@@ -25,8 +28,11 @@ fn split(text: &str) -> Option<(f64, &str)> {
         let byte = bytes[end];
         let exponent = matches!(byte, b'e' | b'E')
             && end > 0
-            && bytes.get(end + 1).is_some_and(|next| next.is_ascii_digit() || matches!(next, b'+' | b'-'));
-        if byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b',') || (end == 0 && byte == b'-') {
+            && bytes
+                .get(end + 1)
+                .is_some_and(|next| next.is_ascii_digit() || matches!(next, b'+' | b'-'));
+        if byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b',') || (end == 0 && byte == b'-')
+        {
             end += 1;
         } else if exponent {
             end += 2;
@@ -34,7 +40,10 @@ fn split(text: &str) -> Option<(f64, &str)> {
             break;
         }
     }
-    let digits: String = text[..end].chars().filter(|c| !matches!(c, '_' | ',')).collect();
+    let digits: String = text[..end]
+        .chars()
+        .filter(|c| !matches!(c, '_' | ','))
+        .collect();
     let number: f64 = digits.parse().ok()?;
     number.is_finite().then_some((number, text[end..].trim()))
 }
@@ -58,7 +67,11 @@ pub fn parse_count(text: &str) -> Result<f64, ParseError> {
     const EXPECTED: &str = "a positive count (such as 512, 1.28M or 3e9)";
     let (number, suffix) = split(text).ok_or_else(|| fail(text, EXPECTED))?;
     let value = number * multiplier(suffix).ok_or_else(|| fail(text, EXPECTED))?;
-    if value > 0.0 && value <= 1e18 { Ok(value) } else { Err(fail(text, EXPECTED)) }
+    if value > 0.0 && value <= 1e18 {
+        Ok(value)
+    } else {
+        Err(fail(text, EXPECTED))
+    }
 }
 
 /// Reads a number of tokens: `1T`, `20B`, `300 billion`, `1.4T tokens`.
@@ -73,7 +86,8 @@ pub fn parse_count(text: &str) -> Result<f64, ParseError> {
 /// # Errors
 /// Anything that is not a positive count of tokens up to 1e18.
 pub fn parse_tokens(text: &str) -> Result<f64, ParseError> {
-    const EXPECTED: &str = "a number of tokens (such as 1T, 20B or 300M; not bytes: a token is 3 to 5 bytes of text)";
+    const EXPECTED: &str =
+        "a number of tokens (such as 1T, 20B or 300M; not bytes: a token is 3 to 5 bytes of text)";
     let trimmed = text.trim();
     let bare = trimmed
         .strip_suffix("tokens")
@@ -90,7 +104,11 @@ pub fn parse_tokens(text: &str) -> Result<f64, ParseError> {
 pub fn parse_money_usd(text: &str) -> Result<f64, ParseError> {
     const EXPECTED: &str = "an amount of US dollars (such as 5000usd, $5000 or 2.5M)";
     let lower = text.trim().to_ascii_lowercase();
-    let bare = lower.trim_start_matches('$').trim_end_matches("usd").trim_end_matches('$').trim();
+    let bare = lower
+        .trim_start_matches('$')
+        .trim_end_matches("usd")
+        .trim_end_matches('$')
+        .trim();
     parse_count(bare).map_err(|_| fail(text, EXPECTED))
 }
 
@@ -109,7 +127,11 @@ pub fn parse_duration_seconds(text: &str) -> Result<f64, ParseError> {
         "w" | "week" | "weeks" => 604_800.0,
         _ => return Err(fail(text, EXPECTED)),
     };
-    if number > 0.0 { Ok(number * unit) } else { Err(fail(text, EXPECTED)) }
+    if number > 0.0 {
+        Ok(number * unit)
+    } else {
+        Err(fail(text, EXPECTED))
+    }
 }
 
 #[cfg(test)]
@@ -128,7 +150,9 @@ mod tests {
 
     #[test]
     fn refuses_slips() {
-        for bad in ["1TB", "20GiB", "-3B", "0", "", "NaN", "inf", "T", "1e400", "5 eur"] {
+        for bad in [
+            "1TB", "20GiB", "-3B", "0", "", "NaN", "inf", "T", "1e400", "5 eur",
+        ] {
             assert!(parse_tokens(bad).is_err(), "{bad}");
         }
         for bad in ["14", "d", "-2d", "3 parsecs"] {

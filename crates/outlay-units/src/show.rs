@@ -104,7 +104,11 @@ pub fn energy_kwh(value: f64) -> String {
 
 /// Writes a mass given in kg: `12.0 kg`, `4.10 t`.
 pub fn mass_kg(value: f64) -> String {
-    if value >= 1000.0 { format!("{} t", significant(value / 1e3)) } else { format!("{} kg", significant(value)) }
+    if value >= 1000.0 {
+        format!("{} t", significant(value / 1e3))
+    } else {
+        format!("{} kg", significant(value))
+    }
 }
 
 /// Writes a share: `41.3%`.

@@ -26,17 +26,29 @@ pub struct Failure {
 impl Failure {
     /// A budget, gate or check that failed.
     pub fn check(message: impl Display) -> Self {
-        Self { cause: Cause::Check, message: message.to_string(), hints: Vec::new() }
+        Self {
+            cause: Cause::Check,
+            message: message.to_string(),
+            hints: Vec::new(),
+        }
     }
 
     /// Wrong input.
     pub fn input(message: impl Display) -> Self {
-        Self { cause: Cause::Input, message: message.to_string(), hints: Vec::new() }
+        Self {
+            cause: Cause::Input,
+            message: message.to_string(),
+            hints: Vec::new(),
+        }
     }
 
     /// A failure outside of Outlay.
     pub fn outside(message: impl Display) -> Self {
-        Self { cause: Cause::Outside, message: message.to_string(), hints: Vec::new() }
+        Self {
+            cause: Cause::Outside,
+            message: message.to_string(),
+            hints: Vec::new(),
+        }
     }
 
     /// Adds something to try.
@@ -64,7 +76,8 @@ impl Failure {
 
 /// Reads a text file; the message names it.
 pub fn read_text(path: &std::path::Path) -> Result<String, Failure> {
-    std::fs::read_to_string(path).map_err(|error| Failure::input(format!("cannot read `{}`: {error}", path.display())))
+    std::fs::read_to_string(path)
+        .map_err(|error| Failure::input(format!("cannot read `{}`: {error}", path.display())))
 }
 
 /// Writes a file whole or not at all: to a neighbour first, then renamed.

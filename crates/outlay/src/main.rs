@@ -13,7 +13,12 @@ use crate::printer::Printer;
 
 /// What a deep-learning model will cost, before it is paid for
 #[derive(Parser, Debug)]
-#[command(name = "outlay", version, max_term_width = 100, propagate_version = true)]
+#[command(
+    name = "outlay",
+    version,
+    max_term_width = 100,
+    propagate_version = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -50,7 +50,10 @@ impl Printer {
 
     /// Adds a table: a header and rows, columns as wide as their widest cell, two blanks between.
     pub fn table(&mut self, header: &[(&str, Align)], rows: &[Vec<String>]) {
-        let mut widths: Vec<usize> = header.iter().map(|(name, _)| name.chars().count()).collect();
+        let mut widths: Vec<usize> = header
+            .iter()
+            .map(|(name, _)| name.chars().count())
+            .collect();
         for row in rows {
             for (width, cell) in widths.iter_mut().zip(row) {
                 *width = (*width).max(cell.chars().count());
@@ -85,7 +88,10 @@ impl Printer {
     /// Writes everything to stdout. A closed pipe is no error.
     pub fn finish(self) -> Result<(), Failure> {
         let mut out = anstream::stdout().lock();
-        match out.write_all(self.out.as_bytes()).and_then(|()| out.flush()) {
+        match out
+            .write_all(self.out.as_bytes())
+            .and_then(|()| out.flush())
+        {
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
                 Err(Failure::outside(format!("cannot write to stdout: {error}")))
             }

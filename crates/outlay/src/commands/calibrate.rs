@@ -28,13 +28,22 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     let rows = read_all(&args.files)?;
-    let start = if args.from_scratch { Calibration::default() } else { Calibration::built_in() };
-    let completed: Vec<Case> = rows.iter().filter_map(|row| complete(row, &start).ok()).collect();
+    let start = if args.from_scratch {
+        Calibration::default()
+    } else {
+        Calibration::built_in()
+    };
+    let completed: Vec<Case> = rows
+        .iter()
+        .filter_map(|row| complete(row, &start).ok())
+        .collect();
     // Rows quoted from memory do not steer the constants.
     let cases: Vec<&Case> = completed.iter().filter(|case| case.verified).collect();
     if cases.is_empty() {
-        return Err(Failure::input("no row can be predicted, so there is nothing to fit")
-            .hint("run `outlay validate` on the same file to see the reason for each row"));
+        return Err(
+            Failure::input("no row can be predicted, so there is nothing to fit")
+                .hint("run `outlay validate` on the same file to see the reason for each row"),
+        );
     }
     let mut calibration = fit(&cases, args.rounds, (!args.from_scratch).then_some(&start));
     let predicted = cross_validate(&cases, args.rounds, |case| case.source.clone());
@@ -43,7 +52,11 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         .files
         .iter()
         .map(|file| {
-            let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let name = file
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
             format!("{name}: {} of {} rows", cases.len(), rows.len())
         })
         .collect();

@@ -26,13 +26,19 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     let wanted = args.filter.as_deref().unwrap_or("").to_ascii_lowercase();
     let mut list: Vec<_> = accelerators()
         .iter()
-        .filter(|a| a.id.to_ascii_lowercase().contains(&wanted) || a.name.to_ascii_lowercase().contains(&wanted))
+        .filter(|a| {
+            a.id.to_ascii_lowercase().contains(&wanted)
+                || a.name.to_ascii_lowercase().contains(&wanted)
+        })
         .collect();
     if list.is_empty() {
-        return Err(Failure::input(format!("no accelerator's name contains `{wanted}`"))
-            .hint("run `outlay hardware` to see them all"));
+        return Err(
+            Failure::input(format!("no accelerator's name contains `{wanted}`"))
+                .hint("run `outlay hardware` to see them all"),
+        );
     }
-    let sixteen = |a: &outlay_catalog::Accelerator| a.peak_tflops.bf16.or(a.peak_tflops.fp16).unwrap_or(0.0);
+    let sixteen =
+        |a: &outlay_catalog::Accelerator| a.peak_tflops.bf16.or(a.peak_tflops.fp16).unwrap_or(0.0);
     match args.sort.as_str() {
         "memory" => list.sort_by(|a, b| b.memory_gib.total_cmp(&a.memory_gib)),
         "bandwidth" => list.sort_by(|a, b| b.memory_gb_per_s.total_cmp(&a.memory_gb_per_s)),
@@ -60,7 +66,8 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
             .collect();
         return printer.json(&values);
     }
-    let show = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.0}"));
+    let show =
+        |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.0}"));
     let rows: Vec<Vec<String>> = list
         .iter()
         .map(|a| {
@@ -93,7 +100,9 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         &rows,
     );
     printer.line("");
-    printer.sentence("Peaks are dense TFLOP/s. Links and networks: one direction, for each accelerator.");
+    printer.sentence(
+        "Peaks are dense TFLOP/s. Links and networks: one direction, for each accelerator.",
+    );
     if args.sources {
         for a in &list {
             printer.line("");

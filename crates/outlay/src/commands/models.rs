@@ -34,7 +34,10 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         }
     }
     let wanted = args.model.as_deref().unwrap_or("").to_ascii_lowercase();
-    let mut list: Vec<_> = builtin().iter().filter(|model| model.name.to_ascii_lowercase().contains(&wanted)).collect();
+    let mut list: Vec<_> = builtin()
+        .iter()
+        .filter(|model| model.name.to_ascii_lowercase().contains(&wanted))
+        .collect();
     if list.is_empty() {
         return match find(&wanted) {
             Err(error) => Err(Failure::input(error).hint("run `outlay models` to see them all")),
@@ -59,10 +62,18 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
             vec![
                 entry.name.to_string(),
                 count(entry.parameters as f64),
-                graph.as_ref().map_or_else(String::new, |model| count(model.active_parameters() as f64)),
-                graph.as_ref().map_or_else(String::new, |model| model.layers().to_string()),
-                graph.as_ref().map_or_else(String::new, |model| model.hidden.to_string()),
-                graph.as_ref().map_or_else(String::new, |model| model.architecture.clone()),
+                graph
+                    .as_ref()
+                    .map_or_else(String::new, |model| count(model.active_parameters() as f64)),
+                graph
+                    .as_ref()
+                    .map_or_else(String::new, |model| model.layers().to_string()),
+                graph
+                    .as_ref()
+                    .map_or_else(String::new, |model| model.hidden.to_string()),
+                graph
+                    .as_ref()
+                    .map_or_else(String::new, |model| model.architecture.clone()),
             ]
         })
         .collect();
@@ -81,7 +92,12 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     Ok(())
 }
 
-fn detail(model: &Model, exact: Option<u64>, json: bool, printer: &mut Printer) -> Result<(), Failure> {
+fn detail(
+    model: &Model,
+    exact: Option<u64>,
+    json: bool,
+    printer: &mut Printer,
+) -> Result<(), Failure> {
     if json {
         return printer.json(&serde_json::json!({
             "name": model.name, "architecture": model.architecture, "parameters": model.parameters(),
@@ -90,7 +106,11 @@ fn detail(model: &Model, exact: Option<u64>, json: bool, printer: &mut Printer) 
         }));
     }
     printer.heading(&format!("{} ({})", model.name, model.architecture));
-    printer.line(&format!("parameters  {} ({} active)", model.parameters(), model.active_parameters()));
+    printer.line(&format!(
+        "parameters  {} ({} active)",
+        model.parameters(),
+        model.active_parameters()
+    ));
     if let Some(exact) = exact.filter(|exact| *exact != model.parameters()) {
         printer.line(&format!("in the file {exact}"));
     }
@@ -98,9 +118,22 @@ fn detail(model: &Model, exact: Option<u64>, json: bool, printer: &mut Printer) 
     let rows: Vec<Vec<String>> = model
         .blocks
         .iter()
-        .map(|block| vec![format!("{}x", block.repeat), block.name.clone(), count(block.parameters() as f64)])
+        .map(|block| {
+            vec![
+                format!("{}x", block.repeat),
+                block.name.clone(),
+                count(block.parameters() as f64),
+            ]
+        })
         .collect();
-    printer.table(&[("", Align::Right), ("block", Align::Left), ("parameters", Align::Right)], &rows);
+    printer.table(
+        &[
+            ("", Align::Right),
+            ("block", Align::Left),
+            ("parameters", Align::Right),
+        ],
+        &rows,
+    );
     for note in &model.notes {
         printer.sentence(note);
     }

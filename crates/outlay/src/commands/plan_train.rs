@@ -2,14 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use outlay_catalog::{Offer, Pricing, accelerators, builtin_offers, carbon_intensity, find_accelerator, parse_price};
+use outlay_catalog::{
+    Offer, Pricing, accelerators, age_days, builtin_offers, carbon_intensity, find_accelerator,
+    parse_price,
+};
 use outlay_model::{BlockKind, Model};
 use outlay_plan::{
-    Answer, Choice, Costing, Framework, Method, Optimizer, Plan, PlanError, Precision, Question, Workload, plan_train,
+    Answer, Choice, Costing, Framework, Method, Optimizer, Plan, PlanError, Precision, Question,
+    Workload, plan_train,
 };
 use outlay_units::{
-    Estimate, bytes, count, duration, energy_kwh, mass_kg, parse_duration_seconds, parse_money_usd, parse_tokens, percent,
-    significant, usd,
+    Estimate, bytes, count, duration, energy_kwh, mass_kg, parse_duration_seconds, parse_money_usd,
+    parse_tokens, percent, significant, usd,
 };
 use serde::Deserialize;
 
@@ -110,14 +114,19 @@ pub fn run(mut args: Args, printer: &mut Printer) -> Result<(), Failure> {
     let model = load(&mut args)?;
     let calibration = super::calibration(args.calibration.as_deref())?;
     let tokens = match args.tokens.as_deref() {
-        Some(text) => parse_tokens(text).map_err(|error| Failure::input(format!("--tokens: {error}")))?,
+        Some(text) => {
+            parse_tokens(text).map_err(|error| Failure::input(format!("--tokens: {error}")))?
+        }
         None => {
             return Err(Failure::input("the number of tokens to train on is not given")
                 .hint("add `--tokens 20B`; a compute-optimal run uses about 20 tokens for each parameter"));
         }
     };
     if !(1.0..=10.0).contains(&args.pue) {
-        return Err(Failure::input(format!("--pue is {}; allowed: 1 to 10", args.pue)));
+        return Err(Failure::input(format!(
+            "--pue is {}; allowed: 1 to 10",
+            args.pue
+        )));
     }
     let fixed = args.gpus.as_deref().map(parse_gpus).transpose()?;
     let budget_usd = args
@@ -132,31 +141,50 @@ pub fn run(mut args: Args, printer: &mut Printer) -> Result<(), Failure> {
         .map(parse_duration_seconds)
         .transpose()
         .map_err(|error| Failure::input(format!("--deadline: {error}")))?;
-    let precision = choice(args.precision.as_deref(), "precision", Precision::from_name, &Precision::ALL.map(Precision::name))?
-        .unwrap_or_else(|| match fixed {
-            Some((_, accelerator)) if accelerator.peak_tflops.bf16.is_none() => Precision::Fp16,
-            _ => Precision::Bf16,
-        });
-    let optimizer = choice(args.optimizer.as_deref(), "optimizer", Optimizer::from_name, &Optimizer::ALL.map(Optimizer::name))?
-        .unwrap_or(Optimizer::Adamw);
+    let precision = choice(
+        args.precision.as_deref(),
+        "precision",
+        Precision::from_name,
+        &Precision::ALL.map(Precision::name),
+    )?
+    .unwrap_or_else(|| match fixed {
+        Some((_, accelerator)) if accelerator.peak_tflops.bf16.is_none() => Precision::Fp16,
+        _ => Precision::Bf16,
+    });
+    let optimizer = choice(
+        args.optimizer.as_deref(),
+        "optimizer",
+        Optimizer::from_name,
+        &Optimizer::ALL.map(Optimizer::name),
+    )?
+    .unwrap_or(Optimizer::Adamw);
     let method = match args.method.as_deref() {
         None | Some("full") => Method::Full,
         Some("lora") => Method::Lora,
         Some("qlora") => Method::Qlora,
         Some(other) => {
-            return Err(Failure::input(format!("--method `{other}` is not known; allowed: full, lora, qlora")));
+            return Err(Failure::input(format!(
+                "--method `{other}` is not known; allowed: full, lora, qlora"
+            )));
         }
     };
-    let framework = choice(args.framework.as_deref(), "framework", Framework::from_name, &Framework::ALL.map(Framework::name))?
-        .unwrap_or_else(|| match fixed {
-            Some((_, accelerator)) if accelerator.generation.starts_with("tpu") => Framework::Jax,
-            _ => Framework::Megatron,
-        });
+    let framework = choice(
+        args.framework.as_deref(),
+        "framework",
+        Framework::from_name,
+        &Framework::ALL.map(Framework::name),
+    )?
+    .unwrap_or_else(|| match fixed {
+        Some((_, accelerator)) if accelerator.generation.starts_with("tpu") => Framework::Jax,
+        _ => Framework::Megatron,
+    });
     let mut assumed = Vec::new();
     let sequence_tokens = match args.sequence {
         Some(0) => return Err(Failure::input("--sequence is 0; allowed: 1 and more")),
         Some(length) if length > 100_000_000 => {
-            return Err(Failure::input(format!("--sequence is {length}; allowed: up to 100,000,000 tokens")));
+            return Err(Failure::input(format!(
+                "--sequence is {length}; allowed: up to 100,000,000 tokens"
+            )));
         }
         Some(length) => length,
         None => {
@@ -168,7 +196,9 @@ pub fn run(mut args: Args, printer: &mut Printer) -> Result<(), Failure> {
     let global_batch_sequences = match args.batch {
         Some(0) => return Err(Failure::input("--batch is 0; allowed: 1 and more")),
         Some(batch) if batch > 1_000_000_000 => {
-            return Err(Failure::input(format!("--batch is {batch}; allowed: up to 1,000,000,000 sequences")));
+            return Err(Failure::input(format!(
+                "--batch is {batch}; allowed: up to 1,000,000,000 sequences"
+            )));
         }
         Some(batch) => batch,
         None => {
@@ -178,26 +208,51 @@ pub fn run(mut args: Args, printer: &mut Printer) -> Result<(), Failure> {
             if let Some((n, _)) = fixed {
                 // The batch must divide among the accelerators, whatever their number.
                 let n = u64::from(n);
-                batch = if batch % n == 0 { batch } else { n * (batch as f64 / n as f64).ceil() as u64 };
+                batch = if batch % n == 0 {
+                    batch
+                } else {
+                    n * (batch as f64 / n as f64).ceil() as u64
+                };
             }
-            assumed.push(format!("{batch} sequences in a step ({} tokens)", count((batch * sequence_tokens) as f64)));
+            assumed.push(format!(
+                "{batch} sequences in a step ({} tokens)",
+                count((batch * sequence_tokens) as f64)
+            ));
             batch
         }
     };
-    let workload =
-        Workload { model, sequence_tokens, global_batch_sequences, tokens_total: tokens, precision, optimizer, method, framework };
+    let workload = Workload {
+        model,
+        sequence_tokens,
+        global_batch_sequences,
+        tokens_total: tokens,
+        precision,
+        optimizer,
+        method,
+        framework,
+    };
     let offers = gather_offers(&args, fixed)?;
     let choices: Vec<Choice<'_>> = match fixed {
         Some((n, accelerator)) => vec![Choice {
             accelerator,
             count: Some(n),
-            offers: offers.iter().filter(|offer| offer.accelerator == accelerator.id).collect(),
+            offers: offers
+                .iter()
+                .filter(|offer| offer.accelerator == accelerator.id)
+                .collect(),
         }],
         None => accelerators()
             .iter()
             .filter_map(|accelerator| {
-                let offers: Vec<&Offer> = offers.iter().filter(|offer| offer.accelerator == accelerator.id).collect();
-                (!offers.is_empty()).then_some(Choice { accelerator, count: None, offers })
+                let offers: Vec<&Offer> = offers
+                    .iter()
+                    .filter(|offer| offer.accelerator == accelerator.id)
+                    .collect();
+                (!offers.is_empty()).then_some(Choice {
+                    accelerator,
+                    count: None,
+                    offers,
+                })
             })
             .collect(),
     };
@@ -216,7 +271,9 @@ pub fn run(mut args: Args, printer: &mut Printer) -> Result<(), Failure> {
     };
     let mut answer = plan_train(&question, &calibration).map_err(|error| explain_error(&error))?;
     if !assumed.is_empty() {
-        answer.notes.push(format!("Assumed: {}.", assumed.join("; ")));
+        answer
+            .notes
+            .push(format!("Assumed: {}.", assumed.join("; ")));
     }
     note_old_price(&mut answer);
     if args.json {
@@ -230,17 +287,22 @@ pub fn run(mut args: Args, printer: &mut Printer) -> Result<(), Failure> {
     if answer.meets_limits {
         Ok(())
     } else {
-        Err(Failure::check("no plan considered meets the budget and the deadline"))
+        Err(Failure::check(
+            "no plan considered meets the budget and the deadline",
+        ))
     }
 }
 
 /// Reads the model, and fills options from `outlay.toml` where the argument is a project.
 fn load(args: &mut Args) -> Result<Model, Failure> {
     let path = Path::new(&args.model);
-    if path.extension().is_some_and(|extension| extension == "toml") {
+    if path
+        .extension()
+        .is_some_and(|extension| extension == "toml")
+    {
         let text = read_text(path)?;
-        let project: Project =
-            toml::from_str(&text).map_err(|error| Failure::input(format!("{}: {error}", path.display())))?;
+        let project: Project = toml::from_str(&text)
+            .map_err(|error| Failure::input(format!("{}: {error}", path.display())))?;
         let train = project.train;
         args.tokens = args.tokens.take().or(train.tokens);
         args.gpus = args.gpus.take().or(train.gpus);
@@ -259,7 +321,11 @@ fn load(args: &mut Args) -> Result<Model, Failure> {
             (None, Some(name)) => {
                 // A path in a project is relative to the project's folder.
                 let beside = path.parent().unwrap_or(Path::new(".")).join(&name);
-                if beside.exists() { read_model_file(&beside) } else { named(&name) }
+                if beside.exists() {
+                    read_model_file(&beside)
+                } else {
+                    named(&name)
+                }
             }
             (None, None) => Err(Failure::input(format!(
                 "{}: no model: neither a [model] table nor `model` in [train] is there",
@@ -268,11 +334,17 @@ fn load(args: &mut Args) -> Result<Model, Failure> {
             .hint("add `model = \"llama-3.1-8b\"` under [train]")),
         };
     }
-    if path.exists() { read_model_file(path) } else { named(&args.model) }
+    if path.exists() {
+        read_model_file(path)
+    } else {
+        named(&args.model)
+    }
 }
 
 fn read_model_file(path: &Path) -> Result<Model, Failure> {
-    outlay_model::read_path(path).map(|loaded| loaded.model).map_err(Failure::input)
+    outlay_model::read_path(path)
+        .map(|loaded| loaded.model)
+        .map_err(Failure::input)
 }
 
 fn named(name: &str) -> Result<Model, Failure> {
@@ -281,43 +353,67 @@ fn named(name: &str) -> Result<Model, Failure> {
         Ok(found) => found.model().map_err(Failure::input),
         Err(_) if looks_like_path => Err(Failure::input(format!("`{name}` does not exist"))
             .hint("give a config.json, a folder that has one, or a name from `outlay models`")),
-        Err(error) => Err(Failure::input(error).hint("run `outlay models` to see the built-in models, or give a config.json")),
+        Err(error) => Err(Failure::input(error)
+            .hint("run `outlay models` to see the built-in models, or give a config.json")),
     }
 }
 
 /// Reads `64xH100-SXM`, or `H100-SXM` for one.
 fn parse_gpus(text: &str) -> Result<(u32, &'static outlay_catalog::Accelerator), Failure> {
     let wrong = |what: String| {
-        Failure::input(format!("--gpus `{text}`: {what}")).hint("write a number, `x` and an accelerator, such as 64xH100-SXM")
+        Failure::input(format!("--gpus `{text}`: {what}"))
+            .hint("write a number, `x` and an accelerator, such as 64xH100-SXM")
     };
     let (n, name) = match text.split_once(['x', 'X', '*']) {
-        Some((n, name)) if n.trim().chars().all(|c| c.is_ascii_digit()) && !n.trim().is_empty() => (n.trim(), name.trim()),
+        Some((n, name)) if n.trim().chars().all(|c| c.is_ascii_digit()) && !n.trim().is_empty() => {
+            (n.trim(), name.trim())
+        }
         _ => ("1", text.trim()),
     };
-    let n: u32 = n.parse().map_err(|_| wrong(format!("`{n}` is not a number of accelerators")))?;
+    let n: u32 = n
+        .parse()
+        .map_err(|_| wrong(format!("`{n}` is not a number of accelerators")))?;
     if n == 0 || n > 1_000_000 {
         return Err(wrong(format!("{n} accelerators; allowed: 1 to 1,000,000")));
     }
-    let accelerator = find_accelerator(name).map_err(|error| Failure::input(error).hint("run `outlay hardware` to see them all"))?;
+    let accelerator = find_accelerator(name)
+        .map_err(|error| Failure::input(error).hint("run `outlay hardware` to see them all"))?;
     Ok((n, accelerator))
 }
 
-fn choice<T>(text: Option<&str>, option: &str, read: fn(&str) -> Option<T>, allowed: &[&str]) -> Result<Option<T>, Failure> {
+fn choice<T>(
+    text: Option<&str>,
+    option: &str,
+    read: fn(&str) -> Option<T>,
+    allowed: &[&str],
+) -> Result<Option<T>, Failure> {
     match text {
         None => Ok(None),
         Some(text) => match read(text) {
             Some(value) => Ok(Some(value)),
-            None => Err(Failure::input(format!("--{option} `{text}` is not known; allowed: {}", allowed.join(", ")))),
+            None => Err(Failure::input(format!(
+                "--{option} `{text}` is not known; allowed: {}",
+                allowed.join(", ")
+            ))),
         },
     }
 }
 
+/// Oldest price, in days, that takes part in a ranking where newer ones exist.
+const RANKED_DAYS: i64 = 365;
+
 /// The offers to consider: a price given, or the built-in list and any catalogs.
-fn gather_offers(args: &Args, fixed: Option<(u32, &outlay_catalog::Accelerator)>) -> Result<Vec<Offer>, Failure> {
+fn gather_offers(
+    args: &Args,
+    fixed: Option<(u32, &outlay_catalog::Accelerator)>,
+) -> Result<Vec<Offer>, Failure> {
     if let Some(text) = &args.price {
-        let usd_per_hour = parse_price(text).map_err(|error| Failure::input(format!("--price: {error}")))?;
+        let usd_per_hour =
+            parse_price(text).map_err(|error| Failure::input(format!("--price: {error}")))?;
         let Some((_, accelerator)) = fixed else {
-            return Err(Failure::input("--price needs --gpus: a price belongs to an accelerator"));
+            return Err(Failure::input(
+                "--price needs --gpus: a price belongs to an accelerator",
+            ));
         };
         return Ok(vec![Offer {
             provider: "given".to_owned(),
@@ -336,7 +432,22 @@ fn gather_offers(args: &Args, fixed: Option<(u32, &outlay_catalog::Accelerator)>
         let (more, _) = outlay_catalog::read_folder(folder).map_err(Failure::input)?;
         offers.extend(more);
     }
-    offers.retain(|offer| offer.pricing == Pricing::OnDemand || (args.spot && offer.pricing == Pricing::Spot));
+    offers.retain(|offer| {
+        offer.pricing == Pricing::OnDemand || (args.spot && offer.pricing == Pricing::Spot)
+    });
+    // A search ranks by price, and a price of years ago would win it; where hardware is fixed, an old price beats none.
+    let today = today();
+    let recent =
+        |offer: &Offer| age_days(&offer.as_of, &today).is_none_or(|days| days <= RANKED_DAYS);
+    match fixed {
+        None => offers.retain(recent),
+        Some((_, accelerator)) => {
+            let any_recent = offers
+                .iter()
+                .any(|offer| offer.accelerator == accelerator.id && recent(offer));
+            offers.retain(|offer| !any_recent || recent(offer));
+        }
+    }
     Ok(offers)
 }
 
@@ -352,13 +463,15 @@ fn explain_error(error: &PlanError) -> Failure {
 
 /// Today as `YYYY-MM-DD`, from the system clock (only the binary may ask).
 pub fn today() -> String {
-    let seconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let seconds = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
     outlay_catalog::date_of_day((seconds / 86_400) as i64)
 }
 
 fn note_old_price(answer: &mut Answer) {
     let plan = &answer.best;
-    if let Some(days) = outlay_catalog::age_days(&plan.price_as_of, &today())
+    if let Some(days) = age_days(&plan.price_as_of, &today())
         && days > outlay_catalog::STALE_AFTER_DAYS
     {
         answer.notes.push(format!(
@@ -369,7 +482,11 @@ fn note_old_price(answer: &mut Answer) {
 }
 
 fn range(estimate: Estimate, write: impl Fn(f64) -> String) -> Vec<String> {
-    vec![write(estimate.p10), write(estimate.p50), write(estimate.p90)]
+    vec![
+        write(estimate.p10),
+        write(estimate.p50),
+        write(estimate.p90),
+    ]
 }
 
 fn show(answer: &Answer, printer: &mut Printer) {
@@ -388,7 +505,10 @@ fn show(answer: &Answer, printer: &mut Printer) {
     let at = if best.provider == "none" {
         String::new()
     } else if best.provider == "given" {
-        format!(" at ${:.2}/h each", best.usd_per_accelerator_hour.unwrap_or(0.0))
+        format!(
+            " at ${:.2}/h each",
+            best.usd_per_accelerator_hour.unwrap_or(0.0)
+        )
     } else {
         format!(
             " from {} ({}, {}, ${:.2}/h each, price of {})",
@@ -399,7 +519,13 @@ fn show(answer: &Answer, printer: &mut Printer) {
             best.price_as_of
         )
     };
-    printer.sentence(&format!("On {} x {}{at}, {}, {}.", best.count, best.accelerator, answer.precision.name(), best.layout_brief));
+    printer.sentence(&format!(
+        "On {} x {}{at}, {}, {}.",
+        best.count,
+        best.accelerator,
+        answer.precision.name(),
+        best.layout_brief
+    ));
     printer.line("");
     let mut rows = Vec::new();
     let mut row = |name: &str, cells: Vec<String>| {
@@ -415,11 +541,25 @@ fn show(answer: &Answer, printer: &mut Printer) {
     row("energy", range(best.energy_kwh, energy_kwh));
     row("CO2e", range(best.co2e_kg, mass_kg));
     row("tokens/s", range(best.tokens_per_s, significant));
-    row("TFLOP/s per GPU", range(best.tflops_per_accelerator, significant));
+    row(
+        "TFLOP/s per GPU",
+        range(best.tflops_per_accelerator, significant),
+    );
     row("MFU", range(best.mfu, percent));
-    row("memory per GPU", range(best.memory_gib, |gib| format!("{gib:.1} GiB")));
+    row(
+        "memory per GPU",
+        range(best.memory_gib, |gib| format!("{gib:.1} GiB")),
+    );
     let right = Align::Right;
-    printer.table(&[("", Align::Left), ("p10", right), ("p50", right), ("p90", right)], &rows);
+    printer.table(
+        &[
+            ("", Align::Left),
+            ("p10", right),
+            ("p50", right),
+            ("p90", right),
+        ],
+        &rows,
+    );
     let headroom = best.memory_capacity_gib - best.memory_gib.p50;
     printer.sentence(&format!(
         "Headroom {headroom:.1} of {:.0} GiB. One step: {} ({} steps of {} sequences of {} tokens).",
@@ -439,7 +579,8 @@ fn show(answer: &Answer, printer: &mut Printer) {
             .iter()
             .map(|plan| {
                 vec![
-                    plan.usd.map_or_else(|| "-".to_owned(), |cost| usd(cost.p50)),
+                    plan.usd
+                        .map_or_else(|| "-".to_owned(), |cost| usd(cost.p50)),
                     duration(plan.wall_clock_s.p50),
                     format!("{}x{}", plan.count, plan.accelerator),
                     plan.provider.clone(),
@@ -448,13 +589,23 @@ fn show(answer: &Answer, printer: &mut Printer) {
             })
             .collect();
         printer.table(
-            &[("cost", right), ("time", right), ("hardware", Align::Left), ("provider", Align::Left), ("layout", Align::Left)],
+            &[
+                ("cost", right),
+                ("time", right),
+                ("hardware", Align::Left),
+                ("provider", Align::Left),
+                ("layout", Align::Left),
+            ],
             &rows,
         );
     };
     table(printer, "Next best", &answer.others);
     if answer.pareto.len() > 1 {
-        table(printer, "Cost against time (no plan beats these in both)", &answer.pareto);
+        table(
+            printer,
+            "Cost against time (no plan beats these in both)",
+            &answer.pareto,
+        );
     }
     printer.line("");
     for note in &answer.notes {
@@ -467,7 +618,12 @@ fn show(answer: &Answer, printer: &mut Printer) {
 }
 
 /// Every step of the best plan: by phase, by operator, by memory, and the constants.
-fn explain(answer: &Answer, workload: &Workload, calibration: &outlay_plan::Calibration, printer: &mut Printer) {
+fn explain(
+    answer: &Answer,
+    workload: &Workload,
+    calibration: &outlay_plan::Calibration,
+    printer: &mut Printer,
+) {
     let best = &answer.best;
     let right = Align::Right;
     printer.line("");
@@ -489,9 +645,18 @@ fn explain(answer: &Answer, workload: &Workload, calibration: &outlay_plan::Cali
     ]
     .iter()
     .filter(|(_, seconds)| *seconds > 0.0)
-    .map(|(name, seconds)| vec![(*name).to_owned(), duration(*seconds), percent(seconds / total)])
+    .map(|(name, seconds)| {
+        vec![
+            (*name).to_owned(),
+            duration(*seconds),
+            percent(seconds / total),
+        ]
+    })
     .collect();
-    printer.table(&[("phase", Align::Left), ("time", right), ("share", right)], &rows);
+    printer.table(
+        &[("phase", Align::Left), ("time", right), ("share", right)],
+        &rows,
+    );
     printer.line("");
     printer.heading("Memory of the fullest accelerator");
     let memory = &best.memory;
@@ -508,8 +673,12 @@ fn explain(answer: &Answer, workload: &Workload, calibration: &outlay_plan::Cali
     .map(|(name, size)| vec![(*name).to_owned(), bytes(*size)])
     .collect();
     printer.table(&[("part", Align::Left), ("size", right)], &rows);
-    let Ok(accelerator) = find_accelerator(&best.accelerator) else { return };
-    let Some(costing) = Costing::new(workload, accelerator, calibration, true) else { return };
+    let Ok(accelerator) = find_accelerator(&best.accelerator) else {
+        return;
+    };
+    let Some(costing) = Costing::new(workload, accelerator, calibration, true) else {
+        return;
+    };
     printer.line("");
     printer.heading("Operators, one micro-batch on one accelerator");
     let rows: Vec<Vec<String>> = costing

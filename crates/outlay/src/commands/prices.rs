@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use outlay_catalog::{Offer, STALE_AFTER_DAYS, age_days, builtin_offers, find_accelerator, read_folder};
+use outlay_catalog::{
+    Offer, STALE_AFTER_DAYS, age_days, builtin_offers, find_accelerator, read_folder,
+};
 
 use crate::failure::Failure;
 use crate::printer::{Align, Printer};
@@ -42,8 +44,15 @@ fn pricing(offer: &Offer) -> &'static str {
 fn per_pflops(offer: &Offer) -> f64 {
     find_accelerator(&offer.accelerator)
         .ok()
-        .and_then(|accelerator| accelerator.peak_tflops.bf16.or(accelerator.peak_tflops.fp16))
-        .map_or(f64::INFINITY, |peak| offer.usd_per_accelerator_hour() / peak * 1000.0)
+        .and_then(|accelerator| {
+            accelerator
+                .peak_tflops
+                .bf16
+                .or(accelerator.peak_tflops.fp16)
+        })
+        .map_or(f64::INFINITY, |peak| {
+            offer.usd_per_accelerator_hour() / peak * 1000.0
+        })
 }
 
 /// Runs the command.
@@ -63,16 +72,29 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     }
     offers.retain(|offer| {
         wanted.is_none_or(|accelerator| accelerator.id == offer.accelerator)
-            && args.provider.as_ref().is_none_or(|provider| provider.eq_ignore_ascii_case(&offer.provider))
-            && args.pricing.as_ref().is_none_or(|wanted| wanted == pricing(offer))
+            && args
+                .provider
+                .as_ref()
+                .is_none_or(|provider| provider.eq_ignore_ascii_case(&offer.provider))
+            && args
+                .pricing
+                .as_ref()
+                .is_none_or(|wanted| wanted == pricing(offer))
     });
     if offers.is_empty() {
         return Err(Failure::input("no offer matches").hint("run `outlay prices` to see them all"));
     }
     match args.sort.as_str() {
-        "provider" => offers.sort_by(|a, b| a.provider.cmp(&b.provider).then(a.accelerator.cmp(&b.accelerator))),
+        "provider" => offers.sort_by(|a, b| {
+            a.provider
+                .cmp(&b.provider)
+                .then(a.accelerator.cmp(&b.accelerator))
+        }),
         "compute" => offers.sort_by(|a, b| per_pflops(a).total_cmp(&per_pflops(b))),
-        _ => offers.sort_by(|a, b| a.usd_per_accelerator_hour().total_cmp(&b.usd_per_accelerator_hour())),
+        _ => offers.sort_by(|a, b| {
+            a.usd_per_accelerator_hour()
+                .total_cmp(&b.usd_per_accelerator_hour())
+        }),
     }
     if args.json {
         return printer.json(&offers);
@@ -86,7 +108,11 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
             vec![
                 format!("{}x{}", offer.count, offer.accelerator),
                 format!("{:.3}", offer.usd_per_accelerator_hour()),
-                if compute.is_finite() { format!("{compute:.2}") } else { "-".to_owned() },
+                if compute.is_finite() {
+                    format!("{compute:.2}")
+                } else {
+                    "-".to_owned()
+                },
                 offer.provider.chars().take(14).collect(),
                 pricing(offer).to_owned(),
                 offer.region.chars().take(12).collect(),

@@ -62,7 +62,10 @@ struct Row {
 pub fn read_all(files: &[PathBuf]) -> Result<Vec<MeasuredRow>, Failure> {
     let mut rows = Vec::new();
     for file in files {
-        rows.extend(read_measured(&read_text(file)?, &file.display().to_string()).map_err(Failure::input)?);
+        rows.extend(
+            read_measured(&read_text(file)?, &file.display().to_string())
+                .map_err(Failure::input)?,
+        );
     }
     Ok(rows)
 }
@@ -73,21 +76,41 @@ fn spread_of(case: &Case, calibration: &Calibration) -> Spread {
         .get(&case.kind)
         .or_else(|| calibration.spreads.get("other"))
         .copied()
-        .unwrap_or(Spread { low: 0.8, high: 1.25 });
-    if case.is_rate() { spread.inverse() } else { spread }
+        .unwrap_or(Spread {
+            low: 0.8,
+            high: 1.25,
+        });
+    if case.is_rate() {
+        spread.inverse()
+    } else {
+        spread
+    }
 }
 
 /// Runs the command.
 pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     let calibration = super::calibration(args.calibration.as_deref())?;
     let measured = read_all(&args.files)?;
-    let completed: Vec<Result<Case, String>> = measured.iter().map(|row| complete(row, &calibration)).collect();
-    let cases: Vec<&Case> = completed.iter().filter_map(|case| case.as_ref().ok()).collect();
+    let completed: Vec<Result<Case, String>> = measured
+        .iter()
+        .map(|row| complete(row, &calibration))
+        .collect();
+    let cases: Vec<&Case> = completed
+        .iter()
+        .filter_map(|case| case.as_ref().ok())
+        .collect();
     let predicted: Vec<Option<f64>> = match args.cross_validate.as_deref() {
-        None => cases.iter().map(|case| case.predict(&calibration)).collect(),
+        None => cases
+            .iter()
+            .map(|case| case.predict(&calibration))
+            .collect(),
         Some(by) => cross_validate(&cases, 40, |case| {
             if by == "publisher" {
-                case.source.split([':', '(', ' ']).next().unwrap_or("").to_owned()
+                case.source
+                    .split([':', '(', ' '])
+                    .next()
+                    .unwrap_or("")
+                    .to_owned()
             } else {
                 case.source.clone()
             }
@@ -119,7 +142,9 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         match completed {
             Err(reason) => out.reason = Some(reason.clone()),
             Ok(_) => {
-                let Some((case, p50)) = predictions.next() else { continue };
+                let Some((case, p50)) = predictions.next() else {
+                    continue;
+                };
                 out.group.clone_from(&case.group);
                 out.assumed.clone_from(&case.assumed);
                 out.layout = case.layout.brief();
@@ -147,9 +172,14 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
                 vec![
                     row.id.clone(),
                     row.metric.chars().take(12).collect(),
-                    row.measured.map_or_else(String::new, outlay_units::significant),
-                    row.p50.map_or_else(|| "-".to_owned(), outlay_units::significant),
-                    row.error.map_or_else(|| row.reason.clone().unwrap_or_default(), |error| format!("{:+.1}%", error * 100.0)),
+                    row.measured
+                        .map_or_else(String::new, outlay_units::significant),
+                    row.p50
+                        .map_or_else(|| "-".to_owned(), outlay_units::significant),
+                    row.error.map_or_else(
+                        || row.reason.clone().unwrap_or_default(),
+                        |error| format!("{:+.1}%", error * 100.0),
+                    ),
                     row.layout.clone(),
                 ]
             })
@@ -169,14 +199,30 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         printer.line("");
     }
     let mut groups: BTreeMap<(&str, &str), Vec<&Row>> = BTreeMap::new();
-    for row in rows.iter().filter(|row| row.error.is_some() && row.verified) {
-        groups.entry((row.sort, row.group.as_str())).or_default().push(row);
+    for row in rows
+        .iter()
+        .filter(|row| row.error.is_some() && row.verified)
+    {
+        groups
+            .entry((row.sort, row.group.as_str()))
+            .or_default()
+            .push(row);
         groups.entry((row.sort, "all")).or_default().push(row);
     }
-    let table: Vec<Vec<String>> = groups.iter().map(|((sort, group), rows)| summary(sort, group, rows)).collect();
+    let table: Vec<Vec<String>> = groups
+        .iter()
+        .map(|((sort, group), rows)| summary(sort, group, rows))
+        .collect();
     let right = Align::Right;
     printer.table(
-        &[("what", Align::Left), ("group", Align::Left), ("rows", right), ("median", right), ("p90", right), ("in 80%", right)],
+        &[
+            ("what", Align::Left),
+            ("group", Align::Left),
+            ("rows", right),
+            ("median", right),
+            ("p90", right),
+            ("in 80%", right),
+        ],
         &table,
     );
     let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
@@ -184,7 +230,10 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         *reasons.entry(reason.clone()).or_default() += 1;
     }
     printer.line("");
-    let unverified = rows.iter().filter(|row| row.error.is_some() && !row.verified).count();
+    let unverified = rows
+        .iter()
+        .filter(|row| row.error.is_some() && !row.verified)
+        .count();
     let predicted = rows.iter().filter(|row| row.error.is_some()).count();
     printer.sentence(&format!(
         "{predicted} of {} rows predicted, {unverified} of them quoted from memory by their source table and left out of the figures above. Median and p90 are of the absolute relative error; `in 80%` is the share inside p10 to p90.",
@@ -197,7 +246,10 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
 }
 
 fn summary(sort: &str, group: &str, rows: &[&Row]) -> Vec<String> {
-    let mut errors: Vec<f64> = rows.iter().filter_map(|row| row.error.map(f64::abs)).collect();
+    let mut errors: Vec<f64> = rows
+        .iter()
+        .filter_map(|row| row.error.map(f64::abs))
+        .collect();
     errors.sort_by(f64::total_cmp);
     let at = |share: f64| errors[((errors.len() - 1) as f64 * share).round() as usize];
     let inside = rows
