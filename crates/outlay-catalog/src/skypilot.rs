@@ -107,7 +107,7 @@ pub fn parse_vms_csv(
         }
         let mut skip = |why: String| *left_out.entry(why).or_default() += 1;
         let count = match cell(Some(number)).parse::<f64>() {
-            Ok(count) if count >= 1.0 && count <= 1024.0 && count.fract() == 0.0 => count as u32,
+            Ok(count) if (1.0..=1024.0).contains(&count) && count.fract() == 0.0 => count as u32,
             _ => {
                 skip(format!(
                     "AcceleratorCount `{}` is no whole number of accelerators",
@@ -116,12 +116,9 @@ pub fn parse_vms_csv(
                 continue;
             }
         };
-        let id = match identify(accelerator, cell(info), count) {
-            Some(id) => id,
-            None => {
-                skip(format!("accelerator `{accelerator}` is not known"));
-                continue;
-            }
+        let Some(id) = identify(accelerator, cell(info), count) else {
+            skip(format!("accelerator `{accelerator}` is not known"));
+            continue;
         };
         for (index, pricing) in [(Some(price), Pricing::OnDemand), (spot, Pricing::Spot)] {
             let text = cell(index);

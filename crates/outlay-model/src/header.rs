@@ -251,9 +251,9 @@ pub fn read_gguf(input: &mut impl Read, length: u64, file: &str) -> Result<Gguf,
         if sort == 8 && (key == "general.architecture" || key == "general.name") {
             let text = reader.text()?;
             if key == "general.name" {
-                out.name = text
+                out.name = text;
             } else {
-                out.architecture = text
+                out.architecture = text;
             }
         } else if let Some(number) = reader.value(sort, 0)? {
             if key == "tokenizer.ggml.tokens" {

@@ -308,7 +308,7 @@ fn solve(mut matrix: Vec<f64>, mut right: Vec<f64>, n: usize) -> Option<Vec<f64>
             }
         }
         let diagonal = matrix[j * n + j];
-        if !(diagonal > 0.0) {
+        if diagonal.is_nan() || diagonal <= 0.0 {
             return None;
         }
         let root = diagonal.sqrt();

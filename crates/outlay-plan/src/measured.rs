@@ -555,7 +555,7 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
         }
         // More chips than sequences: the sequence is split over the rest.
         let split = u64::from(layout.data).div_ceil(global).next_power_of_two() as u32;
-        if layout.data % split == 0 {
+        if layout.data.is_multiple_of(split) {
             layout.data /= split;
             layout.context *= split;
         } else {
@@ -579,7 +579,7 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
             }
             degree
         });
-        if ranks % layout.expert != 0 || experts % layout.expert != 0 {
+        if !ranks.is_multiple_of(layout.expert) || experts % layout.expert != 0 {
             return Err(format!(
                 "ep {} does not divide the {experts} experts and the {ranks} ranks that share a layer",
                 layout.expert

@@ -112,7 +112,7 @@ fn gcd(a: u64, b: u64) -> u64 {
 }
 
 fn divisors(n: u32) -> Vec<u32> {
-    (1..=n).filter(|d| n % d == 0).collect()
+    (1..=n).filter(|d| n.is_multiple_of(*d)).collect()
 }
 
 /// Degrees that share slices: one task of the search.
@@ -137,8 +137,8 @@ fn degrees(costing: &Costing<'_>, shape: &Shape, accelerators: u32, space: Space
     let mut out = Vec::new();
     for tensor in divisors(accelerators) {
         // Tensor parallelism between nodes loses by an order of magnitude; twice the domain is kept as a check.
-        if shape.heads % tensor != 0
-            || shape.narrowest_ffn % u64::from(tensor) != 0
+        if !shape.heads.is_multiple_of(tensor)
+            || !shape.narrowest_ffn.is_multiple_of(u64::from(tensor))
             || tensor > 2 * domain.max(8)
             || !usual(&tensor)
         {
@@ -150,12 +150,12 @@ fn degrees(costing: &Costing<'_>, shape: &Shape, accelerators: u32, space: Space
         for pipeline in divisors(accelerators / tensor) {
             if pipeline > shape.layers
                 || (space.common_only
-                    && !(pipeline.is_power_of_two() || shape.layers % pipeline == 0))
+                    && !(pipeline.is_power_of_two() || shape.layers.is_multiple_of(pipeline)))
             {
                 continue;
             }
             for context in divisors(accelerators / tensor / pipeline) {
-                if sequence % (2 * u64::from(context)) != 0
+                if !sequence.is_multiple_of(2 * u64::from(context))
                     || sequence / u64::from(context) < 512
                     || !usual(&context)
                 {
@@ -165,7 +165,7 @@ fn degrees(costing: &Costing<'_>, shape: &Shape, accelerators: u32, space: Space
                     continue;
                 }
                 let data = accelerators / tensor / pipeline / context;
-                if global % u64::from(data) != 0 {
+                if !global.is_multiple_of(u64::from(data)) {
                     continue;
                 }
                 let ranks = data * context * tensor;
@@ -180,7 +180,7 @@ fn degrees(costing: &Costing<'_>, shape: &Shape, accelerators: u32, space: Space
                     continue;
                 }
                 for expert in divisors(shape.experts) {
-                    if ranks % expert == 0 && usual(&expert) {
+                    if ranks.is_multiple_of(expert) && usual(&expert) {
                         out.push(Degrees {
                             tensor,
                             context,
@@ -239,14 +239,15 @@ fn best_of(
     } else {
         &[Offload::None]
     };
-    let chunks: Vec<u32> = if degrees.pipeline == 1 || shape.layers % degrees.pipeline != 0 {
-        vec![1]
-    } else {
-        divisors(shape.layers / degrees.pipeline)
-            .into_iter()
-            .filter(|chunk| !space.common_only || [1, 2, 4, 5].contains(chunk))
-            .collect()
-    };
+    let chunks: Vec<u32> =
+        if degrees.pipeline == 1 || !shape.layers.is_multiple_of(degrees.pipeline) {
+            vec![1]
+        } else {
+            divisors(shape.layers / degrees.pipeline)
+                .into_iter()
+                .filter(|chunk| !space.common_only || [1, 2, 4, 5].contains(chunk))
+                .collect()
+        };
     let schedules: &[Schedule] = if degrees.pipeline == 1 || space.common_only {
         &[Schedule::OneForwardOneBackward]
     } else {
@@ -260,13 +261,13 @@ fn best_of(
     let mut shards = vec![replicas];
     if !space.common_only {
         let node = costing.accelerator.node_size;
-        if replicas > node && replicas % node == 0 {
+        if replicas > node && replicas.is_multiple_of(node) {
             shards.push(node);
         }
     }
     let mut micro_batch = 1u32;
     while u64::from(micro_batch) <= per_replica && micro_batch <= 64 {
-        if per_replica % u64::from(micro_batch) != 0 {
+        if !per_replica.is_multiple_of(u64::from(micro_batch)) {
             micro_batch *= 2;
             continue;
         }
@@ -285,7 +286,7 @@ fn best_of(
             let slice = costing.slice(&base);
             for &interleave in &chunks {
                 // Interleaving needs whole rounds of micro-batches (arXiv:2104.04473, section 2.2).
-                if interleave > 1 && batches % u64::from(degrees.pipeline) != 0 {
+                if interleave > 1 && !batches.is_multiple_of(u64::from(degrees.pipeline)) {
                     continue;
                 }
                 for &schedule in schedules {

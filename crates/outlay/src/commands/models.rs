@@ -60,7 +60,7 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         .map(|entry| {
             let graph = entry.model().ok();
             vec![
-                entry.name.to_string(),
+                entry.name.clone(),
                 count(entry.parameters as f64),
                 graph
                     .as_ref()

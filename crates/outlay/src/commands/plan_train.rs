@@ -30,16 +30,16 @@ pub struct Args {
     /// Built-in model name, config.json, folder, .safetensors, .gguf, or a project's outlay.toml
     model: String,
     /// Tokens to train on, such as 1T or 20B
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     tokens: Option<String>,
     /// Accelerators, such as 64xH100-SXM; without it hardware and offers are searched
     #[arg(long, value_name = "NxACCELERATOR")]
     gpus: Option<String>,
     /// Most to spend, such as 5000usd
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     budget: Option<String>,
     /// Longest to take, such as 14d
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     deadline: Option<String>,
     /// Tokens in a sequence (default: what the model supports, up to 4096)
     #[arg(long, value_name = "TOKENS")]
@@ -60,7 +60,7 @@ pub struct Args {
     #[arg(long)]
     framework: Option<String>,
     /// Price of one accelerator-hour, such as 2.49/h, in place of the listed offers
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     price: Option<String>,
     /// Consider spot offers too
     #[arg(long)]
@@ -208,7 +208,7 @@ pub fn run(mut args: Args, printer: &mut Printer) -> Result<(), Failure> {
             if let Some((n, _)) = fixed {
                 // The batch must divide among the accelerators, whatever their number.
                 let n = u64::from(n);
-                batch = if batch % n == 0 {
+                batch = if batch.is_multiple_of(n) {
                     batch
                 } else {
                     n * (batch as f64 / n as f64).ceil() as u64

@@ -1,0 +1,189 @@
+//! Laws of plans, and published figures.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
+
+use outlay_catalog::{Offer, Pricing, find_accelerator};
+use outlay_model::find;
+use outlay_plan::{
+    Calibration, Choice, Costing, Framework, Layout, Method, Optimizer, Precision, Question,
+    Recompute, Space, Workload, plan_train, search,
+};
+use proptest::prelude::*;
+
+fn workload(model: &str, sequence: u64, batch: u64, tokens: f64) -> Workload {
+    Workload {
+        model: find(model).unwrap().model().unwrap(),
+        sequence_tokens: sequence,
+        global_batch_sequences: batch,
+        tokens_total: tokens,
+        precision: Precision::Bf16,
+        optimizer: Optimizer::Adamw,
+        method: Method::Full,
+        framework: Framework::Megatron,
+    }
+}
+
+fn offer(usd_per_hour: f64) -> Offer {
+    Offer {
+        provider: "test".to_owned(),
+        instance: String::new(),
+        accelerator: "H100-SXM".to_owned(),
+        count: 1,
+        usd_per_hour,
+        pricing: Pricing::OnDemand,
+        region: String::new(),
+        as_of: "2026-11-01".to_owned(),
+        source: "test".to_owned(),
+    }
+}
+
+fn cost(workload: &Workload, price: f64) -> f64 {
+    let offer = offer(price);
+    let question = Question {
+        workload,
+        choices: vec![Choice {
+            accelerator: find_accelerator("H100-SXM").unwrap(),
+            count: Some(16),
+            offers: vec![&offer],
+        }],
+        budget_usd: None,
+        deadline_s: None,
+        layout: None,
+        carbon: |_, _| (400.0, String::new()),
+        pue: 1.2,
+        exhaustive: false,
+    };
+    plan_train(&question, &Calibration::built_in())
+        .unwrap()
+        .best
+        .usd
+        .unwrap()
+        .p50
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn doubling_the_price_doubles_the_cost(price in 0.1f64..20.0) {
+        let workload = workload("gpt2-xl", 1024, 256, 1e10);
+        let ratio = cost(&workload, 2.0 * price) / cost(&workload, price);
+        prop_assert!((ratio - 2.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn twice_the_steps_take_twice_the_money(steps in 1u32..1000) {
+        let one = workload("gpt2-xl", 1024, 256, f64::from(steps) * 1024.0 * 256.0);
+        let two = Workload { tokens_total: 2.0 * one.tokens_total, ..one.clone() };
+        prop_assert!((cost(&two, 2.0) / cost(&one, 2.0) - 2.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn parts_of_a_step_and_of_memory_are_never_negative(
+        tensor in 0u32..4, pipeline in 0u32..3, data in 0u32..4, micro in 0u32..3, zero in 0u8..4, recompute in 0usize..3,
+    ) {
+        let workload = workload("llama-3.1-8b", 4096, 512, 1e12);
+        let accelerator = find_accelerator("H100-SXM").unwrap();
+        let costing = Costing::new(&workload, accelerator, &Calibration::built_in(), true).unwrap();
+        let layout = Layout {
+            tensor: 1 << tensor,
+            pipeline: 1 << pipeline,
+            zero,
+            recompute: [Recompute::None, Recompute::Selective, Recompute::Full][recompute],
+            sequence_parallel: tensor > 0,
+            ..Layout::data_parallel(1 << data, 1 << micro)
+        };
+        let slice = costing.slice(&layout);
+        let time = costing.step(&layout, &slice);
+        for part in [time.forward_s, time.backward_s, time.recompute_s, time.tensor_s, time.data_s, time.bubble_s, time.optimizer_s] {
+            prop_assert!(part >= 0.0 && part.is_finite(), "{time:?}");
+        }
+        let memory = costing.memory(&layout, &slice);
+        prop_assert!(memory.total_bytes() > 0.0 && memory.activations_bytes >= 0.0);
+        // More ranks to share state never need more memory each.
+        let wider = Layout { data: layout.data * 2, shard: layout.data * 2, ..layout };
+        let slice = costing.slice(&wider);
+        prop_assert!(costing.memory(&wider, &slice).total_bytes() <= memory.total_bytes() * (1.0 + 1e-9));
+    }
+}
+
+#[test]
+fn recomputation_trades_time_for_memory() {
+    let workload = workload("llama-3.1-8b", 8192, 64, 1e12);
+    let costing = Costing::new(
+        &workload,
+        find_accelerator("H100-SXM").unwrap(),
+        &Calibration::built_in(),
+        true,
+    )
+    .unwrap();
+    let of = |recompute| {
+        let layout = Layout {
+            recompute,
+            ..Layout::data_parallel(64, 1)
+        };
+        let slice = costing.slice(&layout);
+        (
+            costing.step(&layout, &slice).total_s(),
+            costing.memory(&layout, &slice).total_bytes(),
+        )
+    };
+    let (none, selective, full) = (
+        of(Recompute::None),
+        of(Recompute::Selective),
+        of(Recompute::Full),
+    );
+    assert!(none.0 < selective.0 && selective.0 < full.0);
+    assert!(none.1 > selective.1 && selective.1 > full.1);
+}
+
+#[test]
+fn every_layout_found_is_legal() {
+    let workload = workload("qwen3-30b-a3b", 4096, 512, 1e11);
+    let costing = Costing::new(
+        &workload,
+        find_accelerator("H100-SXM").unwrap(),
+        &Calibration::built_in(),
+        true,
+    )
+    .unwrap();
+    let found = search(&costing, 48, Space::default(), 50);
+    assert!(!found.best.is_empty());
+    for candidate in &found.best {
+        let layout = candidate.layout;
+        assert_eq!(layout.accelerators(), 48, "{}", layout.brief());
+        assert_eq!(32 % layout.tensor, 0, "heads: {}", layout.brief());
+        assert_eq!(128 % layout.expert, 0, "experts: {}", layout.brief());
+        assert_eq!(
+            layout.data * layout.context * layout.tensor % layout.expert,
+            0,
+            "{}",
+            layout.brief()
+        );
+        assert_eq!(
+            512 % (u64::from(layout.data) * u64::from(layout.micro_batch)),
+            0,
+            "{}",
+            layout.brief()
+        );
+        assert!(layout.pipeline <= 48);
+    }
+}
+
+/// Step times that Korthikanti et al. measured (arXiv:2205.05198, table 5): selective recomputation with sequence
+/// parallelism, A100-80GB, fp16. Calculon is within 8.9% of each.
+#[test]
+fn predicts_the_steps_of_korthikanti() {
+    use outlay_plan::{complete, read_measured};
+    let table = "id,source,year,model,layers,hidden,ffn,heads,vocab,seq_len,global_batch_seqs,micro_batch,gpu,num_gpus,tp,pp,vp,dp,cp,zero_stage,act_ckpt,precision,metric,value,notes
+22B,Korthikanti 2022,2022,m-22b,48,6144,24576,64,51200,2048,4,4,A100-80GB-SXM,8,8,1,1,1,1,0,selective,fp16,step_time_s,1.10,
+175B,Korthikanti 2022,2022,m-175b,96,12288,49152,96,51200,2048,64,1,A100-80GB-SXM,64,8,8,3,1,1,0,selective,fp16,step_time_s,13.75,
+1T,Korthikanti 2022,2022,m-1t,128,25600,102400,160,51200,2048,512,1,A100-80GB-SXM,512,8,64,1,1,1,0,selective,fp16,step_time_s,71.49,
+";
+    let calibration = Calibration::built_in();
+    for row in read_measured(table, "korthikanti").unwrap() {
+        let case = complete(&row, &calibration).unwrap();
+        let error = case.predict(&calibration).unwrap() / case.measured - 1.0;
+        assert!(error.abs() < 0.15, "{}: {:+.1}%", row.id, error * 100.0);
+    }
+}

@@ -1,0 +1,393 @@
+//! The binary as people call it: output, exit codes, messages.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn outlay(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_outlay"))
+        .args(args)
+        .env("NO_COLOR", "1")
+        .output()
+        .expect("the binary was built for this test")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn folder(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::create_dir_all(&path).unwrap();
+    path
+}
+
+#[test]
+fn the_readme_example_answers() {
+    let output = outlay(&[
+        "plan",
+        "train",
+        "llama-3.1-8b",
+        "--tokens",
+        "1T",
+        "--gpus",
+        "64xH100-SXM",
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = stdout(&output);
+    for word in [
+        "cost",
+        "wall-clock time",
+        "GPU-hours",
+        "energy",
+        "CO2e",
+        "MFU",
+        "memory per GPU",
+        "p10",
+        "p90",
+    ] {
+        assert!(text.contains(word), "no `{word}` in\n{text}");
+    }
+    for line in text.lines() {
+        assert!(line.chars().count() <= 80, "wider than 80 columns: {line}");
+    }
+}
+
+#[test]
+fn llama_3_1_8b_takes_what_its_model_card_says() {
+    // 1.46M H100-hours for 15T tokens (model card of Llama 3.1; 8B, pretraining and all stages): the interval holds it.
+    let output = outlay(&[
+        "plan",
+        "train",
+        "llama-3.1-8b",
+        "--tokens",
+        "15T",
+        "--gpus",
+        "1024xH100-SXM",
+        "--sequence",
+        "8192",
+        "--json",
+    ]);
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let hours = &answer["best"]["accelerator_hours"];
+    let (low, high) = (
+        hours["p10"].as_f64().unwrap(),
+        hours["p90"].as_f64().unwrap(),
+    );
+    assert!(low < 1.46e6 && 1.46e6 < high * 2.0, "{low} to {high}");
+}
+
+#[test]
+fn json_holds_what_the_table_shows() {
+    let output = outlay(&[
+        "plan",
+        "train",
+        "gpt2",
+        "--tokens",
+        "10B",
+        "--gpus",
+        "8xA100-80GB-SXM",
+        "--json",
+    ]);
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(answer["format"], 1);
+    assert_eq!(answer["parameters"], 124_439_808u64);
+    for field in [
+        "usd",
+        "wall_clock_s",
+        "accelerator_hours",
+        "energy_kwh",
+        "co2e_kg",
+        "tokens_per_s",
+        "mfu",
+        "memory_gib",
+    ] {
+        let estimate = &answer["best"][field];
+        let (p10, p50, p90) = (
+            estimate["p10"].as_f64().unwrap(),
+            estimate["p50"].as_f64().unwrap(),
+            estimate["p90"].as_f64().unwrap(),
+        );
+        assert!(p10 <= p50 && p50 <= p90 && p10 > 0.0, "{field}: {estimate}");
+    }
+    assert!(!answer["pareto"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn wrong_input_exits_with_2_and_says_what_is_allowed() {
+    let cases: &[(&[&str], &[&str])] = &[
+        (
+            &["plan", "train", "lama-3", "--tokens", "1T"],
+            &["lama-3", "nearest", "hint:"],
+        ),
+        (
+            &["plan", "train", "gpt2", "--tokens", "1TB"],
+            &["--tokens", "bytes"],
+        ),
+        (&["plan", "train", "gpt2", "--tokens", "-5"], &["--tokens"]),
+        (&["plan", "train", "gpt2"], &["tokens", "hint:"]),
+        (
+            &[
+                "plan", "train", "gpt2", "--tokens", "1B", "--gpus", "8xH900",
+            ],
+            &["H900", "did you mean"],
+        ),
+        (
+            &[
+                "plan", "train", "gpt2", "--tokens", "1B", "--gpus", "0xH100",
+            ],
+            &["0xH100"],
+        ),
+        (
+            &[
+                "plan",
+                "train",
+                "gpt2",
+                "--tokens",
+                "1B",
+                "--gpus",
+                "8xH100",
+                "--precision",
+                "int3",
+            ],
+            &["int3", "allowed"],
+        ),
+        (
+            &[
+                "plan",
+                "train",
+                "gpt2",
+                "--tokens",
+                "1B",
+                "--deadline",
+                "14",
+            ],
+            &["--deadline", "14d"],
+        ),
+        (
+            &[
+                "plan", "train", "gpt2", "--tokens", "1B", "--budget", "5eur",
+            ],
+            &["--budget"],
+        ),
+        (
+            &[
+                "plan", "train", "gpt2", "--tokens", "1B", "--gpus", "8xH100", "--price", "2.49",
+            ],
+            &["2.49/h"],
+        ),
+        (
+            &["plan", "train", "no/such/config.json", "--tokens", "1B"],
+            &["no/such/config.json"],
+        ),
+        (
+            &[
+                "plan",
+                "train",
+                "gpt2",
+                "--tokens",
+                "1B",
+                "--sequence",
+                "0",
+                "--gpus",
+                "8xH100",
+            ],
+            &["--sequence"],
+        ),
+        (&["validate", "no-such.csv"], &["no-such.csv"]),
+        (&["nonsense"], &["nonsense"]),
+    ];
+    for (args, words) in cases {
+        let output = outlay(args);
+        let text = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {text}");
+        for word in *words {
+            assert!(text.contains(word), "{args:?}: no `{word}` in\n{text}");
+        }
+        assert!(output.stdout.is_empty(), "{args:?} wrote to stdout");
+    }
+}
+
+#[test]
+fn a_model_that_fits_nowhere_says_what_would_help() {
+    let output = outlay(&[
+        "plan",
+        "train",
+        "llama-3.1-405b",
+        "--tokens",
+        "1T",
+        "--gpus",
+        "8xA100",
+    ]);
+    assert_eq!(output.status.code(), Some(2));
+    let text = stderr(&output);
+    assert!(
+        text.contains("does not fit")
+            && text.contains("more accelerators")
+            && text.contains("adam8bit"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_missed_budget_is_shown_and_exits_with_1() {
+    let output = outlay(&[
+        "plan",
+        "train",
+        "llama-3.1-8b",
+        "--tokens",
+        "1T",
+        "--gpus",
+        "64xH100",
+        "--budget",
+        "10usd",
+    ]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stdout(&output).contains("budget"), "{}", stdout(&output));
+}
+
+#[test]
+fn reads_a_config_and_a_project() {
+    let folder = folder("project");
+    let config = folder.join("config.json");
+    std::fs::write(
+        &config,
+        r#"{"architectures":["LlamaForCausalLM"],"model_type":"llama","hidden_size":2048,"intermediate_size":5632,
+            "num_hidden_layers":22,"num_attention_heads":32,"num_key_value_heads":4,"vocab_size":32000}"#,
+    )
+    .unwrap();
+    let output = outlay(&[
+        "plan",
+        "train",
+        config.to_str().unwrap(),
+        "--tokens",
+        "20B",
+        "--gpus",
+        "8xA100",
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let project = folder.join("outlay.toml");
+    std::fs::write(
+        &project,
+        "[train]\nmodel = \"config.json\"\ntokens = \"20B\"\ngpus = \"8xA100\"\n",
+    )
+    .unwrap();
+    let of_project = outlay(&["plan", "train", project.to_str().unwrap()]);
+    assert_eq!(of_project.status.code(), Some(0), "{}", stderr(&of_project));
+    assert_eq!(stdout(&output), stdout(&of_project));
+    std::fs::write(
+        &project,
+        "[model]\nname = \"mine\"\nlayers = 12\nhidden = 768\nffn = 3072\nheads = 12\nvocabulary = 50304\n[train]\ntokens = \"1B\"\n",
+    )
+    .unwrap();
+    let written = outlay(&["plan", "train", project.to_str().unwrap()]);
+    assert_eq!(written.status.code(), Some(0), "{}", stderr(&written));
+    std::fs::write(&project, "[train]\ntokns = \"1B\"\n").unwrap();
+    let slip = outlay(&["plan", "train", project.to_str().unwrap()]);
+    assert_eq!(slip.status.code(), Some(2));
+    assert!(stderr(&slip).contains("tokns"), "{}", stderr(&slip));
+}
+
+const MEASURED: &str = "id,model,layers,hidden,ffn,heads,vocab,seq_len,global_batch_seqs,micro_batch,gpu,num_gpus,tp,pp,dp,cp,zero_stage,act_ckpt,precision,metric,value
+a,mine,24,2048,8192,16,50304,2048,64,4,A100-80GB-SXM,8,1,1,8,1,1,none,bf16,tokens_per_sec_per_gpu,16000
+b,mine,24,2048,8192,16,50304,2048,64,4,A100-80GB-SXM,8,1,1,8,1,1,full,bf16,step_time_s,1.4
+c,mine,24,2048,8192,16,50304,2048,64,4,Abacus,8,1,1,8,1,1,full,bf16,step_time_s,1.4
+";
+
+#[test]
+fn validates_and_calibrates_on_own_measurements() {
+    let folder = folder("measured");
+    let table = folder.join("measured.csv");
+    std::fs::write(&table, MEASURED).unwrap();
+    let output = outlay(&["validate", table.to_str().unwrap(), "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let rows = answer["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 3);
+    for row in &rows[..2] {
+        let error = row["p50"].as_f64().unwrap() / row["measured"].as_f64().unwrap() - 1.0;
+        assert!((error - row["error"].as_f64().unwrap()).abs() < 1e-9);
+        assert!(error.abs() < 0.6, "{row}");
+    }
+    assert!(rows[2]["reason"].as_str().unwrap().contains("Abacus"));
+    let constants = folder.join("mine.toml");
+    let output = outlay(&[
+        "calibrate",
+        table.to_str().unwrap(),
+        "-o",
+        constants.to_str().unwrap(),
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let output = outlay(&[
+        "validate",
+        table.to_str().unwrap(),
+        "--calibration",
+        constants.to_str().unwrap(),
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    std::fs::write(&constants, "[constants]\nspeed = 3.0\n").unwrap();
+    let output = outlay(&[
+        "validate",
+        table.to_str().unwrap(),
+        "--calibration",
+        constants.to_str().unwrap(),
+    ]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains("mine.toml") && stderr(&output).contains("speed"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn lists_answer() {
+    for args in [
+        &["models"][..],
+        &["models", "llama-3.1-8b"],
+        &["hardware", "h100", "--sources"],
+        &["prices", "h100", "--sort", "compute"],
+        &["prices", "--json"],
+        &["completions", "bash"],
+    ] {
+        let output = outlay(args);
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{args:?}: {}",
+            stderr(&output)
+        );
+        assert!(!output.stdout.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn published_measurements_are_predicted_where_they_are_at_hand() {
+    let table = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../../shared/reference/training_measured.csv");
+    if !table.exists() {
+        eprintln!("skipped: {} is not here", table.display());
+        return;
+    }
+    let output = outlay(&["validate", table.to_str().unwrap(), "--json"]);
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut errors: Vec<f64> = answer["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|row| row["metric"] == "tokens_per_sec_per_gpu")
+        .filter_map(|row| row["error"].as_f64().map(f64::abs))
+        .collect();
+    errors.sort_by(f64::total_cmp);
+    assert!(errors.len() > 350, "{}", errors.len());
+    assert!(
+        errors[errors.len() / 2] < 0.08,
+        "median {}",
+        errors[errors.len() / 2]
+    );
+}
