@@ -187,3 +187,20 @@ fn predicts_the_steps_of_korthikanti() {
         assert!(error.abs() < 0.15, "{}: {:+.1}%", row.id, error * 100.0);
     }
 }
+
+/// The schema of `outlay plan train --json` is committed; `OUTLAY_BLESS=1 cargo test` writes it anew.
+#[test]
+fn the_committed_schema_is_that_of_the_answer() {
+    let schema =
+        serde_json::to_string_pretty(&schemars::schema_for!(outlay_plan::Answer)).unwrap() + "\n";
+    let path =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/plan-train.schema.json");
+    if std::env::var_os("OUTLAY_BLESS").is_some() {
+        std::fs::write(&path, &schema).unwrap();
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        committed == schema,
+        "docs/plan-train.schema.json is out of date: run `OUTLAY_BLESS=1 cargo test -p outlay-plan`"
+    );
+}
