@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::error::Error;
 use crate::graph::{Family, Model, Pattern};
-use crate::spec::{Experts, Latent, LayerKind, Spec};
+use crate::spec::{Experts, FeedForward, Latent, LayerKind, Mixer, Spec};
 
 /// Largest dimension that a file may claim; larger ones are taken for damage.
 const MOST: u64 = 10_000_000;
@@ -55,6 +55,12 @@ pub(crate) const KNOWN: &[&str] = &[
     "llama4_text",
     "internlm",
     "mimo",
+    "qwen3_next",
+    "qwen3_5_text",
+    "qwen3_5_moe_text",
+    "mamba",
+    "mamba2",
+    "nemotron_h",
 ];
 
 /// A JSON object and the names for messages about it.
@@ -200,6 +206,8 @@ pub fn from_config(value: &Value, file: &str) -> Result<Model, Error> {
         "bloom" => bloom(&fields)?,
         "falcon" | "RefinedWeb" | "RefinedWebModel" => falcon(&fields)?,
         "mpt" => mpt(&fields)?,
+        "mamba" | "mamba2" => mamba(&fields, model_type)?,
+        "nemotron_h" => nemotron_h(&fields)?,
         "bert" | "roberta" => bert(&fields, model_type)?,
         known if KNOWN.contains(&known) => modern(&fields, known, tied_outer)?,
         other => {
@@ -278,6 +286,7 @@ fn base(
         qk_norm: false,
         qk_norm_full: false,
         sinks: false,
+        output_gate: false,
         tied: true,
         head_bias: false,
         positions: 0,
@@ -286,12 +295,7 @@ fn base(
         final_norm: true,
         latent: None,
         moe: None,
-        layers: vec![LayerKind {
-            repeat: layers,
-            pattern: Pattern::Full,
-            experts: false,
-            heads: None,
-        }],
+        layers: vec![LayerKind::attention(layers, Pattern::Full, false)],
         predict_ahead: 0,
         max_sequence_tokens: [
             "max_position_embeddings",
@@ -455,7 +459,7 @@ fn modern(fields: &Fields<'_>, model_type: &str, tied_outer: Option<bool>) -> Re
     let layers = fields.need(&["num_hidden_layers"])?;
     let ffn = match (model_type, fields.size(&["intermediate_size_mlp"])?) {
         ("llama4" | "llama4_text", Some(ffn)) => ffn,
-        _ => fields.need(&["intermediate_size"])?,
+        _ => fields.need(&["intermediate_size", "moe_intermediate_size"])?,
     };
     let mut spec = base(
         fields,
@@ -499,6 +503,11 @@ fn modern(fields: &Fields<'_>, model_type: &str, tied_outer: Option<bool>) -> Re
         || model_type == "qwen3_vl_moe_text";
     spec.qk_norm_full = matches!(model_type, "olmo2" | "minimax_m2");
     spec.sinks = model_type == "gpt_oss";
+    spec.output_gate = fields.flag("attn_output_gate", model_type == "qwen3_next");
+    spec.qk_norm |= matches!(
+        model_type,
+        "qwen3_next" | "qwen3_5_text" | "qwen3_5_moe_text"
+    );
     spec.norms = if matches!(
         model_type,
         "gemma2" | "gemma3" | "gemma3_text" | "gemma4" | "gemma4_text" | "glm4"
@@ -590,7 +599,150 @@ fn moe(fields: &Fields<'_>, model_type: &str) -> Result<Option<Experts>, Error> 
         shared_gate: fields.map.contains_key("shared_expert_intermediate_size") && shared_ffn > 0,
         selection_bias: biased,
         biases: model_type == "gpt_oss",
+        gated: true,
+        latent: 0,
     }))
+}
+
+/// Counts a layer with those of its kind.
+fn add(kinds: &mut Vec<LayerKind>, layer: LayerKind) {
+    match kinds.iter_mut().find(|kind| {
+        LayerKind {
+            repeat: 1,
+            ..**kind
+        } == layer
+    }) {
+        Some(kind) => kind.repeat += 1,
+        None => kinds.push(layer),
+    }
+}
+
+fn gated_delta(fields: &Fields<'_>) -> Result<Mixer, Error> {
+    Ok(Mixer::GatedDelta {
+        key_heads: fields.need(&["linear_num_key_heads"])?,
+        value_heads: fields.need(&["linear_num_value_heads"])?,
+        key_width: fields.need(&["linear_key_head_dim"])?,
+        value_width: fields.need(&["linear_value_head_dim"])?,
+        kernel: fields.need(&["linear_conv_kernel_dim"])?,
+    })
+}
+
+/// Mamba and Mamba-2: every layer is a state space.
+fn mamba(fields: &Fields<'_>, model_type: &str) -> Result<Spec, Error> {
+    let hidden = fields.need(&["hidden_size", "d_model"])?;
+    let layers = fields.need(&["num_hidden_layers", "n_layer"])?;
+    let mut spec = base(
+        fields,
+        hidden,
+        1,
+        layers,
+        hidden,
+        fields.need(&["vocab_size"])?,
+    )?;
+    spec.norm_weights = 1;
+    spec.tied = fields.flag("tie_word_embeddings", true);
+    let kernel = fields.or(&["conv_kernel"], 4)?;
+    let inner = fields.or(&["expand"], 2)?.saturating_mul(hidden);
+    let mixer = if model_type == "mamba" {
+        let rank = fields.or(&["time_step_rank"], hidden.div_ceil(16))?;
+        let inner = fields.or(&["intermediate_size"], inner)?;
+        Mixer::Mamba1 {
+            inner,
+            state: fields.or(&["state_size"], 16)?,
+            rank,
+            kernel,
+        }
+    } else {
+        let head_width = fields.or(&["head_dim"], 64)?.max(1);
+        Mixer::Mamba2 {
+            heads: fields.or(&["num_heads"], inner / head_width)?,
+            head_width,
+            state: fields.or(&["state_size"], 128)?,
+            groups: fields.or(&["n_groups"], 1)?,
+            kernel,
+        }
+    };
+    let plain = LayerKind::attention(layers, Pattern::Full, false);
+    spec.layers = vec![LayerKind {
+        mixer,
+        feed_forward: FeedForward::None,
+        ..plain
+    }];
+    Ok(spec)
+}
+
+/// Nemotron-H and Nemotron 3: a letter for each layer, `M` state space, `*` attention, `-` feed-forward, `E` experts.
+fn nemotron_h(fields: &Fields<'_>) -> Result<Spec, Error> {
+    let hidden = fields.need(&["hidden_size"])?;
+    let heads = fields.need(&["num_attention_heads"])?;
+    let letters = fields.text("hybrid_override_pattern");
+    if letters.is_empty() {
+        return Err(Error::Missing {
+            file: fields.file.to_owned(),
+            field: "hybrid_override_pattern".to_owned(),
+        });
+    }
+    let layers = letters.chars().count() as u64;
+    let mut spec = base(
+        fields,
+        hidden,
+        heads,
+        layers,
+        fields.need(&["intermediate_size"])?,
+        fields.need(&["vocab_size"])?,
+    )?;
+    spec.kv_heads = fields.or(&["num_key_value_heads"], heads)?;
+    (spec.qkv_bias, spec.out_bias, spec.mlp_bias) = (false, false, false);
+    spec.norm_weights = 1;
+    spec.tied = fields.flag("tie_word_embeddings", false);
+    if letters.contains('E') {
+        let missing = || Error::Missing {
+            file: fields.file.to_owned(),
+            field: "n_routed_experts".to_owned(),
+        };
+        let experts = moe(fields, "nemotron_h")?.ok_or_else(missing)?;
+        spec.moe = Some(Experts {
+            gated: false,
+            selection_bias: true,
+            shared_gate: false,
+            latent: fields.or(&["moe_latent_size"], 0)?,
+            shared_ffn: fields.or(&["moe_shared_expert_intermediate_size"], experts.shared_ffn)?,
+            ..experts
+        });
+    }
+    let state_space = Mixer::Mamba2 {
+        heads: fields.need(&["mamba_num_heads"])?,
+        head_width: fields.need(&["mamba_head_dim"])?,
+        state: fields.need(&["ssm_state_size"])?,
+        groups: fields.need(&["n_groups"])?,
+        kernel: fields.or(&["conv_kernel"], 4)?,
+    };
+    spec.layers = Vec::new();
+    for letter in letters.chars() {
+        let (mixer, feed_forward) = match letter {
+            'M' => (state_space, FeedForward::None),
+            '*' => (Mixer::Attention, FeedForward::None),
+            '-' => (Mixer::None, FeedForward::Dense),
+            'E' => (Mixer::None, FeedForward::Experts),
+            other => {
+                return Err(Error::Value {
+                    file: fields.file.to_owned(),
+                    field: "hybrid_override_pattern".to_owned(),
+                    value: format!("`{other}`"),
+                    allowed: "M, *, - and E".to_owned(),
+                });
+            }
+        };
+        add(
+            &mut spec.layers,
+            LayerKind {
+                mixer,
+                feed_forward,
+                ..LayerKind::attention(1, Pattern::Full, false)
+            },
+        );
+    }
+    Ok(spec)
 }
 
 /// Which layers are local and which have experts, grouped by kind.
@@ -663,18 +815,19 @@ fn layer_kinds(
             && index >= dense_first
             && (index + 1) % step == 0
             && !dense_list.contains(&index);
-        match out
-            .iter_mut()
-            .find(|kind| kind.pattern == pattern && kind.experts == experts)
-        {
-            Some(kind) => kind.repeat += 1,
-            None => out.push(LayerKind {
-                repeat: 1,
-                pattern,
-                experts,
-                heads: None,
-            }),
-        }
+        let sort = types.map_or("", |types| types[index as usize].as_str().unwrap_or(""));
+        let mixer = if sort == "linear_attention" {
+            gated_delta(fields)?
+        } else {
+            Mixer::Attention
+        };
+        add(
+            &mut out,
+            LayerKind {
+                mixer,
+                ..LayerKind::attention(1, pattern, experts)
+            },
+        );
     }
     Ok(out)
 }

@@ -3,7 +3,7 @@
 //! Readers of files fill a [`Spec`]; [`Spec::build`] writes the operators. What differs between families is a
 //! field here, never a name.
 
-use crate::graph::{Block, BlockKind, Family, Kind, Model, Operator, Pattern, Split};
+use crate::graph::{Block, BlockKind, Family, Kind, Model, Operator, Pattern, ScanRule, Split};
 
 /// Mixture-of-experts part of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,50 @@ pub(crate) struct Experts {
     pub selection_bias: bool,
     /// Biases in router and experts (gpt-oss).
     pub biases: bool,
+    /// Whether experts have a gate beside their first product.
+    pub gated: bool,
+    /// Width to which tokens are projected before routing (Nemotron 3's latent experts; 0: none).
+    pub latent: u64,
+}
+
+/// What mixes tokens in a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mixer {
+    /// Attention, as the rest of the [`Spec`] describes it.
+    Attention,
+    /// Mamba-2 (arXiv:2405.21060).
+    Mamba2 {
+        heads: u64,
+        head_width: u64,
+        state: u64,
+        groups: u64,
+        kernel: u64,
+    },
+    /// Mamba (arXiv:2312.00752).
+    Mamba1 {
+        inner: u64,
+        state: u64,
+        rank: u64,
+        kernel: u64,
+    },
+    /// Gated delta rule (arXiv:2412.06464).
+    GatedDelta {
+        key_heads: u64,
+        value_heads: u64,
+        key_width: u64,
+        value_width: u64,
+        kernel: u64,
+    },
+    /// Nothing: the layer is a feed-forward alone.
+    None,
+}
+
+/// What follows the mixer in a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FeedForward {
+    Dense,
+    Experts,
+    None,
 }
 
 /// Multi-head latent attention (arXiv:2405.04434).
@@ -39,9 +83,25 @@ pub(crate) struct Latent {
 pub(crate) struct LayerKind {
     pub repeat: u64,
     pub pattern: Pattern,
-    pub experts: bool,
-    /// Own key-value heads and head width (Gemma 4's global layers).
-    pub heads: Option<(u64, u64)>,
+    pub mixer: Mixer,
+    pub feed_forward: FeedForward,
+}
+
+impl LayerKind {
+    /// Attention followed by a feed-forward.
+    pub fn attention(repeat: u64, pattern: Pattern, experts: bool) -> Self {
+        let feed_forward = if experts {
+            FeedForward::Experts
+        } else {
+            FeedForward::Dense
+        };
+        Self {
+            repeat,
+            pattern,
+            mixer: Mixer::Attention,
+            feed_forward,
+        }
+    }
 }
 
 /// Sizes of a transformer.
@@ -69,6 +129,8 @@ pub(crate) struct Spec {
     pub qk_norm_full: bool,
     /// Attention sinks: one number for each head (gpt-oss).
     pub sinks: bool,
+    /// A gate on attention's output, projected with the queries (Qwen 3.5).
+    pub output_gate: bool,
     pub tied: bool,
     pub head_bias: bool,
     /// Rows of learned positions.
@@ -93,14 +155,26 @@ impl Spec {
         let mut blocks = vec![self.embedding()];
         for layer in &self.layers {
             if layer.repeat > 0 {
-                let sort = match (layer.experts && self.moe.is_some(), layer.pattern) {
-                    (true, Pattern::Full | Pattern::Selected(_)) => "layer (experts)",
-                    (true, _) => "layer (experts, local attention)",
-                    (false, Pattern::Full | Pattern::Selected(_)) => "layer",
-                    (false, _) => "layer (local attention)",
+                let mixer = match (layer.mixer, layer.pattern) {
+                    (Mixer::Attention, Pattern::Full | Pattern::Selected(_)) => "attention",
+                    (Mixer::Attention, _) => "local attention",
+                    (Mixer::Mamba1 { .. } | Mixer::Mamba2 { .. }, _) => "state space",
+                    (Mixer::GatedDelta { .. }, _) => "linear attention",
+                    (Mixer::None, _) => "",
                 };
+                let after = match layer.feed_forward {
+                    FeedForward::Dense => "feed-forward",
+                    FeedForward::Experts => "experts",
+                    FeedForward::None => "",
+                };
+                let between = if mixer.is_empty() || after.is_empty() {
+                    ""
+                } else {
+                    ", "
+                };
+                let sort = format!("layer ({mixer}{between}{after})");
                 blocks.push(Block {
-                    name: sort.to_owned(),
+                    name: sort,
                     kind: BlockKind::Layer,
                     repeat: layer.repeat,
                     operators: self.layer(layer),
@@ -242,40 +316,238 @@ impl Spec {
     }
 
     fn layer(&self, layer: &LayerKind) -> Vec<Operator> {
-        let mut out = vec![self.norm("attention norm")];
-        match self.latent {
-            Some(latent) => self.latent_attention(latent, layer, &mut out),
-            None => self.attention(layer, &mut out),
+        let mut out = Vec::new();
+        if layer.mixer != Mixer::None {
+            out.push(self.norm("mixer norm"));
+            match layer.mixer {
+                Mixer::Attention => match self.latent {
+                    Some(latent) => self.latent_attention(latent, layer, &mut out),
+                    None => self.attention(layer, &mut out),
+                },
+                Mixer::Mamba1 { .. } => self.mamba1(layer.mixer, &mut out),
+                Mixer::Mamba2 { .. } => self.mamba2(layer.mixer, &mut out),
+                Mixer::GatedDelta { .. } => self.gated_delta(layer.mixer, &mut out),
+                Mixer::None => {}
+            }
+            if self.norms >= 4 {
+                out.push(self.norm("mixer post-norm"));
+            }
+            out.push(self.residual("mixer residual"));
         }
-        if self.norms >= 4 {
-            out.push(self.norm("attention post-norm"));
+        if layer.feed_forward != FeedForward::None {
+            if self.norms >= 2 || layer.mixer == Mixer::None {
+                out.push(self.norm("feed-forward norm"));
+            }
+            match self
+                .moe
+                .filter(|_| layer.feed_forward == FeedForward::Experts)
+            {
+                Some(experts) => self.experts(experts, &mut out),
+                None => self.feed_forward("feed-forward", self.ffn, self.mlp_bias, &mut out),
+            }
+            if self.norms >= 4 {
+                out.push(self.norm("feed-forward post-norm"));
+            }
+            out.push(self.residual("feed-forward residual"));
         }
-        out.push(self.residual("attention residual"));
-        if self.norms >= 2 {
-            out.push(self.norm("feed-forward norm"));
-        }
-        match self.moe.filter(|_| layer.experts) {
-            Some(experts) => self.experts(experts, &mut out),
-            None => self.feed_forward("feed-forward", self.ffn, self.mlp_bias, &mut out),
-        }
-        if self.norms >= 4 {
-            out.push(self.norm("feed-forward post-norm"));
-        }
-        out.push(self.residual("feed-forward residual"));
         out
+    }
+
+    fn mamba1(&self, mixer: Mixer, out: &mut Vec<Operator>) {
+        let Mixer::Mamba1 {
+            inner,
+            state,
+            rank,
+            kernel,
+        } = mixer
+        else {
+            return;
+        };
+        let h = self.hidden;
+        out.push(product_of(
+            "state space input",
+            h,
+            2 * inner,
+            Split::Columns,
+            h * 2 * inner,
+        ));
+        out.push(operator(
+            "convolution",
+            Kind::Convolution {
+                channels: inner,
+                kernel,
+            },
+            inner * kernel + inner,
+        ));
+        let narrow = rank + 2 * state;
+        out.push(product_of(
+            "state space parameters",
+            inner,
+            narrow,
+            Split::Replicated,
+            inner * narrow,
+        ));
+        out.push(product_of(
+            "step width",
+            rank,
+            inner,
+            Split::Columns,
+            rank * inner + inner,
+        ));
+        out.push(operator(
+            "selective scan",
+            Kind::Scan {
+                rule: ScanRule::Mamba1,
+                heads: 1,
+                head_width: inner,
+                state_width: state,
+            },
+            inner * state + inner,
+        ));
+        out.push(operator(
+            "gate",
+            Kind::Elementwise {
+                reads: 2 * inner,
+                writes: inner,
+                saves: inner,
+            },
+            0,
+        ));
+        out.push(product_of(
+            "state space output",
+            inner,
+            h,
+            Split::Rows,
+            inner * h,
+        ));
+    }
+
+    fn mamba2(&self, mixer: Mixer, out: &mut Vec<Operator>) {
+        let Mixer::Mamba2 {
+            heads,
+            head_width,
+            state,
+            groups,
+            kernel,
+        } = mixer
+        else {
+            return;
+        };
+        let h = self.hidden;
+        let inner = heads * head_width;
+        let mixed = inner + 2 * groups * state;
+        let input = inner + mixed + heads;
+        out.push(product_of(
+            "state space input",
+            h,
+            input,
+            Split::Columns,
+            h * input,
+        ));
+        out.push(operator(
+            "convolution",
+            Kind::Convolution {
+                channels: mixed,
+                kernel,
+            },
+            mixed * kernel + mixed,
+        ));
+        out.push(operator(
+            "state space scan",
+            Kind::Scan {
+                rule: ScanRule::Mamba2,
+                heads,
+                head_width,
+                state_width: state,
+            },
+            3 * heads,
+        ));
+        out.push(operator(
+            "gated norm",
+            Kind::Elementwise {
+                reads: 2 * inner,
+                writes: inner,
+                saves: inner,
+            },
+            inner,
+        ));
+        out.push(product_of(
+            "state space output",
+            inner,
+            h,
+            Split::Rows,
+            inner * h,
+        ));
+    }
+
+    fn gated_delta(&self, mixer: Mixer, out: &mut Vec<Operator>) {
+        let Mixer::GatedDelta {
+            key_heads,
+            value_heads,
+            key_width,
+            value_width,
+            kernel,
+        } = mixer
+        else {
+            return;
+        };
+        let h = self.hidden;
+        let (keys, values) = (key_heads * key_width, value_heads * value_width);
+        let input = 2 * keys + 2 * values + 2 * value_heads;
+        out.push(product_of(
+            "linear attention input",
+            h,
+            input,
+            Split::Columns,
+            h * input,
+        ));
+        let channels = 2 * keys + values;
+        out.push(operator(
+            "convolution",
+            Kind::Convolution { channels, kernel },
+            channels * kernel,
+        ));
+        out.push(operator(
+            "delta rule",
+            Kind::Scan {
+                rule: ScanRule::GatedDelta,
+                heads: value_heads,
+                head_width: value_width,
+                state_width: key_width,
+            },
+            2 * value_heads,
+        ));
+        out.push(operator(
+            "gated norm",
+            Kind::Elementwise {
+                reads: 2 * values,
+                writes: values,
+                saves: values,
+            },
+            value_width,
+        ));
+        out.push(product_of(
+            "linear attention output",
+            values,
+            h,
+            Split::Rows,
+            values * h,
+        ));
     }
 
     fn attention(&self, layer: &LayerKind, out: &mut Vec<Operator>) {
         let h = self.hidden;
-        let (kv_heads, width) = layer.heads.unwrap_or((self.kv_heads, self.head_width));
+        let (kv_heads, width) = (self.kv_heads, self.head_width);
         let (query, key) = (self.heads * width, kv_heads * width);
-        let bias = if self.qkv_bias { query + 2 * key } else { 0 };
+        let gate = if self.output_gate { query } else { 0 };
+        let projected = query + gate + 2 * key;
+        let bias = if self.qkv_bias { projected } else { 0 };
         out.push(product_of(
             "attention qkv",
             h,
-            query + 2 * key,
+            projected,
             Split::Columns,
-            h * (query + 2 * key) + bias,
+            h * projected + bias,
         ));
         if self.qk_norm {
             out.push(operator(
@@ -469,13 +741,13 @@ impl Spec {
     }
 
     fn experts(&self, moe: Experts, out: &mut Vec<Operator>) {
-        let h = self.hidden;
         let Experts {
             experts,
             selected,
             ffn,
             ..
         } = moe;
+        let h = self.hidden;
         let router_bias = if moe.biases || moe.selection_bias {
             experts
         } else {
@@ -488,17 +760,28 @@ impl Spec {
             Split::Replicated,
             h * experts + router_bias,
         ));
+        let inner = if moe.latent > 0 { moe.latent } else { h };
+        if moe.latent > 0 {
+            out.push(product_of(
+                "expert latent down",
+                h,
+                inner,
+                Split::Replicated,
+                h * inner,
+            ));
+        }
         out.push(operator(
             "routing",
             Kind::Route {
                 experts,
                 selected,
-                width: h,
+                width: inner,
             },
             0,
         ));
+        let up = if moe.gated { 2 * ffn } else { ffn };
         let (up_bias, down_bias) = if moe.biases {
-            (experts * 2 * ffn, experts * h)
+            (experts * up, experts * h)
         } else {
             (0, 0)
         };
@@ -507,18 +790,18 @@ impl Spec {
             Kind::ExpertMatMul {
                 experts,
                 selected,
-                inputs: h,
-                outputs: 2 * ffn,
+                inputs: inner,
+                outputs: up,
                 split: Split::Columns,
             },
-            experts * h * 2 * ffn + up_bias,
+            experts * inner * up + up_bias,
         ));
         out.push(operator(
             "experts activation",
             Kind::Elementwise {
-                reads: 2 * ffn * selected,
+                reads: up * selected,
                 writes: ffn * selected,
-                saves: 2 * ffn * selected,
+                saves: up * selected,
             },
             0,
         ));
@@ -528,11 +811,20 @@ impl Spec {
                 experts,
                 selected,
                 inputs: ffn,
-                outputs: h,
+                outputs: inner,
                 split: Split::Rows,
             },
-            experts * ffn * h + down_bias,
+            experts * ffn * inner + down_bias,
         ));
+        if moe.latent > 0 {
+            out.push(product_of(
+                "expert latent up",
+                inner,
+                h,
+                Split::Replicated,
+                h * inner,
+            ));
+        }
         if moe.shared_ffn > 0 {
             self.feed_forward("shared expert", moe.shared_ffn, false, out);
             if moe.shared_gate {

@@ -122,6 +122,8 @@ pub fn from_shape(table: &ShapeTable) -> Result<Model, Error> {
                 shared_gate: false,
                 selection_bias: false,
                 biases: false,
+                gated: true,
+                latent: 0,
             })
         }
     };
@@ -154,6 +156,7 @@ pub fn from_shape(table: &ShapeTable) -> Result<Model, Error> {
         qk_norm: false,
         qk_norm_full: false,
         sinks: false,
+        output_gate: false,
         tied: table.tied.unwrap_or(!gated),
         head_bias: false,
         positions: table.positions.unwrap_or(0),
@@ -163,18 +166,8 @@ pub fn from_shape(table: &ShapeTable) -> Result<Model, Error> {
         latent: None,
         moe,
         layers: vec![
-            LayerKind {
-                repeat: dense,
-                pattern,
-                experts: false,
-                heads: None,
-            },
-            LayerKind {
-                repeat: table.layers - dense,
-                pattern,
-                experts: true,
-                heads: None,
-            },
+            LayerKind::attention(dense, pattern, false),
+            LayerKind::attention(table.layers - dense, pattern, true),
         ],
         predict_ahead: 0,
         max_sequence_tokens: None,

@@ -30,6 +30,8 @@ pub enum Constant {
     ScoreBytes,
     /// Rate of matrix products whose sides are no multiples of 64 elements, relative to those whose are.
     Misaligned,
+    /// Share of the 16-bit peak that chunked scans (state spaces, linear attention) reach.
+    Scan,
     /// Share of the expert products' rate of an equal dense product (grouped kernels, uneven experts).
     Expert,
     /// Passes over memory of the pointwise work, relative to one read and write of each operand.
@@ -110,6 +112,7 @@ constants! {
     Attention "attention" 0.5 0.4 [0.05, 0.95] true true;
     ScoreBytes "score_bytes" 10.0 0.5 [2.0, 40.0] false true;
     Misaligned "misaligned" 0.75 0.3 [0.2, 1.0] true false;
+    Scan "scan" 0.2 0.7 [0.01, 0.95] false false;
     Expert "expert" 0.8 0.4 [0.1, 1.5] true true;
     Pointwise "pointwise" 1.2 0.5 [0.1, 12.0] false true;
     Memory "memory" 0.8 0.1 [0.2, 1.0] true false;

@@ -55,7 +55,9 @@ fn parameters(cases: &[&Case]) -> Vec<Parameter> {
                 constant: description.constant,
                 scope: Some((*scope).to_owned()),
                 prior: 0.0,
-                freedom: FACTOR_FREEDOM.max(0.6 * description.freedom).min(description.freedom),
+                freedom: FACTOR_FREEDOM
+                    .max(0.6 * description.freedom)
+                    .min(description.freedom),
             });
         }
     }

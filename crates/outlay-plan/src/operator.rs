@@ -40,6 +40,8 @@ pub struct Rates {
     pub narrow: f64,
     /// Attention kernels, FLOP/s reached.
     pub attention: f64,
+    /// Chunked scans, FLOP/s reached.
+    pub scan: f64,
     /// fp32 vector units, FLOP/s.
     pub vector: f64,
     /// Memory bandwidth, bytes/s.
@@ -97,6 +99,7 @@ impl Rates {
             wide: wide_peak * 1e12 * constants.get(Constant::Matmul16),
             narrow: narrow_peak * 1e12 * constants.get(narrow_constant),
             attention: wide_peak * 1e12 * constants.get(Constant::Attention),
+            scan: wide_peak * 1e12 * constants.get(Constant::Scan),
             vector: peaks.fp32 * 1e12,
             memory,
             pointwise: memory * constants.get(Constant::Memory)
@@ -396,7 +399,7 @@ pub fn operator_cost(operator: &Operator, share: &Share, rates: &Rates) -> Opera
             let rate = if rule == ScanRule::Mamba1 {
                 rates.vector * 0.25
             } else {
-                rates.attention * 0.5
+                rates.scan
             };
             let kept = share.tokens * 4.0 * width / share.tensor * storage;
             OperatorCost {
