@@ -66,6 +66,8 @@ pub enum Constant {
     ReservedGib,
     /// Kept activations, relative to the count of saved tensors.
     Saved,
+    /// Memory of one logit with its copies and gradient, in bytes.
+    LogitBytes,
     /// Allocator waste: reserved over used.
     Waste,
 }
@@ -130,6 +132,7 @@ constants! {
     Goodput "goodput" 0.85 0.2 [0.3, 1.0] false false;
     ReservedGib "reserved_gib" 1.5 0.5 [0.1, 12.0] true true;
     Saved "saved" 1.0 0.3 [0.2, 3.0] false true;
+    LogitBytes "logit_bytes" 10.0 0.3 [2.0, 20.0] false true;
     Waste "waste" 1.05 0.05 [1.0, 1.5] false true;
 }
 

@@ -79,7 +79,7 @@ fn calibration_of(parameters: &[Parameter], theta: &[f64]) -> Calibration {
 fn concerns(constant: Constant, case: &Case) -> bool {
     let memory = matches!(
         constant,
-        Constant::ReservedGib | Constant::Saved | Constant::Waste
+        Constant::ReservedGib | Constant::Saved | Constant::Waste | Constant::LogitBytes
     );
     match case.metric {
         Metric::Memory(_) => memory,

@@ -516,6 +516,10 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
     if !layout_given && framework != Framework::Jax && accelerators > 1 {
         layout.zero = 3;
     }
+    if method != Method::Full && row.zero_stage.ends_with('?') {
+        // Adapters leave little to shard; where the source is not sure, weights are replicated.
+        layout.zero = 0;
+    }
     let replica = layout.tensor * layout.pipeline * layout.context;
     if accelerators % replica != 0 {
         return Err(format!(

@@ -42,6 +42,8 @@ pub struct Rates {
     pub attention: f64,
     /// Chunked scans, FLOP/s reached.
     pub scan: f64,
+    /// Memory of one logit with its copies and gradient, in bytes.
+    pub logit_bytes: f64,
     /// fp32 vector units, FLOP/s.
     pub vector: f64,
     /// Memory bandwidth, bytes/s.
@@ -76,11 +78,15 @@ pub struct Rates {
 
 impl Rates {
     /// Rates of an accelerator at a precision; `None` where its matrix units lack the format.
+    ///
+    /// `keeps_narrow` says whether inputs of narrow products are kept in their narrow form (Transformer Engine)
+    /// or in 16 bits (casts on the fly, as torchao and llm-foundry do).
     pub fn new(
         accelerator: &Accelerator,
         precision: Precision,
         method: Method,
         fused_attention: bool,
+        keeps_narrow: bool,
         constants: &Resolved,
     ) -> Option<Self> {
         let peaks = &accelerator.peak_tflops;
@@ -100,6 +106,7 @@ impl Rates {
             narrow: narrow_peak * 1e12 * constants.get(narrow_constant),
             attention: wide_peak * 1e12 * constants.get(Constant::Attention),
             scan: wide_peak * 1e12 * constants.get(Constant::Scan),
+            logit_bytes: constants.get(Constant::LogitBytes),
             vector: peaks.fp32 * 1e12,
             memory,
             pointwise: memory * constants.get(Constant::Memory)
@@ -112,7 +119,7 @@ impl Rates {
             cast: constants.get(Constant::Cast),
             launch_s: constants.get(Constant::LaunchUs) * 1e-6,
             storage: precision.storage_bytes(),
-            kept: if precision.is_narrow() {
+            kept: if precision.is_narrow() && keeps_narrow {
                 1.0
             } else {
                 precision.storage_bytes()
@@ -457,8 +464,8 @@ pub fn operator_cost(operator: &Operator, share: &Share, rates: &Rates) -> Opera
                 backward_s: 6.0 * logits / rates.pointwise,
                 forward_bytes: 10.0 * logits,
                 kernels: 5.0,
-                kept_bytes: 8.0 * logits,
-                kept_selective_bytes: 8.0 * logits,
+                kept_bytes: rates.logit_bytes * logits,
+                kept_selective_bytes: rates.logit_bytes * logits,
                 ..OperatorCost::default()
             }
         }

@@ -170,11 +170,13 @@ impl<'a> Costing<'a> {
         constants: Resolved,
         fused_attention: bool,
     ) -> Option<Self> {
+        let keeps_narrow = matches!(workload.framework, Framework::Megatron | Framework::Jax);
         let rates = Rates::new(
             accelerator,
             workload.precision,
             workload.method,
             fused_attention,
+            keeps_narrow,
             &constants,
         )?;
         let mut costing = Self {
