@@ -372,7 +372,8 @@ impl<'a> Costing<'a> {
             1.0
         };
         slice.layer_input_bytes = share.tokens * width / split;
-        slice.boundary_bytes = slice.layer_input_bytes;
+        // Every tensor-parallel rank sends its share, and the receivers gather it (arXiv:2104.04473, section 4.1).
+        slice.boundary_bytes = share.tokens * width / share.tensor;
         slice
     }
 
