@@ -61,17 +61,26 @@ pub(crate) const KNOWN: &[&str] = &[
     "mamba",
     "mamba2",
     "nemotron_h",
+    "minimax_m3",
+    "mimo_v2_flash",
+    "step3p7",
+    "deepseek_v4",
+    "deepseek_ref",
+    "kimi_linear",
+    "olmo3",
+    "olmoe",
+    "t5",
 ];
 
 /// A JSON object and the names for messages about it.
-struct Fields<'a> {
-    map: &'a Map<String, Value>,
-    file: &'a str,
+pub(crate) struct Fields<'a> {
+    pub(crate) map: &'a Map<String, Value>,
+    pub(crate) file: &'a str,
 }
 
 impl Fields<'_> {
     /// A size under any of its names; an error where a name is there with a value that is none.
-    fn size(&self, names: &[&str]) -> Result<Option<u64>, Error> {
+    pub(crate) fn size(&self, names: &[&str]) -> Result<Option<u64>, Error> {
         for name in names {
             match self.map.get(*name) {
                 None | Some(Value::Null) => {}
@@ -98,7 +107,7 @@ impl Fields<'_> {
     }
 
     /// A size that must be there and more than zero.
-    fn need(&self, names: &[&str]) -> Result<u64, Error> {
+    pub(crate) fn need(&self, names: &[&str]) -> Result<u64, Error> {
         match self.size(names)? {
             Some(0) => Err(Error::Value {
                 file: self.file.to_owned(),
@@ -114,26 +123,26 @@ impl Fields<'_> {
         }
     }
 
-    fn or(&self, names: &[&str], default: u64) -> Result<u64, Error> {
+    pub(crate) fn or(&self, names: &[&str], default: u64) -> Result<u64, Error> {
         Ok(self.size(names)?.unwrap_or(default))
     }
 
-    fn flag(&self, name: &str, default: bool) -> bool {
+    pub(crate) fn flag(&self, name: &str, default: bool) -> bool {
         self.map
             .get(name)
             .and_then(Value::as_bool)
             .unwrap_or(default)
     }
 
-    fn text(&self, name: &str) -> &str {
+    pub(crate) fn text(&self, name: &str) -> &str {
         self.map.get(name).and_then(Value::as_str).unwrap_or("")
     }
 
-    fn list(&self, name: &str) -> Option<&Vec<Value>> {
+    pub(crate) fn list(&self, name: &str) -> Option<&Vec<Value>> {
         self.map.get(name).and_then(Value::as_array)
     }
 
-    fn contradiction(&self, what: String) -> Error {
+    pub(crate) fn contradiction(&self, what: String) -> Error {
         Error::Contradiction {
             file: self.file.to_owned(),
             what,
@@ -209,6 +218,11 @@ pub fn from_config(value: &Value, file: &str) -> Result<Model, Error> {
         "mamba" | "mamba2" => mamba(&fields, model_type)?,
         "nemotron_h" => nemotron_h(&fields)?,
         "bert" | "roberta" => bert(&fields, model_type)?,
+        "t5" => crate::config_kinds::t5(&fields)?,
+        "deepseek_v4" | "deepseek_ref" => crate::config_kinds::deepseek_v4(&fields)?,
+        "kimi_linear" => crate::config_kinds::kimi_linear(&fields)?,
+        "mimo_v2_flash" => crate::config_kinds::mimo_v2(&fields)?,
+        "minimax_m3" => crate::config_kinds::minimax_m3(&fields)?,
         known if KNOWN.contains(&known) => modern(&fields, known, tied_outer)?,
         other => {
             let wanted = if other.is_empty() {
@@ -259,7 +273,7 @@ fn head_width(fields: &Fields<'_>, hidden: u64, heads: u64) -> Result<u64, Error
     }
 }
 
-fn base(
+pub(crate) fn base(
     fields: &Fields<'_>,
     hidden: u64,
     heads: u64,
@@ -294,6 +308,9 @@ fn base(
         head_extra: 0,
         final_norm: true,
         latent: None,
+        vocabulary_width: hidden,
+        block_indexer: None,
+        hyper_connections: 0,
         moe: None,
         layers: vec![LayerKind::attention(layers, Pattern::Full, false)],
         predict_ahead: 0,
@@ -351,14 +368,12 @@ fn opt(fields: &Fields<'_>) -> Result<Spec, Error> {
     spec.positions = fields.need(&["max_position_embeddings"])? + 2;
     let projection = fields.or(&["word_embed_proj_dim"], hidden)?;
     if projection != hidden {
-        return Err(Error::Value {
-            file: fields.file.to_owned(),
-            field: "word_embed_proj_dim".to_owned(),
-            value: projection.to_string(),
-            allowed: format!(
-                "{hidden}, the hidden width (projected word embeddings are not supported)"
-            ),
-        });
+        // Words are embedded in `projection` elements and projected in and out, and there is no final norm (OPT-350m).
+        spec.vocabulary_width = projection;
+        spec.final_norm = !fields.flag(
+            "_remove_final_layer_norm",
+            !fields.flag("do_layer_norm_before", true),
+        );
     }
     Ok(spec)
 }
@@ -453,7 +468,11 @@ fn bert(fields: &Fields<'_>, model_type: &str) -> Result<Spec, Error> {
 }
 
 /// Llama and its many relatives.
-fn modern(fields: &Fields<'_>, model_type: &str, tied_outer: Option<bool>) -> Result<Spec, Error> {
+pub(crate) fn modern(
+    fields: &Fields<'_>,
+    model_type: &str,
+    tied_outer: Option<bool>,
+) -> Result<Spec, Error> {
     let hidden = fields.need(&["hidden_size"])?;
     let heads = fields.need(&["num_attention_heads"])?;
     let layers = fields.need(&["num_hidden_layers"])?;
@@ -501,7 +520,7 @@ fn modern(fields: &Fields<'_>, model_type: &str, tied_outer: Option<bool>) -> Re
     ) || (model_type.starts_with("glm4") && fields.flag("use_qk_norm", false))
         || model_type == "qwen3_vl_text"
         || model_type == "qwen3_vl_moe_text";
-    spec.qk_norm_full = matches!(model_type, "olmo2" | "minimax_m2");
+    spec.qk_norm_full = matches!(model_type, "olmo2" | "olmo3" | "olmoe" | "minimax_m2");
     spec.sinks = model_type == "gpt_oss";
     spec.output_gate = fields.flag("attn_output_gate", model_type == "qwen3_next");
     spec.qk_norm |= matches!(
@@ -539,7 +558,7 @@ fn modern(fields: &Fields<'_>, model_type: &str, tied_outer: Option<bool>) -> Re
     Ok(spec)
 }
 
-fn latent(fields: &Fields<'_>) -> Result<Option<Latent>, Error> {
+pub(crate) fn latent(fields: &Fields<'_>) -> Result<Option<Latent>, Error> {
     let Some(key_value) = fields.size(&["kv_lora_rank"])?.filter(|rank| *rank > 0) else {
         return Ok(None);
     };
@@ -561,7 +580,7 @@ fn latent(fields: &Fields<'_>) -> Result<Option<Latent>, Error> {
     }))
 }
 
-fn moe(fields: &Fields<'_>, model_type: &str) -> Result<Option<Experts>, Error> {
+pub(crate) fn moe(fields: &Fields<'_>, model_type: &str) -> Result<Option<Experts>, Error> {
     let Some(experts) = fields
         .size(&["num_local_experts", "num_experts", "n_routed_experts"])?
         .filter(|experts| *experts > 1)
@@ -579,12 +598,13 @@ fn moe(fields: &Fields<'_>, model_type: &str) -> Result<Option<Experts>, Error> 
         "llama4" | "llama4_text" => 1,
         _ => fields.or(&["n_shared_experts", "num_shared_experts"], 0)?,
     };
-    let shared_ffn = match fields.size(&["shared_expert_intermediate_size"])? {
+    let shared_ffn = match fields.size(&["shared_expert_intermediate_size", "share_expert_dim"])? {
         Some(width) => width,
         None => shared * ffn,
     };
     let biased = fields.text("topk_method") == "noaux_tc"
         || fields.flag("use_routing_bias", false)
+        || fields.flag("use_moe_router_bias", false)
         || model_type == "glm4_moe"
         || fields.text("scoring_func") == "sigmoid";
     Ok(Some(Experts {
@@ -605,7 +625,7 @@ fn moe(fields: &Fields<'_>, model_type: &str) -> Result<Option<Experts>, Error> 
 }
 
 /// Counts a layer with those of its kind.
-fn add(kinds: &mut Vec<LayerKind>, layer: LayerKind) {
+pub(crate) fn add(kinds: &mut Vec<LayerKind>, layer: LayerKind) {
     match kinds.iter_mut().find(|kind| {
         LayerKind {
             repeat: 1,

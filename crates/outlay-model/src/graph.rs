@@ -106,6 +106,13 @@ pub enum Pattern {
     Chunk(u64),
     /// So many keys, chosen by an indexer (DeepSeek sparse attention).
     Selected(u64),
+    /// The last `window` keys, and one compressed key for each `ratio` earlier tokens (DeepSeek V4).
+    Compressed {
+        /// Uncompressed keys, in tokens.
+        window: u64,
+        /// Tokens that share a key.
+        ratio: u64,
+    },
 }
 
 /// Recurrences that run along the sequence.

@@ -2,6 +2,7 @@
 
 mod builtin;
 mod config;
+mod config_kinds;
 mod error;
 mod file;
 mod graph;

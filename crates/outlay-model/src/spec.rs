@@ -30,6 +30,17 @@ pub(crate) struct Experts {
 pub(crate) enum Mixer {
     /// Attention, as the rest of the [`Spec`] describes it.
     Attention,
+    /// Attention whose heads differ from those of the [`Spec`] (MiMo's local layers, T5's three sorts).
+    Heads(HeadShape),
+    /// Queries and outputs of low rank over one shared key-value head, with older keys compressed (DeepSeek V4).
+    Shared(SharedHead),
+    /// Kimi delta attention: a delta rule with a gate for each channel (arXiv:2510.26692).
+    KimiDelta {
+        heads: u64,
+        width: u64,
+        kernel: u64,
+        full_rank_gate: bool,
+    },
     /// Mamba-2 (arXiv:2405.21060).
     Mamba2 {
         heads: u64,
@@ -55,6 +66,29 @@ pub(crate) enum Mixer {
     },
     /// Nothing: the layer is a feed-forward alone.
     None,
+}
+
+/// Heads of an attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HeadShape {
+    pub heads: u64,
+    pub kv_heads: u64,
+    pub qk_width: u64,
+    pub v_width: u64,
+    pub sinks: bool,
+    pub causal: bool,
+}
+
+/// DeepSeek V4's attention, as its `config.json` describes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SharedHead {
+    pub query_rank: u64,
+    pub out_groups: u64,
+    pub out_rank: u64,
+    /// Tokens that one compressed key stands for (0: none are kept beyond the window).
+    pub ratio: u64,
+    /// Indexer heads and head width, where compressed keys are selected.
+    pub indexer: Option<(u64, u64)>,
 }
 
 /// What follows the mixer in a layer.
@@ -112,6 +146,8 @@ pub(crate) struct Spec {
     pub family: Family,
     pub hidden: u64,
     pub vocabulary: u64,
+    /// Width of word embeddings and of the output product; where it differs from `hidden`, products lie between.
+    pub vocabulary_width: u64,
     pub heads: u64,
     pub kv_heads: u64,
     pub head_width: u64,
@@ -141,6 +177,10 @@ pub(crate) struct Spec {
     pub head_extra: u64,
     pub final_norm: bool,
     pub latent: Option<Latent>,
+    /// Indexer heads and head width of layers that select blocks of keys (MiniMax M3).
+    pub block_indexer: Option<(u64, u64)>,
+    /// Copies of the residual stream that learned maps mix around each half layer (hyper-connections, arXiv:2409.19606; 0: none).
+    pub hyper_connections: u64,
     pub moe: Option<Experts>,
     pub layers: Vec<LayerKind>,
     /// Multi-token prediction modules.
@@ -156,10 +196,13 @@ impl Spec {
         for layer in &self.layers {
             if layer.repeat > 0 {
                 let mixer = match (layer.mixer, layer.pattern) {
-                    (Mixer::Attention, Pattern::Full | Pattern::Selected(_)) => "attention",
-                    (Mixer::Attention, _) => "local attention",
+                    (Mixer::Attention | Mixer::Heads(_), Pattern::Full | Pattern::Selected(_)) => {
+                        "attention"
+                    }
+                    (Mixer::Attention | Mixer::Heads(_), _) => "local attention",
+                    (Mixer::Shared(_), _) => "shared-key attention",
                     (Mixer::Mamba1 { .. } | Mixer::Mamba2 { .. }, _) => "state space",
-                    (Mixer::GatedDelta { .. }, _) => "linear attention",
+                    (Mixer::GatedDelta { .. } | Mixer::KimiDelta { .. }, _) => "linear attention",
                     (Mixer::None, _) => "",
                 };
                 let after = match layer.feed_forward {
@@ -203,11 +246,20 @@ impl Spec {
             "token embedding",
             Kind::Embedding {
                 rows: self.vocabulary,
-                width: h,
+                width: self.vocabulary_width,
                 split: true,
             },
-            self.vocabulary * h + self.embedding_extra,
+            self.vocabulary * self.vocabulary_width + self.embedding_extra,
         )];
+        if self.vocabulary_width != h {
+            operators.push(product_of(
+                "embedding projection",
+                self.vocabulary_width,
+                h,
+                Split::Replicated,
+                self.vocabulary_width * h,
+            ));
+        }
         if self.positions > 0 {
             operators.push(operator(
                 "position embedding",
@@ -234,27 +286,46 @@ impl Spec {
         } else {
             0
         };
-        let product = if self.tied { 0 } else { h * self.vocabulary };
+        let width = self.vocabulary_width;
+        let product = if self.tied {
+            0
+        } else {
+            width * self.vocabulary
+        };
         let bias = if self.head_bias { self.vocabulary } else { 0 };
+        let mut operators = vec![operator(
+            "final norm",
+            Kind::Norm { width: h },
+            norm + self.head_extra,
+        )];
+        if width != h {
+            operators.push(product_of(
+                "output projection",
+                h,
+                width,
+                Split::Replicated,
+                h * width,
+            ));
+        }
+        operators.push(product_of(
+            "output",
+            width,
+            self.vocabulary,
+            Split::Columns,
+            product + bias,
+        ));
+        operators.push(operator(
+            "loss",
+            Kind::Loss {
+                vocabulary: self.vocabulary,
+            },
+            0,
+        ));
         Block {
             name: "head".to_owned(),
             kind: BlockKind::Head,
             repeat: 1,
-            operators: vec![
-                operator(
-                    "final norm",
-                    Kind::Norm { width: h },
-                    norm + self.head_extra,
-                ),
-                product_of("output", h, self.vocabulary, Split::Columns, product + bias),
-                operator(
-                    "loss",
-                    Kind::Loss {
-                        vocabulary: self.vocabulary,
-                    },
-                    0,
-                ),
-            ],
+            operators,
         }
     }
 
@@ -318,8 +389,12 @@ impl Spec {
     fn layer(&self, layer: &LayerKind) -> Vec<Operator> {
         let mut out = Vec::new();
         if layer.mixer != Mixer::None {
+            self.hyper_connection("mixer streams", &mut out);
             out.push(self.norm("mixer norm"));
             match layer.mixer {
+                Mixer::Heads(_) => self.attention(layer, &mut out),
+                Mixer::Shared(shared) => self.shared_attention(shared, layer, &mut out),
+                Mixer::KimiDelta { .. } => self.kimi_delta(layer.mixer, &mut out),
                 Mixer::Attention => match self.latent {
                     Some(latent) => self.latent_attention(latent, layer, &mut out),
                     None => self.attention(layer, &mut out),
@@ -335,6 +410,7 @@ impl Spec {
             out.push(self.residual("mixer residual"));
         }
         if layer.feed_forward != FeedForward::None {
+            self.hyper_connection("feed-forward streams", &mut out);
             if self.norms >= 2 || layer.mixer == Mixer::None {
                 out.push(self.norm("feed-forward norm"));
             }
@@ -535,12 +611,31 @@ impl Spec {
         ));
     }
 
+    fn heads_of(&self, layer: &LayerKind) -> HeadShape {
+        match layer.mixer {
+            Mixer::Heads(shape) => shape,
+            _ => HeadShape {
+                heads: self.heads,
+                kv_heads: self.kv_heads,
+                qk_width: self.head_width,
+                v_width: self.head_width,
+                sinks: self.sinks,
+                causal: self.family == Family::Decoder,
+            },
+        }
+    }
+
     fn attention(&self, layer: &LayerKind, out: &mut Vec<Operator>) {
         let h = self.hidden;
-        let (kv_heads, width) = (self.kv_heads, self.head_width);
-        let (query, key) = (self.heads * width, kv_heads * width);
-        let gate = if self.output_gate { query } else { 0 };
-        let projected = query + gate + 2 * key;
+        let shape = self.heads_of(layer);
+        let query = shape.heads * shape.qk_width;
+        let (key, value) = (
+            shape.kv_heads * shape.qk_width,
+            shape.kv_heads * shape.v_width,
+        );
+        let result = shape.heads * shape.v_width;
+        let gate = if self.output_gate { result } else { 0 };
+        let projected = query + gate + key + value;
         let bias = if self.qkv_bias { projected } else { 0 };
         out.push(product_of(
             "attention qkv",
@@ -552,8 +647,10 @@ impl Spec {
         if self.qk_norm {
             out.push(operator(
                 "query and key norm",
-                Kind::Norm { width },
-                2 * width,
+                Kind::Norm {
+                    width: shape.qk_width,
+                },
+                2 * shape.qk_width,
             ));
         } else if self.qk_norm_full {
             out.push(operator(
@@ -573,26 +670,199 @@ impl Spec {
             },
             0,
         ));
+        if let (Some((heads, width)), Pattern::Selected(_)) = (self.block_indexer, layer.pattern) {
+            indexer(h, h, heads, width, 0, out);
+        }
         out.push(operator(
             "attention",
             Kind::Attention {
-                query_heads: self.heads,
-                key_value_heads: kv_heads,
-                qk_width: width,
-                v_width: width,
+                query_heads: shape.heads,
+                key_value_heads: shape.kv_heads,
+                qk_width: shape.qk_width,
+                v_width: shape.v_width,
                 pattern: layer.pattern,
-                causal: self.family == Family::Decoder,
-                cache_elements_per_token: 2 * key,
+                causal: shape.causal,
+                cache_elements_per_token: key + value,
             },
-            if self.sinks { self.heads } else { 0 },
+            if shape.sinks { shape.heads } else { 0 },
         ));
         let bias = if self.out_bias { h } else { 0 };
         out.push(product_of(
             "attention output",
-            query,
+            result,
             h,
             Split::Rows,
-            query * h + bias,
+            result * h + bias,
+        ));
+    }
+
+    fn shared_attention(&self, shared: SharedHead, layer: &LayerKind, out: &mut Vec<Operator>) {
+        let (h, width) = (self.hidden, self.head_width);
+        let queries = self.heads * width;
+        let rank = shared.query_rank;
+        let down = rank + width;
+        out.push(product_of(
+            "query and key down",
+            h,
+            down,
+            Split::Replicated,
+            h * down,
+        ));
+        out.push(operator(
+            "query and key norm",
+            Kind::Norm { width: down },
+            down,
+        ));
+        out.push(product_of(
+            "query up",
+            rank,
+            queries,
+            Split::Columns,
+            rank * queries,
+        ));
+        if shared.ratio > 0 {
+            // Keys and the gates that weigh them are pooled over `ratio` tokens.
+            out.push(product_of(
+                "key compression",
+                h,
+                2 * width,
+                Split::Replicated,
+                2 * h * width,
+            ));
+        }
+        if let Some((heads, index_width)) = shared.indexer {
+            indexer(h, rank, heads, index_width, shared.ratio, out);
+        }
+        out.push(operator(
+            "attention",
+            Kind::Attention {
+                query_heads: self.heads,
+                key_value_heads: 1,
+                qk_width: width,
+                v_width: width,
+                pattern: layer.pattern,
+                causal: true,
+                // One vector is key and value; compressed ones are `ratio` times fewer.
+                cache_elements_per_token: if shared.ratio > 0 {
+                    width / shared.ratio
+                } else {
+                    0
+                },
+            },
+            self.heads,
+        ));
+        let ranks = shared.out_groups * shared.out_rank;
+        let group = queries / shared.out_groups.max(1);
+        out.push(product_of(
+            "attention output down",
+            group,
+            ranks,
+            Split::Columns,
+            group * ranks,
+        ));
+        out.push(product_of(
+            "attention output",
+            ranks,
+            h,
+            Split::Rows,
+            ranks * h,
+        ));
+    }
+
+    fn kimi_delta(&self, mixer: Mixer, out: &mut Vec<Operator>) {
+        let Mixer::KimiDelta {
+            heads,
+            width,
+            kernel,
+            full_rank_gate,
+        } = mixer
+        else {
+            return;
+        };
+        let (h, inner) = (self.hidden, heads * width);
+        // Queries, keys, values, the delta rule's step for each head, and the output gate.
+        let gate = if full_rank_gate { inner } else { 0 };
+        let input = 3 * inner + heads + gate;
+        out.push(product_of(
+            "linear attention input",
+            h,
+            input,
+            Split::Columns,
+            h * input,
+        ));
+        let low_rank = if full_rank_gate { 1 } else { 2 };
+        out.push(product_of(
+            "decay down",
+            h,
+            low_rank * width,
+            Split::Replicated,
+            h * low_rank * width,
+        ));
+        out.push(product_of(
+            "decay up",
+            width,
+            low_rank * inner,
+            Split::Columns,
+            width * low_rank * inner + inner,
+        ));
+        out.push(operator(
+            "convolution",
+            Kind::Convolution {
+                channels: 3 * inner,
+                kernel,
+            },
+            3 * inner * kernel,
+        ));
+        out.push(operator(
+            "delta rule",
+            Kind::Scan {
+                rule: ScanRule::GatedDelta,
+                heads,
+                head_width: width,
+                state_width: width,
+            },
+            heads,
+        ));
+        out.push(operator(
+            "gated norm",
+            Kind::Elementwise {
+                reads: 2 * inner,
+                writes: inner,
+                saves: inner,
+            },
+            width,
+        ));
+        out.push(product_of(
+            "linear attention output",
+            inner,
+            h,
+            Split::Rows,
+            inner * h,
+        ));
+    }
+
+    /// Mixes the copies of the stream into a layer's input and back: two maps for each copy, one between the copies.
+    fn hyper_connection(&self, name: &str, out: &mut Vec<Operator>) {
+        let copies = self.hyper_connections;
+        if copies == 0 {
+            return;
+        }
+        let weights = copies * copies + 2 * copies;
+        out.push(product_of(
+            &format!("{name} weights"),
+            copies * self.hidden,
+            weights,
+            Split::Replicated,
+            copies * self.hidden * weights + weights,
+        ));
+        out.push(operator(
+            name,
+            Kind::Elementwise {
+                reads: 2 * copies * self.hidden,
+                writes: copies * self.hidden,
+                saves: copies * self.hidden,
+            },
+            0,
         ));
     }
 
@@ -660,34 +930,7 @@ impl Spec {
         ));
         if let Some((heads, width, _)) = latent.indexer {
             let source = if latent.query > 0 { latent.query } else { h };
-            out.push(product_of(
-                "indexer queries",
-                source,
-                heads * width,
-                Split::Replicated,
-                source * heads * width,
-            ));
-            out.push(product_of(
-                "indexer keys and weights",
-                h,
-                width + heads,
-                Split::Replicated,
-                h * (width + heads),
-            ));
-            out.push(operator("indexer norm", Kind::Norm { width }, 2 * width));
-            out.push(operator(
-                "indexer scores",
-                Kind::Attention {
-                    query_heads: heads,
-                    key_value_heads: 1,
-                    qk_width: width,
-                    v_width: 0,
-                    pattern: Pattern::Full,
-                    causal: true,
-                    cache_elements_per_token: width,
-                },
-                0,
-            ));
+            indexer(h, source, heads, width, 0, out);
         }
         out.push(operator(
             "attention",
@@ -702,6 +945,16 @@ impl Spec {
             },
             0,
         ));
+        if self.output_gate {
+            let width = self.heads * latent.value;
+            out.push(product_of(
+                "attention gate",
+                h,
+                width,
+                Split::Columns,
+                h * width,
+            ));
+        }
         out.push(product_of(
             "attention output",
             self.heads * latent.value,
@@ -832,6 +1085,43 @@ impl Spec {
             }
         }
     }
+}
+
+/// Scores that choose which keys attention sees: queries from `source` elements, one key head, weights for the
+/// heads; `ratio` tokens share a key (0: none do).
+fn indexer(hidden: u64, source: u64, heads: u64, width: u64, ratio: u64, out: &mut Vec<Operator>) {
+    out.push(product_of(
+        "indexer queries",
+        source,
+        heads * width,
+        Split::Replicated,
+        source * heads * width,
+    ));
+    out.push(product_of(
+        "indexer keys and weights",
+        hidden,
+        width + heads,
+        Split::Replicated,
+        hidden * (width + heads),
+    ));
+    out.push(operator("indexer norm", Kind::Norm { width }, 2 * width));
+    out.push(operator(
+        "indexer scores",
+        Kind::Attention {
+            query_heads: heads,
+            key_value_heads: 1,
+            qk_width: width,
+            v_width: 0,
+            pattern: if ratio > 1 {
+                Pattern::Compressed { window: 0, ratio }
+            } else {
+                Pattern::Full
+            },
+            causal: true,
+            cache_elements_per_token: width / ratio.max(1),
+        },
+        0,
+    ));
 }
 
 fn operator(name: &str, kind: Kind, parameters: u64) -> Operator {

@@ -164,6 +164,9 @@ pub fn from_shape(table: &ShapeTable) -> Result<Model, Error> {
         head_extra: 0,
         final_norm: true,
         latent: None,
+        vocabulary_width: table.hidden,
+        block_indexer: None,
+        hyper_connections: 0,
         moe,
         layers: vec![
             LayerKind::attention(dense, pattern, false),

@@ -106,8 +106,8 @@ macro_rules! constants {
 }
 
 constants! {
-    Matmul16 "matmul_16bit" 0.75 0.3 [0.1, 0.95] true true;
-    Matmul8 "matmul_8bit" 0.65 0.3 [0.1, 0.95] true true;
+    Matmul16 "matmul_16bit" 0.75 0.3 [0.1, 0.95] true false;
+    Matmul8 "matmul_8bit" 0.65 0.3 [0.1, 0.95] true false;
     MatmulMx8 "matmul_mx8bit" 0.65 0.3 [0.1, 0.95] true true;
     Matmul4 "matmul_4bit" 0.5 0.3 [0.05, 0.95] true true;
     Traffic "traffic" 0.6 0.7 [0.0, 4.0] true true;

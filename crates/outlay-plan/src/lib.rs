@@ -18,6 +18,6 @@ pub use measured::{
 };
 pub use operator::{OperatorCost, forward_flops_per_token};
 pub use search::{Candidate, Found, Space, search};
-pub use step::{Costing, Memory, Slice, StepTime};
+pub use step::{Collective, Costing, Memory, Slice, StepTime};
 pub use train::{Answer, Choice, Plan, PlanError, Question, plan_train};
 pub use workload::{Framework, Method, Optimizer, Precision, Workload};

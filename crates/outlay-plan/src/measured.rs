@@ -798,8 +798,13 @@ impl Case {
         self.predict_with(constants)
     }
 
-    /// As [`Self::predict`], with constants already resolved.
-    pub fn predict_with(&self, constants: crate::constants::Resolved) -> Option<f64> {
+    /// The row's workload on its accelerator and network, ready to price its layout.
+    pub fn costing(&self, calibration: &Calibration) -> Option<Costing<'_>> {
+        let constants = calibration.resolve(&self.accelerator.generation, self.workload.framework);
+        self.costing_with(constants)
+    }
+
+    fn costing_with(&self, constants: crate::constants::Resolved) -> Option<Costing<'_>> {
         let mut costing = Costing::with_constants(
             &self.workload,
             self.accelerator,
@@ -807,6 +812,12 @@ impl Case {
             self.fused_attention,
         )?;
         costing.network_bytes_per_s = self.network_bytes_per_s;
+        Some(costing)
+    }
+
+    /// As [`Self::predict`], with constants already resolved.
+    pub fn predict_with(&self, constants: crate::constants::Resolved) -> Option<f64> {
+        let costing = self.costing_with(constants)?;
         let slice = costing.slice(&self.layout);
         if let Metric::Memory(part) = self.metric {
             let memory = costing.memory(&self.layout, &slice);

@@ -29,6 +29,8 @@ pub struct Share {
     pub hidden: u64,
     /// Whether the block may use narrow formats (layers, not embeddings or heads).
     pub narrow_allowed: bool,
+    /// Whether the framework pads this block's sides until they are aligned (Megatron pads the vocabulary).
+    pub padded: bool,
 }
 
 /// Rates of one accelerator with its calibrated efficiencies.
@@ -178,6 +180,10 @@ fn keys_per_query(pattern: Pattern, causal: bool, sequence: f64) -> f64 {
             if causal { width / 2.0 } else { width }
         }
         Pattern::Selected(keys) => all.min(keys as f64),
+        Pattern::Compressed { window, ratio } => {
+            let near = keys_per_query(Pattern::Window(window), causal, sequence);
+            near + (all - near).max(0.0) / ratio.max(1) as f64
+        }
     }
 }
 
@@ -262,7 +268,7 @@ pub fn operator_cost(operator: &Operator, share: &Share, rates: &Rates) -> Opera
             } else {
                 0.0
             };
-            let aligned = inputs % 64.0 == 0.0 && outputs % 64.0 == 0.0;
+            let aligned = share.padded || (inputs % 64.0 == 0.0 && outputs % 64.0 == 0.0);
             let rate = if narrow { rates.narrow } else { rates.wide }
                 * if aligned { 1.0 } else { rates.misaligned };
             let product = flops / rate + rates.traffic * bytes / rates.memory;
@@ -500,6 +506,17 @@ mod tests {
         assert_eq!(
             keys_per_query(Pattern::Window(1024), true, 8192.0),
             1024.0 - 64.0
+        );
+        assert_eq!(
+            keys_per_query(
+                Pattern::Compressed {
+                    window: 0,
+                    ratio: 128
+                },
+                true,
+                8192.0
+            ),
+            32.0
         );
         assert_eq!(
             keys_per_query(Pattern::Selected(2048), true, 2048.0),

@@ -143,6 +143,21 @@ impl Memory {
     }
 }
 
+/// One kind of communication over a step, for explanations.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Collective {
+    /// What moves: `tensor all-reduce`, `expert dispatch and combine`, and so on.
+    pub name: String,
+    /// Ranks that take part.
+    pub ranks: u32,
+    /// Bytes that leave one rank in a step.
+    pub sent_bytes: f64,
+    /// Rate that one rank reaches, bytes/s.
+    pub bytes_per_s: f64,
+    /// Time that the step waits for it, in seconds; the rest hides behind arithmetic.
+    pub exposed_s: f64,
+}
+
 /// A group of ranks for a collective.
 #[derive(Clone, Copy, Debug)]
 struct Group {
@@ -256,6 +271,20 @@ impl<'a> Costing<'a> {
         }
     }
 
+    /// Size of a checkpoint that training can resume from, in bytes: weights, master weights and moments.
+    pub fn checkpoint_bytes(&self) -> f64 {
+        let parameters = self.workload.model.parameters() as f64;
+        let storage = self.rates.storage;
+        match self.workload.method {
+            Method::Full => {
+                let master = if storage < 4.0 { 4.0 } else { 0.0 };
+                parameters * (storage + master + self.workload.optimizer.moment_bytes())
+            }
+            // Adapters only: about half a percent of the weights, with their moments.
+            Method::Lora | Method::Qlora => parameters * 0.005 * (8.0 + storage),
+        }
+    }
+
     /// Cost of every operator of a block for one micro-batch, for explanations.
     pub fn operator_costs(&self, layout: &Layout) -> Vec<(usize, usize, OperatorCost)> {
         let mut out = Vec::new();
@@ -272,6 +301,107 @@ impl<'a> Costing<'a> {
         out
     }
 
+    /// Every kind of communication of one step, with what it moves and what of it the step waits for.
+    pub fn collectives(&self, layout: &Layout, slice: &Slice) -> Vec<Collective> {
+        let time = self.step(layout, slice);
+        let batches = self.micro_batches(layout);
+        let stages = f64::from(layout.pipeline);
+        let passes = if layout.recompute == Recompute::Full {
+            3.0
+        } else {
+            2.0
+        };
+        let mut out = Vec::new();
+        let mut add =
+            |name: &str, ranks: u32, sent_bytes: f64, bytes_per_s: f64, exposed_s: f64| {
+                if ranks > 1 {
+                    out.push(Collective {
+                        name: name.to_owned(),
+                        ranks,
+                        sent_bytes,
+                        bytes_per_s,
+                        exposed_s,
+                    });
+                }
+            };
+        let (mut tensor_bytes, mut context_bytes, mut expert_bytes) = (0.0, 0.0, 0.0);
+        for block in &self.workload.model.blocks {
+            if block.kind != BlockKind::Layer {
+                continue;
+            }
+            let share = self.share(layout, block.kind);
+            for operator in &block.operators {
+                let cost = operator_cost(operator, &share, &self.rates);
+                let repeat = block.repeat as f64 / stages * batches;
+                tensor_bytes += repeat * cost.tensor_bytes;
+                context_bytes += repeat * cost.context_bytes;
+                expert_bytes += repeat * cost.expert_bytes * cost.selected;
+            }
+        }
+        let tensor = self.group(f64::from(layout.tensor), 1.0);
+        add(
+            if layout.sequence_parallel {
+                "tensor all-gather and reduce-scatter"
+            } else {
+                "tensor all-reduce"
+            },
+            layout.tensor,
+            passes * 2.0 * tensor_bytes * (tensor.size - 1.0) / tensor.size,
+            tensor.bytes_per_s,
+            time.tensor_s,
+        );
+        let context = self.group(f64::from(layout.context), f64::from(layout.tensor));
+        add(
+            "context keys and values",
+            layout.context,
+            (passes + 1.0) * context_bytes,
+            context.bytes_per_s,
+            time.context_s,
+        );
+        let expert = self.group(f64::from(layout.expert), 1.0);
+        add(
+            "expert dispatch and combine",
+            layout.expert,
+            passes * 2.0 * expert_bytes * (expert.size - 1.0) / expert.size,
+            expert.bytes_per_s,
+            time.expert_s,
+        );
+        add(
+            "pipeline boundaries",
+            layout.pipeline,
+            2.0 * slice.boundary_bytes * batches * f64::from(layout.interleave),
+            self.boundary_rate(layout),
+            self.hand_over_s(layout, slice, batches),
+        );
+        let ranks = layout.data * layout.context;
+        let (dense, expert_parameters) = self.held(layout, false);
+        let data = self.group(f64::from(ranks), f64::from(layout.tensor));
+        let ring = (data.size - 1.0) / data.size;
+        let parameters = dense + expert_parameters;
+        let (gradient, weight) = (self.gradient_bytes(), self.rates.storage);
+        if self.workload.method == Method::Full {
+            let (name, moved) = match layout.zero {
+                0 => ("gradient all-reduce", 2.0 * gradient),
+                1 | 2 => (
+                    "gradient reduce-scatter and weight all-gather",
+                    gradient + weight,
+                ),
+                _ => (
+                    "sharded weight all-gathers and gradient reduce-scatter",
+                    batches * (2.0 * weight + gradient.min(2.0 * weight)),
+                ),
+            };
+            add(
+                name,
+                ranks,
+                parameters * moved * ring,
+                data.bytes_per_s,
+                time.data_s,
+            );
+        }
+        out
+    }
+
     fn share(&self, layout: &Layout, kind: BlockKind) -> Share {
         let sequence = self.workload.sequence_tokens as f64;
         Share {
@@ -283,6 +413,11 @@ impl<'a> Costing<'a> {
             sequence_parallel: layout.sequence_parallel,
             hidden: self.workload.model.hidden,
             narrow_allowed: matches!(kind, BlockKind::Layer | BlockKind::PredictAhead),
+            padded: kind == BlockKind::Head
+                && matches!(
+                    self.workload.framework,
+                    Framework::Megatron | Framework::MegatronDeepspeed
+                ),
         }
     }
 
@@ -485,20 +620,7 @@ impl<'a> Costing<'a> {
                 * gap
                 * constants.get(Constant::Bubble)
         };
-        let hand_over = if layout.pipeline == 1 {
-            0.0
-        } else {
-            let near = f64::from(layout.tensor * layout.context * layout.data)
-                < f64::from(self.accelerator.node_size)
-                || layout.accelerators() <= self.accelerator.link.domain_size;
-            let rate = if near {
-                self.link_bytes_per_s()
-            } else {
-                self.network_rate()
-            };
-            let one = slice.boundary_bytes / rate + self.accelerator.network.latency_us * 1e-6;
-            2.0 * one * (0.5 * batches * f64::from(layout.interleave) + stages - 1.0)
-        };
+        let hand_over = self.hand_over_s(layout, slice, batches);
         let imbalance = batches * slow_s - ideal;
         let part = |seconds: f64| batches * seconds * share_of_layers;
         let ends_forward = batches * ends_s / stages / 3.0;
@@ -530,6 +652,29 @@ impl<'a> Costing<'a> {
         time.overhead_s = constants.get(Constant::StepMs) * 1e-3;
         time.overhead_s += time.total_s() * constants.get(Constant::Straggler) * nodes.log2();
         time
+    }
+
+    /// Rate of sends between pipeline stages, bytes/s.
+    fn boundary_rate(&self, layout: &Layout) -> f64 {
+        let near = f64::from(layout.tensor * layout.context * layout.data)
+            < f64::from(self.accelerator.node_size)
+            || layout.accelerators() <= self.accelerator.link.domain_size;
+        if near {
+            self.link_bytes_per_s()
+        } else {
+            self.network_rate()
+        }
+    }
+
+    /// Time of a step that waits for sends between pipeline stages.
+    fn hand_over_s(&self, layout: &Layout, slice: &Slice, batches: f64) -> f64 {
+        if layout.pipeline == 1 {
+            return 0.0;
+        }
+        let one = slice.boundary_bytes / self.boundary_rate(layout)
+            + self.accelerator.network.latency_us * 1e-6;
+        2.0 * one
+            * (0.5 * batches * f64::from(layout.interleave) + f64::from(layout.pipeline) - 1.0)
     }
 
     /// Exposed data-parallel time: what cannot hide behind `window` seconds of compute, and a fixed share of the rest.
@@ -583,7 +728,13 @@ impl<'a> Costing<'a> {
                 }
             };
         }
-        let exposed = self.constants.get(Constant::ExposedData).min(1.0);
+        // DeepSpeed's pipeline reduces gradients after the last micro-batch, when nothing is left to hide them.
+        let exposed =
+            if self.workload.framework == Framework::MegatronDeepspeed && layout.pipeline > 1 {
+                1.0
+            } else {
+                self.constants.get(Constant::ExposedData).min(1.0)
+            };
         let window = if layout.zero >= 3 {
             window_s
         } else {

@@ -1,6 +1,7 @@
 //! The `outlay` command: parses arguments, calls a library, prints.
 
 mod commands;
+mod explain;
 mod failure;
 mod printer;
 

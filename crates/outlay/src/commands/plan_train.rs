@@ -6,13 +6,13 @@ use outlay_catalog::{
     Offer, Pricing, accelerators, age_days, builtin_offers, carbon_intensity, find_accelerator,
     parse_price,
 };
-use outlay_model::{BlockKind, Model};
+use outlay_model::Model;
 use outlay_plan::{
     Answer, Choice, Costing, Framework, Method, Optimizer, Plan, PlanError, Precision, Question,
     Workload, plan_train,
 };
 use outlay_units::{
-    Estimate, bytes, count, duration, energy_kwh, mass_kg, parse_duration_seconds, parse_money_usd,
+    Estimate, count, duration, energy_kwh, mass_kg, parse_duration_seconds, parse_money_usd,
     parse_tokens, percent, significant, usd,
 };
 use serde::Deserialize;
@@ -617,7 +617,7 @@ fn show(answer: &Answer, printer: &mut Printer) {
     ));
 }
 
-/// Every step of the best plan: by phase, by operator, by memory, and the constants.
+/// Every step of the best plan, and where its constants, price and carbon figures come from.
 fn explain(
     answer: &Answer,
     workload: &Workload,
@@ -625,107 +625,15 @@ fn explain(
     printer: &mut Printer,
 ) {
     let best = &answer.best;
-    let right = Align::Right;
-    printer.line("");
-    printer.heading("Time of one step, by phase");
-    let time = &best.time;
-    let total = time.total_s();
-    let rows: Vec<Vec<String>> = [
-        ("forward", time.forward_s),
-        ("backward", time.backward_s),
-        ("recomputation", time.recompute_s),
-        ("tensor-parallel collectives, exposed", time.tensor_s),
-        ("expert all-to-all, exposed", time.expert_s),
-        ("context-parallel exchange, exposed", time.context_s),
-        ("data-parallel collectives, exposed", time.data_s),
-        ("pipeline bubble and hand-over", time.bubble_s),
-        ("optimizer", time.optimizer_s),
-        ("fixed and stragglers", time.overhead_s),
-        ("step", total),
-    ]
-    .iter()
-    .filter(|(_, seconds)| *seconds > 0.0)
-    .map(|(name, seconds)| {
-        vec![
-            (*name).to_owned(),
-            duration(*seconds),
-            percent(seconds / total),
-        ]
-    })
-    .collect();
-    printer.table(
-        &[("phase", Align::Left), ("time", right), ("share", right)],
-        &rows,
-    );
-    printer.line("");
-    printer.heading("Memory of the fullest accelerator");
-    let memory = &best.memory;
-    let rows: Vec<Vec<String>> = [
-        ("weights", memory.weights_bytes),
-        ("gradients", memory.gradients_bytes),
-        ("optimizer state", memory.optimizer_bytes),
-        ("kept activations", memory.activations_bytes),
-        ("logits and gather buffers", memory.buffers_bytes),
-        ("context and allocator", memory.reserved_bytes),
-        ("peak", memory.total_bytes()),
-    ]
-    .iter()
-    .map(|(name, size)| vec![(*name).to_owned(), bytes(*size)])
-    .collect();
-    printer.table(&[("part", Align::Left), ("size", right)], &rows);
     let Ok(accelerator) = find_accelerator(&best.accelerator) else {
         return;
     };
     let Some(costing) = Costing::new(workload, accelerator, calibration, true) else {
         return;
     };
-    printer.line("");
-    printer.heading("Operators, one micro-batch on one accelerator");
-    let rows: Vec<Vec<String>> = costing
-        .operator_costs(&best.layout)
-        .into_iter()
-        .filter(|(block, _, _)| workload.model.blocks[*block].kind != BlockKind::Tower)
-        .map(|(block, operator, cost)| {
-            let block = &workload.model.blocks[block];
-            vec![
-                format!("{}x", block.repeat),
-                block.operators[operator].name.clone(),
-                count(cost.forward_flops),
-                bytes(cost.forward_bytes),
-                duration(cost.forward_s),
-                duration(cost.backward_s),
-                bytes(cost.kept_bytes),
-            ]
-        })
-        .collect();
-    printer.table(
-        &[
-            ("", right),
-            ("operator", Align::Left),
-            ("FLOPs", right),
-            ("traffic", right),
-            ("forward", right),
-            ("backward", right),
-            ("kept", right),
-        ],
-        &rows,
-    );
-    printer.line("");
-    printer.heading("Constants");
-    for description in outlay_plan::DESCRIPTIONS {
-        printer.line(&format!(
-            "  {:<18} {:>9}   prior {}",
-            description.name,
-            significant(costing.constants.get(description.constant)),
-            significant(description.prior)
-        ));
-    }
-    for line in &calibration.fitted_on {
-        printer.line(&format!("  fitted on {line}"));
-    }
-    for source in &accelerator.sources {
-        printer.sentence(&format!("  {}: {source}", accelerator.id));
-    }
+    crate::explain::step(&costing, &best.layout, printer);
+    crate::explain::whole_run(&costing, &best.layout, best.steps, printer);
+    crate::explain::constants(&costing, calibration, printer);
     if !best.price_source.is_empty() {
         printer.sentence(&format!("  price: {}", best.price_source));
     }

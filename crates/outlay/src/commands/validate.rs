@@ -25,6 +25,9 @@ pub struct Args {
     /// Show every row
     #[arg(long)]
     rows: bool,
+    /// Show how the prediction of one row comes about: time by phase, communication, memory, operators
+    #[arg(long, value_name = "ID")]
+    explain: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -95,6 +98,9 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         .iter()
         .map(|row| complete(row, &calibration))
         .collect();
+    if let Some(id) = &args.explain {
+        return explain(id, &measured, &completed, &calibration, printer);
+    }
     let cases: Vec<&Case> = completed
         .iter()
         .filter_map(|case| case.as_ref().ok())
@@ -242,6 +248,55 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     for (reason, n) in reasons {
         printer.line(&format!("  {n} not predicted: {reason}"));
     }
+    Ok(())
+}
+
+/// One row, step by step.
+fn explain(
+    id: &str,
+    measured: &[MeasuredRow],
+    completed: &[Result<Case, String>],
+    calibration: &Calibration,
+    printer: &mut Printer,
+) -> Result<(), Failure> {
+    let Some(index) = measured.iter().position(|row| row.id == *id) else {
+        return Err(Failure::input(format!(
+            "--explain {id}: no row has this id"
+        )));
+    };
+    let case = match &completed[index] {
+        Ok(case) => case,
+        Err(reason) => return Err(Failure::input(format!("row {id}: {reason}"))),
+    };
+    let (Some(predicted), Some(costing)) = (case.predict(calibration), case.costing(calibration))
+    else {
+        return Err(Failure::input(format!(
+            "row {id}: the accelerator lacks the number format"
+        )));
+    };
+    printer.heading(&format!(
+        "{id}: {} on {} x {}, {}",
+        case.workload.model.name,
+        case.layout.accelerators(),
+        case.accelerator.id,
+        case.layout.brief()
+    ));
+    printer.sentence(&format!(
+        "{}: measured {}, predicted {} ({:+.1}%). {} sequences of {} tokens in a step, {}, {}.",
+        case.metric_name,
+        outlay_units::significant(case.measured),
+        outlay_units::significant(predicted),
+        (predicted / case.measured - 1.0) * 100.0,
+        case.workload.global_batch_sequences,
+        case.workload.sequence_tokens,
+        case.workload.precision.name(),
+        case.workload.framework.name(),
+    ));
+    for assumed in &case.assumed {
+        printer.line(&format!("  assumed: {assumed}"));
+    }
+    crate::explain::step(&costing, &case.layout, printer);
+    crate::explain::constants(&costing, calibration, printer);
     Ok(())
 }
 
