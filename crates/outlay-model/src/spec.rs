@@ -743,11 +743,7 @@ impl Spec {
                 pattern: layer.pattern,
                 causal: true,
                 // One vector is key and value; compressed ones are `ratio` times fewer.
-                cache_elements_per_token: if shared.ratio > 0 {
-                    width / shared.ratio
-                } else {
-                    0
-                },
+                cache_elements_per_token: width.checked_div(shared.ratio).unwrap_or(0),
             },
             self.heads,
         ));

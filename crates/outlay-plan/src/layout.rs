@@ -120,6 +120,7 @@ impl Layout {
             );
         }
         match self.zero {
+            0 if self.data * self.context > 1 => parts.push("ZeRO-0".to_owned()),
             0 => {}
             3 if self.shard < self.data * self.context => parts.push(format!("HSDP{}", self.shard)),
             3 => parts.push("FSDP".to_owned()),
@@ -140,5 +141,125 @@ impl Layout {
             Offload::Nvme => parts.push("offload-nvme".to_owned()),
         }
         parts.join(" ")
+    }
+
+    /// Reads the short form that [`Self::brief`] writes, in any order and case; what is not said is one, off, or
+    /// `data` so that `accelerators` are used.
+    ///
+    /// ```
+    /// let layout = outlay_plan::Layout::parse("TP4 PP12x2 ZeRO-1 mb2 full-recompute", 384).unwrap();
+    /// assert_eq!((layout.tensor, layout.pipeline, layout.interleave, layout.data), (4, 12, 2, 8));
+    /// assert_eq!(outlay_plan::Layout::parse(&layout.brief(), 384), Ok(layout));
+    /// ```
+    ///
+    /// # Errors
+    /// One sentence that names the word at fault and what is allowed.
+    pub fn parse(text: &str, accelerators: u32) -> Result<Self, String> {
+        let mut layout = Self::data_parallel(1, 1);
+        let mut data = None;
+        let mut shard = None;
+        let mut sequence_parallel = None;
+        for word in text.split([' ', ',']).filter(|word| !word.is_empty()) {
+            let lower = word.to_ascii_lowercase();
+            let degree = |from: &str| -> Result<u32, String> {
+                match from.parse() {
+                    Ok(degree) if (1..=1_000_000).contains(&degree) => Ok(degree),
+                    _ => Err(format!(
+                        "`{word}`: `{from}` is not a whole number from 1 to 1,000,000"
+                    )),
+                }
+            };
+            match lower.as_str() {
+                "fsdp" => layout.zero = 3,
+                "selective" => layout.recompute = Recompute::Selective,
+                "full-recompute" => layout.recompute = Recompute::Full,
+                "zero-bubble" => layout.schedule = Schedule::ZeroBubble,
+                "offload-cpu" => layout.offload = Offload::Cpu,
+                "offload-nvme" => layout.offload = Offload::Nvme,
+                "sp" => sequence_parallel = Some(true),
+                "no-sp" => sequence_parallel = Some(false),
+                "zero-0" => layout.zero = 0,
+                "zero-1" => layout.zero = 1,
+                "zero-2" => layout.zero = 2,
+                "zero-3" => layout.zero = 3,
+                _ => {
+                    if let Some(rest) = lower.strip_prefix("hsdp") {
+                        layout.zero = 3;
+                        shard = Some(degree(rest)?);
+                    } else if let Some(rest) = lower.strip_prefix("tp") {
+                        layout.tensor = degree(rest)?;
+                    } else if let Some(rest) = lower.strip_prefix("pp") {
+                        let (stages, chunks) = rest.split_once('x').unwrap_or((rest, "1"));
+                        layout.pipeline = degree(stages)?;
+                        layout.interleave = degree(chunks)?;
+                    } else if let Some(rest) = lower.strip_prefix("cp") {
+                        layout.context = degree(rest)?;
+                    } else if let Some(rest) = lower.strip_prefix("ep") {
+                        layout.expert = degree(rest)?;
+                    } else if let Some(rest) = lower.strip_prefix("dp") {
+                        data = Some(degree(rest)?);
+                    } else if let Some(rest) = lower.strip_prefix("mb") {
+                        layout.micro_batch = degree(rest)?;
+                    } else {
+                        return Err(format!(
+                            "`{word}` is not known; allowed: TPn, PPn, PPnxCHUNKS, CPn, EPn, DPn, ZeRO-0 to ZeRO-3, FSDP, HSDPn, mbN, selective, full-recompute, zero-bubble, offload-cpu, offload-nvme, SP, no-SP"
+                        ));
+                    }
+                }
+            }
+        }
+        let replica =
+            u64::from(layout.tensor) * u64::from(layout.pipeline) * u64::from(layout.context);
+        let fits = u64::from(accelerators).is_multiple_of(replica);
+        layout.data = (u64::from(accelerators) / replica) as u32;
+        if !fits || data.is_some_and(|data| data != layout.data) {
+            let product = replica * u64::from(data.unwrap_or(1));
+            return Err(format!(
+                "TP * PP * CP{} is {product}, which does not {} the {accelerators} accelerators",
+                if data.is_some() { " * DP" } else { "" },
+                if data.is_some() { "equal" } else { "divide" }
+            ));
+        }
+        layout.sequence_parallel = sequence_parallel.unwrap_or(layout.tensor > 1);
+        let replicas = layout.data * layout.context;
+        if replicas == 1 {
+            layout.zero = 0;
+        }
+        layout.shard = shard.unwrap_or(replicas);
+        if !replicas.is_multiple_of(layout.shard) {
+            return Err(format!(
+                "HSDP{} does not divide the {replicas} data-parallel ranks",
+                layout.shard
+            ));
+        }
+        Ok(layout)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_that_are_wrong_are_named() {
+        for (text, expected) in [
+            ("TP3", "does not divide"),
+            ("TP0", "`TP0`"),
+            ("QP4", "`QP4`"),
+            ("TP2 DP2", "does not equal"),
+            ("HSDP3", "HSDP3"),
+        ] {
+            let error = Layout::parse(text, 8).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "[TPCEDmbSxzeroFHfsdp0-9 ,-]{0,40}", n in 1u32..5000) {
+            if let Ok(layout) = Layout::parse(&text, n) {
+                proptest::prop_assert_eq!(layout.accelerators(), n);
+            }
+        }
     }
 }

@@ -17,7 +17,7 @@ pub use measured::{
     Case, MeasuredRow, MemoryPart, Metric, complete, model_flops_per_token, read_measured,
 };
 pub use operator::{OperatorCost, forward_flops_per_token};
-pub use search::{Candidate, Found, Space, search};
+pub use search::{Candidate, Found, Space, illegal, search};
 pub use step::{Collective, Costing, Memory, Slice, StepTime};
-pub use train::{Answer, Choice, Plan, PlanError, Question, plan_train};
+pub use train::{Answer, Choice, Plan, PlanError, Question, plan_train, server_watts};
 pub use workload::{Framework, Method, Optimizer, Precision, Workload};

@@ -220,6 +220,81 @@ pub fn search(costing: &Costing<'_>, accelerators: u32, space: Space, keep: usiz
     }
 }
 
+/// Why a layout is not legal for a workload, if it is not: what does not divide, or what no software combines.
+pub fn illegal(costing: &Costing<'_>, layout: &Layout) -> Option<String> {
+    let shape = Shape::of(costing);
+    let global = costing.workload.global_batch_sequences;
+    let per_step = u64::from(layout.data) * u64::from(layout.micro_batch);
+    if !shape.heads.is_multiple_of(layout.tensor) {
+        return Some(format!(
+            "TP{} does not divide the {} attention heads",
+            layout.tensor, shape.heads
+        ));
+    }
+    if !shape.narrowest_ffn.is_multiple_of(u64::from(layout.tensor)) {
+        return Some(format!(
+            "TP{} does not divide the feed-forward width",
+            layout.tensor
+        ));
+    }
+    if layout.pipeline.saturating_mul(layout.interleave) > shape.layers {
+        return Some(format!(
+            "PP{}x{} needs more layers than the {} there are",
+            layout.pipeline, layout.interleave, shape.layers
+        ));
+    }
+    if layout.interleave > 1
+        && (layout.pipeline == 1
+            || !shape
+                .layers
+                .is_multiple_of(layout.pipeline * layout.interleave))
+    {
+        return Some(format!(
+            "PP{}x{} does not divide the {} layers",
+            layout.pipeline, layout.interleave, shape.layers
+        ));
+    }
+    if layout.zero >= 2 && layout.pipeline > 1 {
+        return Some(format!(
+            "ZeRO-{} with pipeline stages gathers or reduces for every micro-batch; allowed: ZeRO-0 or ZeRO-1",
+            layout.zero
+        ));
+    }
+    if layout.expert > 1 {
+        let ranks = layout.data * layout.context * layout.tensor;
+        if shape.experts == 0 || !shape.experts.is_multiple_of(layout.expert) {
+            return Some(format!(
+                "EP{} does not divide the {} experts",
+                layout.expert, shape.experts
+            ));
+        }
+        if !ranks.is_multiple_of(layout.expert) {
+            return Some(format!(
+                "EP{} does not divide the {ranks} ranks that share a layer",
+                layout.expert
+            ));
+        }
+    }
+    if layout.context > 1
+        && !costing
+            .workload
+            .sequence_tokens
+            .is_multiple_of(2 * u64::from(layout.context))
+    {
+        return Some(format!(
+            "CP{} does not cut sequences of {} tokens into equal pairs of chunks",
+            layout.context, costing.workload.sequence_tokens
+        ));
+    }
+    if !global.is_multiple_of(per_step) {
+        return Some(format!(
+            "DP{} x mb{} does not divide the {global} sequences of a step",
+            layout.data, layout.micro_batch
+        ));
+    }
+    None
+}
+
 /// Prices every layout with the given degrees.
 fn best_of(
     costing: &Costing<'_>,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::constants::{Calibration, Constant};
 use crate::layout::Layout;
 use crate::measured::model_flops_per_token;
-use crate::search::{Candidate, Found, Space, search};
+use crate::search::{Candidate, Found, Space, illegal, search};
 use crate::step::{Costing, Memory, StepTime};
 use crate::workload::{Precision, Workload};
 
@@ -163,6 +163,16 @@ pub enum PlanError {
         /// What would make it fit.
         hints: Vec<String>,
     },
+    /// The layout given is not legal for the workload.
+    #[error("layout `{layout}` is not legal for `{model}`: {why}")]
+    Illegal {
+        /// Model name.
+        model: String,
+        /// The layout in short form.
+        layout: String,
+        /// What does not divide, or what no software combines.
+        why: String,
+    },
     /// No legal layout at all, whatever the memory.
     #[error(
         "no layout of `{model}` is legal on {count} accelerators with {global_batch} sequences in a step: data-parallel degrees must divide the batch, tensor-parallel degrees the heads, expert-parallel degrees the experts"
@@ -204,6 +214,14 @@ fn sizes(accelerator: &Accelerator) -> Vec<u32> {
     out
 }
 
+/// Power that one accelerator draws in training with its share of the server, in watts, before the building's PUE.
+///
+/// Training draws about 85% of the accelerator's limit, and processors, memory, fans and network a quarter more
+/// (arXiv:2104.10350 and DGX data sheets: 8 x 700 W in a server of 10.2 kW).
+pub fn server_watts(accelerator: &Accelerator) -> f64 {
+    accelerator.tdp_watts * 0.85 * 1.25
+}
+
 /// Answers a question.
 ///
 /// # Errors
@@ -227,6 +245,19 @@ pub fn plan_train(question: &Question<'_>, calibration: &Calibration) -> Result<
                 .collect(),
         })
         .collect();
+    if let Some(layout) = &question.layout
+        && let Some(costing) = question
+            .choices
+            .iter()
+            .find_map(|choice| Costing::new(workload, choice.accelerator, calibration, true))
+        && let Some(why) = illegal(&costing, layout)
+    {
+        return Err(PlanError::Illegal {
+            model: workload.model.name.clone(),
+            layout: layout.brief(),
+            why,
+        });
+    }
     let priced: Vec<(&Choice<'_>, u32, Costing<'_>, Found)> = tasks
         .par_iter()
         .filter_map(|&(choice, count)| {
@@ -433,7 +464,7 @@ fn plan_of(
     let price = offer.map(Offer::usd_per_accelerator_hour);
     // Training boards draw most of their limit; the rest of the server (processors, memory, fans, network)
     // draws about a quarter more (DGX H100: 10.2 kW for eight boards of 700 W, data sheet).
-    let watts = accelerator.tdp_watts * 0.85 * 1.25 * question.pue;
+    let watts = server_watts(accelerator) * question.pue;
     let energy = Estimate {
         p10: hours.p10 * 0.85,
         p50: hours.p50,

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use outlay_catalog::{
-    Offer, Pricing, accelerators, age_days, builtin_offers, carbon_intensity, find_accelerator,
-    parse_price,
+    Offer, OwnedHardware, Pricing, accelerators, age_days, builtin_offers, carbon_intensity,
+    find_accelerator, parse_price,
 };
 use outlay_model::Model;
 use outlay_plan::{
-    Answer, Choice, Costing, Framework, Method, Optimizer, Plan, PlanError, Precision, Question,
-    Workload, plan_train,
+    Answer, Choice, Costing, Framework, Layout, Method, Optimizer, Plan, PlanError, Precision,
+    Question, Workload, plan_train,
 };
 use outlay_units::{
     Estimate, count, duration, energy_kwh, mass_kg, parse_duration_seconds, parse_money_usd,
@@ -65,6 +65,44 @@ pub struct Args {
     /// Consider spot offers too
     #[arg(long)]
     spot: bool,
+    /// Consider reserved offers too (commitments of a month to three years)
+    #[arg(long)]
+    reserved: bool,
+    /// Own the hardware: what one accelerator cost with its share of the server, such as 30000usd
+    #[arg(
+        long,
+        value_name = "PRICE",
+        conflicts_with = "price",
+        allow_hyphen_values = true
+    )]
+    owned: Option<String>,
+    /// Years over which owned hardware is written off [default: 4]
+    #[arg(
+        long,
+        value_name = "YEARS",
+        requires = "owned",
+        allow_hyphen_values = true
+    )]
+    lifetime: Option<f64>,
+    /// Share of those years in which owned hardware is in use [default: 0.7]
+    #[arg(
+        long,
+        value_name = "SHARE",
+        requires = "owned",
+        allow_hyphen_values = true
+    )]
+    utilisation: Option<f64>,
+    /// Price of electricity for owned hardware, in dollars per kWh [default: 0.12]
+    #[arg(
+        long,
+        value_name = "USD_PER_KWH",
+        requires = "owned",
+        allow_hyphen_values = true
+    )]
+    electricity: Option<f64>,
+    /// Price this layout in place of a search, in the words of the answer: "TP4 PP8x2 FSDP mb2 selective"
+    #[arg(long, value_name = "LAYOUT", requires = "gpus")]
+    layout: Option<String>,
     /// Read more offers from a folder of SkyPilot catalogs
     #[arg(long, value_name = "FOLDER")]
     catalog: Option<PathBuf>,
@@ -107,6 +145,12 @@ struct TrainTable {
     framework: Option<String>,
     price: Option<String>,
     spot: Option<bool>,
+    reserved: Option<bool>,
+    owned: Option<String>,
+    lifetime: Option<f64>,
+    utilisation: Option<f64>,
+    electricity: Option<f64>,
+    layout: Option<String>,
 }
 
 /// Runs the command.
@@ -261,7 +305,15 @@ pub fn run(mut args: Args, printer: &mut Printer) -> Result<(), Failure> {
         choices,
         budget_usd,
         deadline_s,
-        layout: None,
+        layout: args
+            .layout
+            .as_deref()
+            .map(|text| match fixed {
+                Some((n, _)) => Layout::parse(text, n)
+                    .map_err(|error| Failure::input(format!("--layout: {error}"))),
+                None => Err(Failure::input("--layout needs --gpus")),
+            })
+            .transpose()?,
         carbon: |provider, region| {
             let intensity = carbon_intensity(provider, region);
             (intensity.g_co2e_per_kwh, intensity.basis)
@@ -316,6 +368,14 @@ fn load(args: &mut Args) -> Result<Model, Failure> {
         args.framework = args.framework.take().or(train.framework);
         args.price = args.price.take().or(train.price);
         args.spot |= train.spot.unwrap_or(false);
+        args.reserved |= train.reserved.unwrap_or(false);
+        if args.price.is_none() {
+            args.owned = args.owned.take().or(train.owned);
+        }
+        args.lifetime = args.lifetime.or(train.lifetime);
+        args.utilisation = args.utilisation.or(train.utilisation);
+        args.electricity = args.electricity.or(train.electricity);
+        args.layout = args.layout.take().or(train.layout);
         return match (project.model, train.model) {
             (Some(_), _) => read_model_file(path),
             (None, Some(name)) => {
@@ -427,13 +487,23 @@ fn gather_offers(
             source: "--price".to_owned(),
         }]);
     }
+    if let Some(text) = &args.owned {
+        let Some((_, accelerator)) = fixed else {
+            return Err(Failure::input(
+                "--owned needs --gpus: a price belongs to an accelerator",
+            ));
+        };
+        return Ok(vec![owned_offer(args, text, accelerator)?]);
+    }
     let mut offers: Vec<Offer> = builtin_offers().to_vec();
     if let Some(folder) = &args.catalog {
         let (more, _) = outlay_catalog::read_folder(folder).map_err(Failure::input)?;
         offers.extend(more);
     }
     offers.retain(|offer| {
-        offer.pricing == Pricing::OnDemand || (args.spot && offer.pricing == Pricing::Spot)
+        offer.pricing == Pricing::OnDemand
+            || (args.spot && offer.pricing == Pricing::Spot)
+            || (args.reserved && offer.pricing == Pricing::Reserved)
     });
     // A search ranks by price, and a price of years ago would win it; where hardware is fixed, an old price beats none.
     let today = today();
@@ -449,6 +519,52 @@ fn gather_offers(
         }
     }
     Ok(offers)
+}
+
+/// What an hour of hardware costs that was bought: its share of the purchase, and electricity.
+fn owned_offer(
+    args: &Args,
+    text: &str,
+    accelerator: &outlay_catalog::Accelerator,
+) -> Result<Offer, Failure> {
+    let within = |option: &str, value: f64, least: f64, most: f64| {
+        if value >= least && value <= most {
+            Ok(value)
+        } else {
+            Err(Failure::input(format!(
+                "--{option} is {value}; allowed: {least} to {most}"
+            )))
+        }
+    };
+    let purchase_usd =
+        parse_money_usd(text).map_err(|error| Failure::input(format!("--owned: {error}")))?;
+    let owned = OwnedHardware {
+        purchase_usd,
+        lifetime_years: within("lifetime", args.lifetime.unwrap_or(4.0), 0.1, 30.0)?,
+        utilisation: within("utilisation", args.utilisation.unwrap_or(0.7), 0.01, 1.0)?,
+        electricity_usd_per_kwh: within("electricity", args.electricity.unwrap_or(0.12), 0.0, 5.0)?,
+        pue: args.pue,
+        watts: outlay_plan::server_watts(accelerator),
+    };
+    Ok(Offer {
+        provider: "owned".to_owned(),
+        instance: String::new(),
+        accelerator: accelerator.id.clone(),
+        count: 1,
+        usd_per_hour: owned.usd_per_accelerator_hour(),
+        pricing: Pricing::Owned,
+        region: String::new(),
+        as_of: String::new(),
+        source: format!(
+            "owned: {} over {} years in use {} of the time, {:.0} W at {} a kWh, PUE {}",
+            usd(owned.purchase_usd),
+            owned.lifetime_years,
+            percent(owned.utilisation),
+            owned.watts,
+            usd(owned.electricity_usd_per_kwh),
+            owned.pue
+        ),
+    })
 }
 
 fn explain_error(error: &PlanError) -> Failure {
@@ -504,6 +620,12 @@ fn show(answer: &Answer, printer: &mut Printer) {
     ));
     let at = if best.provider == "none" {
         String::new()
+    } else if best.provider == "owned" {
+        format!(
+            " that you own, at ${:.2}/h each ({})",
+            best.usd_per_accelerator_hour.unwrap_or(0.0),
+            best.price_source
+        )
     } else if best.provider == "given" {
         format!(
             " at ${:.2}/h each",

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use outlay_catalog::{
-    Offer, STALE_AFTER_DAYS, age_days, builtin_offers, find_accelerator, read_folder,
+    Offer, Pricing, STALE_AFTER_DAYS, age_days, builtin_offers, find_accelerator, read_folder,
 };
 
 use crate::failure::Failure;
@@ -26,6 +26,9 @@ pub struct Args {
     /// Read more offers from a folder of SkyPilot catalogs
     #[arg(long, value_name = "FOLDER")]
     catalog: Option<PathBuf>,
+    /// Compare providers: one line for each accelerator, with the cheapest offer of each way of selling
+    #[arg(long)]
+    compare: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -33,10 +36,10 @@ pub struct Args {
 
 fn pricing(offer: &Offer) -> &'static str {
     match offer.pricing {
-        outlay_catalog::Pricing::OnDemand => "on-demand",
-        outlay_catalog::Pricing::Spot => "spot",
-        outlay_catalog::Pricing::Reserved => "reserved",
-        outlay_catalog::Pricing::Owned => "owned",
+        Pricing::OnDemand => "on-demand",
+        Pricing::Spot => "spot",
+        Pricing::Reserved => "reserved",
+        Pricing::Owned => "owned",
     }
 }
 
@@ -100,6 +103,10 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         return printer.json(&offers);
     }
     let today = super::plan_train::today();
+    if args.compare {
+        compare(&offers, &today, printer);
+        return Ok(());
+    }
     let rows: Vec<Vec<String>> = offers
         .iter()
         .map(|offer| {
@@ -141,4 +148,76 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         "$/PF-h: dollars for an hour of one dense 16-bit PFLOP/s at peak. `old`: the price is more than {STALE_AFTER_DAYS} days old."
     ));
     Ok(())
+}
+
+/// Cheapest offer of each accelerator and way of selling, among prices that are not old where there are any.
+fn compare(offers: &[Offer], today: &str, printer: &mut Printer) {
+    let old =
+        |offer: &Offer| age_days(&offer.as_of, today).is_some_and(|days| days > STALE_AFTER_DAYS);
+    let mut accelerators: Vec<&str> = Vec::new();
+    for offer in offers {
+        if !accelerators.contains(&offer.accelerator.as_str()) {
+            accelerators.push(&offer.accelerator);
+        }
+    }
+    let cheapest = |accelerator: &str, sold: Pricing| {
+        offers
+            .iter()
+            .filter(|offer| offer.accelerator == accelerator && offer.pricing == sold)
+            .min_by(|a, b| {
+                old(a).cmp(&old(b)).then(
+                    a.usd_per_accelerator_hour()
+                        .total_cmp(&b.usd_per_accelerator_hour()),
+                )
+            })
+    };
+    let cell = |offer: Option<&Offer>| {
+        offer.map_or_else(
+            || "-".to_owned(),
+            |offer| {
+                let provider: String = offer.provider.chars().take(9).collect();
+                format!(
+                    "{:.2} {provider}{}",
+                    offer.usd_per_accelerator_hour(),
+                    if old(offer) { "*" } else { "" }
+                )
+            },
+        )
+    };
+    let mut any_old = false;
+    let rows: Vec<Vec<String>> = accelerators
+        .iter()
+        .map(|accelerator| {
+            let providers: std::collections::BTreeSet<&str> = offers
+                .iter()
+                .filter(|offer| offer.accelerator == **accelerator)
+                .map(|offer| offer.provider.as_str())
+                .collect();
+            let sold = [Pricing::OnDemand, Pricing::Spot, Pricing::Reserved]
+                .map(|sold| cheapest(accelerator, sold));
+            any_old |= sold.iter().flatten().any(|offer| old(offer));
+            let mut row = vec![(*accelerator).to_owned(), providers.len().to_string()];
+            row.extend(sold.map(cell));
+            row
+        })
+        .collect();
+    printer.table(
+        &[
+            ("hardware", Align::Left),
+            ("providers", Align::Right),
+            ("on-demand", Align::Left),
+            ("spot", Align::Left),
+            ("reserved", Align::Left),
+        ],
+        &rows,
+    );
+    printer.line("");
+    printer.sentence(&format!(
+        "Dollars for one accelerator-hour, cheapest provider of each way of selling.{}",
+        if any_old {
+            format!(" *: the price is more than {STALE_AFTER_DAYS} days old.")
+        } else {
+            String::new()
+        }
+    ));
 }
