@@ -531,9 +531,9 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
     if !layout_given && framework != Framework::Jax && accelerators > 1 {
         layout.zero = 3;
     }
-    if method != Method::Full && row.zero_stage.ends_with('?') {
-        // Adapters leave little to shard; where the source is not sure, weights are replicated.
-        layout.zero = 0;
+    if row.zero_stage.ends_with('?') {
+        // Where the source is not sure that blocks are wrapped one by one, weights and gradients are held whole.
+        layout.zero = if method == Method::Full { 1 } else { 0 };
     }
     let replica = layout.tensor * layout.pipeline * layout.context;
     if accelerators % replica != 0 {
@@ -826,7 +826,10 @@ impl Case {
                 MemoryPart::State => {
                     memory.weights_bytes + memory.gradients_bytes + memory.optimizer_bytes
                 }
-                MemoryPart::Activations => memory.activations_bytes,
+                // Such figures are counts of saved tensors, not measurements; so is ours.
+                MemoryPart::Activations => {
+                    memory.activations_bytes / constants.get(crate::constants::Constant::Saved)
+                }
             };
             return Some(bytes / outlay_units::GIB);
         }

@@ -70,6 +70,9 @@ pub struct Rates {
     pub storage: f64,
     /// Bytes of a kept matrix-product input.
     pub kept: f64,
+    /// Whether selective recomputation spares norms and activations and repeats attention's scores alone
+    /// (Megatron, arXiv:2205.05198, equation 6); others repeat all that is cheap.
+    pub selective_keeps_pointwise: bool,
     /// Whether products are cast to a narrow format.
     pub casts: bool,
     /// Whether attention is one fused kernel; otherwise scores go through memory.
@@ -89,6 +92,7 @@ impl Rates {
         method: Method,
         fused_attention: bool,
         keeps_narrow: bool,
+        selective_keeps_pointwise: bool,
         constants: &Resolved,
     ) -> Option<Self> {
         let peaks = &accelerator.peak_tflops;
@@ -126,6 +130,7 @@ impl Rates {
             } else {
                 precision.storage_bytes()
             },
+            selective_keeps_pointwise,
             casts: precision.is_narrow(),
             fused_attention,
             method,
@@ -485,11 +490,19 @@ fn pointwise(tokens: f64, moved: f64, kept: f64, kernels: f64, rates: &Rates) ->
     OperatorCost {
         forward_s: bytes / rates.pointwise,
         backward_s: 1.6 * bytes / rates.pointwise,
-        selective_s: bytes / rates.pointwise,
+        selective_s: if rates.selective_keeps_pointwise {
+            0.0
+        } else {
+            bytes / rates.pointwise
+        },
         forward_bytes: bytes,
         kernels,
         kept_bytes: kept,
-        kept_selective_bytes: 0.0,
+        kept_selective_bytes: if rates.selective_keeps_pointwise {
+            kept
+        } else {
+            0.0
+        },
         ..OperatorCost::default()
     }
 }

@@ -192,6 +192,10 @@ impl<'a> Costing<'a> {
             workload.method,
             fused_attention,
             keeps_narrow,
+            matches!(
+                workload.framework,
+                Framework::Megatron | Framework::MegatronDeepspeed
+            ),
             &constants,
         )?;
         let mut costing = Self {
@@ -842,16 +846,22 @@ impl<'a> Costing<'a> {
                 }
             }
             Method::Lora | Method::Qlora => {
-                let frozen = if self.workload.method == Method::Qlora {
-                    0.56
-                } else {
-                    storage
-                };
-                memory.weights_bytes = if layout.zero >= 3 {
+                // 4-bit weights with their scales (arXiv:2305.14314: 0.127 bits a weight after double quantization, about
+                // 0.5 without); word embeddings and the output product stay as they are.
+                let ends = (self.embedding_parameters + self.head_parameters)
+                    / f64::from(layout.tensor)
+                    / if layout.pipeline > 1 { 2.0 } else { 1.0 };
+                let whole = if layout.zero >= 3 {
                     sharded
                 } else {
                     parameters
-                } * frozen;
+                };
+                memory.weights_bytes = if self.workload.method == Method::Qlora {
+                    let ends = (ends * whole / parameters).min(whole);
+                    ends * storage + (whole - ends) * 0.56
+                } else {
+                    whole * storage
+                };
                 memory.optimizer_bytes = parameters * 0.005 * (8.0 + storage);
             }
         }
@@ -886,8 +896,14 @@ impl<'a> Costing<'a> {
             memory.buffers_bytes += slice.head_bytes;
         }
         let used = memory.total_bytes();
-        memory.reserved_bytes = constants.get(Constant::ReservedGib) * GIB
-            + used * (constants.get(Constant::Waste) - 1.0);
+        // Each group of ranks has a communicator with buffers of its own.
+        let groups = [layout.tensor, layout.pipeline, layout.data * layout.context]
+            .iter()
+            .filter(|degree| **degree > 1)
+            .count() as f64;
+        memory.reserved_bytes =
+            constants.get(Constant::ReservedGib) * (0.5 + 0.5 * groups.max(1.0)) * GIB
+                + used * (constants.get(Constant::Waste) - 1.0);
         memory
     }
 }
