@@ -29,8 +29,6 @@ pub struct Share {
     pub hidden: u64,
     /// Whether the block may use narrow formats (layers, not embeddings or heads).
     pub narrow_allowed: bool,
-    /// Whether the framework pads this block's sides until they are aligned (Megatron pads the vocabulary).
-    pub padded: bool,
 }
 
 /// Rates of one accelerator with its calibrated efficiencies.
@@ -273,7 +271,7 @@ pub fn operator_cost(operator: &Operator, share: &Share, rates: &Rates) -> Opera
             } else {
                 0.0
             };
-            let aligned = share.padded || (inputs % 64.0 == 0.0 && outputs % 64.0 == 0.0);
+            let aligned = inputs % 64.0 == 0.0 && outputs % 64.0 == 0.0;
             let rate = if narrow { rates.narrow } else { rates.wide }
                 * if aligned { 1.0 } else { rates.misaligned };
             let product = flops / rate + rates.traffic * bytes / rates.memory;

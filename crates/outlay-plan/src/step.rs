@@ -5,7 +5,7 @@
 //! communication and the optimizer. A search prices few slices and many steps.
 
 use outlay_catalog::Accelerator;
-use outlay_model::{BlockKind, Kind};
+use outlay_model::{BlockKind, Family, Kind};
 use outlay_units::GIB;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -408,8 +408,14 @@ impl<'a> Costing<'a> {
 
     fn share(&self, layout: &Layout, kind: BlockKind) -> Share {
         let sequence = self.workload.sequence_tokens as f64;
+        // Masked language models predict 15% of their tokens (arXiv:1810.04805, section 3.1), decoders all.
+        let predicted = match (kind, self.workload.model.family) {
+            (BlockKind::Head, Family::Encoder) => 0.15,
+            _ => 1.0,
+        };
         Share {
-            tokens: f64::from(layout.micro_batch) * sequence / f64::from(layout.context),
+            tokens: predicted * f64::from(layout.micro_batch) * sequence
+                / f64::from(layout.context),
             sequence,
             tensor: f64::from(layout.tensor),
             context: f64::from(layout.context),
@@ -417,11 +423,6 @@ impl<'a> Costing<'a> {
             sequence_parallel: layout.sequence_parallel,
             hidden: self.workload.model.hidden,
             narrow_allowed: matches!(kind, BlockKind::Layer | BlockKind::PredictAhead),
-            padded: kind == BlockKind::Head
-                && matches!(
-                    self.workload.framework,
-                    Framework::Megatron | Framework::MegatronDeepspeed
-                ),
         }
     }
 
