@@ -111,7 +111,7 @@ constants! {
     MatmulMx8 "matmul_mx8bit" 0.65 0.3 [0.1, 0.95] true true;
     Matmul4 "matmul_4bit" 0.5 0.3 [0.05, 0.95] true true;
     Traffic "traffic" 0.6 0.7 [0.0, 4.0] true true;
-    Attention "attention" 0.5 0.4 [0.05, 0.95] true true;
+    Attention "attention" 0.55 0.3 [0.05, 0.75] true true;
     ScoreBytes "score_bytes" 10.0 0.5 [2.0, 40.0] false true;
     Misaligned "misaligned" 0.75 0.3 [0.2, 1.0] true false;
     Scan "scan" 0.2 0.7 [0.01, 0.95] false false;
