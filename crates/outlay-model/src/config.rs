@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::error::Error;
 use crate::graph::{Family, Model, Pattern};
-use crate::spec::{Experts, FeedForward, Latent, LayerKind, Mixer, Spec};
+use crate::spec::{Experts, FeedForward, HeadShape, Latent, LayerKind, Mixer, Spec};
 
 /// Largest dimension that a file may claim; larger ones are taken for damage.
 const MOST: u64 = 10_000_000;
@@ -266,6 +266,8 @@ fn check(spec: &Spec, fields: &Fields<'_>) -> Result<(), Error> {
 fn head_width(fields: &Fields<'_>, hidden: u64, heads: u64) -> Result<u64, Error> {
     match fields.size(&["head_dim", "d_kv", "attention_head_dim"])? {
         Some(width) if width > 0 => Ok(width),
+        // Latent attention says its widths itself.
+        _ if fields.map.contains_key("kv_lora_rank") => fields.need(&["v_head_dim"]),
         _ if hidden.is_multiple_of(heads) => Ok(hidden / heads),
         _ => Err(fields.contradiction(format!(
             "`hidden_size` {hidden} is no multiple of `num_attention_heads` {heads}, and `head_dim` is not given"
@@ -600,6 +602,8 @@ pub(crate) fn moe(fields: &Fields<'_>, model_type: &str) -> Result<Option<Expert
     };
     let shared_ffn = match fields.size(&["shared_expert_intermediate_size", "share_expert_dim"])? {
         Some(width) => width,
+        // Gemma 4 runs the dense feed-forward beside the experts.
+        None if fields.flag("enable_moe_block", false) => fields.need(&["intermediate_size"])?,
         None => shared * ffn,
     };
     let biased = fields.text("topk_method") == "noaux_tc"
@@ -765,6 +769,29 @@ fn nemotron_h(fields: &Fields<'_>) -> Result<Spec, Error> {
     Ok(spec)
 }
 
+/// Heads of global layers where they differ from those of local ones (Gemma 4).
+fn global_heads(fields: &Fields<'_>, spec: &Spec) -> Result<Option<Mixer>, Error> {
+    let Some(width) = fields
+        .size(&["global_head_dim"])?
+        .filter(|width| *width > 0)
+    else {
+        return Ok(None);
+    };
+    let kv_heads = fields
+        .size(&["num_global_key_value_heads"])?
+        .filter(|heads| *heads > 0)
+        .unwrap_or(spec.kv_heads);
+    Ok(Some(Mixer::Heads(HeadShape {
+        heads: spec.heads,
+        kv_heads,
+        qk_width: width,
+        v_width: width,
+        sinks: false,
+        causal: true,
+        keys_are_values: fields.flag("attention_k_eq_v", false),
+    })))
+}
+
 /// Which layers are local and which have experts, grouped by kind.
 fn layer_kinds(
     fields: &Fields<'_>,
@@ -807,6 +834,7 @@ fn layer_kinds(
         Some((_, _, keys)) => Pattern::Selected(keys),
         None => Pattern::Full,
     };
+    let global = global_heads(fields, spec)?;
     let mut out: Vec<LayerKind> = Vec::new();
     for index in 0..layers {
         let local = match types {
@@ -838,6 +866,8 @@ fn layer_kinds(
         let sort = types.map_or("", |types| types[index as usize].as_str().unwrap_or(""));
         let mixer = if sort == "linear_attention" {
             gated_delta(fields)?
+        } else if sort == "full_attention" && global.is_some() {
+            global.unwrap_or(Mixer::Attention)
         } else {
             Mixer::Attention
         };

@@ -84,6 +84,7 @@ pub(crate) fn t5(fields: &Fields<'_>) -> Result<Spec, Error> {
         v_width: width,
         sinks: false,
         causal,
+        keys_are_values: false,
     };
     let layer = |repeat, causal, feed_forward| LayerKind {
         mixer: Mixer::Heads(shape(causal)),
@@ -236,6 +237,7 @@ pub(crate) fn mimo_v2(fields: &Fields<'_>) -> Result<Spec, Error> {
             v_width: fields.need(&[v_width])?,
             sinks: fields.flag(sinks, false),
             causal: true,
+            keys_are_values: false,
         };
         if !shape.heads.is_multiple_of(shape.kv_heads) {
             return Err(fields.contradiction(format!(
@@ -318,6 +320,7 @@ pub(crate) fn minimax_m3(fields: &Fields<'_>) -> Result<Spec, Error> {
 }
 
 #[cfg(test)]
+#[allow(clippy::print_stderr, reason = "a skipped test says so")]
 mod tests {
     use crate::from_config_json;
 
@@ -345,6 +348,58 @@ mod tests {
             ),
             247_577_856
         );
+    }
+
+    /// Every real file of the reference folder is read, and those whose size the makers publish come within 2% of it.
+    #[test]
+    fn real_files_are_read_where_they_are_at_hand() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../../../shared/reference/model_configs");
+        let Ok(files) = std::fs::read_dir(&folder) else {
+            eprintln!("skipped: {} is not here", folder.display());
+            return;
+        };
+        // Billions of parameters on the model cards, prediction modules aside.
+        let published = [
+            ("MiMo-V2-Flash", 309.0),
+            ("deepseek-ai--DeepSeek-V4-Flash", 284.0),
+            ("deepseek-ai--DeepSeek-V4-Pro", 1600.0),
+            ("Step-3.7-Flash_", 196.0),
+            ("gemma-4-26B-A4B", 25.2),
+            ("Qwen3.5-397B-A17B", 397.0),
+            ("Kimi-K2-Instruct", 1026.0),
+            ("MiniMax-M2.5", 229.0),
+        ];
+        let mut n_read = 0;
+        for file in files {
+            let path = file.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let model = from_config_json(&text, &name).unwrap();
+            n_read += 1;
+            if let Some((_, billions)) = published.iter().find(|(part, _)| name.contains(part)) {
+                let error = model.main_parameters() as f64 / (billions * 1e9) - 1.0;
+                assert!(error.abs() < 0.02, "{name}: {error:+.3}");
+            }
+        }
+        assert_eq!(n_read, 55);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_changed_config_is_read_or_refused(at in 0usize..1200, byte in 0u8..128) {
+            let text = r#"{"model_type":"mimo_v2_flash","hidden_size":64,"num_attention_heads":4,"num_key_value_heads":2,
+                "num_hidden_layers":2,"intermediate_size":64,"vocab_size":100,"head_dim":16,"v_head_dim":8,"sliding_window":4,
+                "swa_num_attention_heads":4,"swa_num_key_value_heads":4,"swa_head_dim":16,"swa_v_head_dim":8,"n_routed_experts":4,
+                "moe_intermediate_size":8,"num_experts_per_tok":2,"hybrid_layer_pattern":[0,1],"moe_layer_freq":[0,1]}"#;
+            assert!(from_config_json(text, "x").is_ok());
+            let mut bytes = text.as_bytes().to_vec();
+            let at = at % bytes.len();
+            bytes[at] = byte;
+            if let Ok(text) = String::from_utf8(bytes) {
+                let _ = from_config_json(&text, "x");
+            }
+        }
     }
 
     #[test]

@@ -77,6 +77,8 @@ pub(crate) struct HeadShape {
     pub v_width: u64,
     pub sinks: bool,
     pub causal: bool,
+    /// Keys serve as values too, so that no values are projected (Gemma 4's global layers).
+    pub keys_are_values: bool,
 }
 
 /// DeepSeek V4's attention, as its `config.json` describes it.
@@ -621,6 +623,7 @@ impl Spec {
                 v_width: self.head_width,
                 sinks: self.sinks,
                 causal: self.family == Family::Decoder,
+                keys_are_values: false,
             },
         }
     }
@@ -635,7 +638,8 @@ impl Spec {
         );
         let result = shape.heads * shape.v_width;
         let gate = if self.output_gate { result } else { 0 };
-        let projected = query + gate + key + value;
+        let values = if shape.keys_are_values { 0 } else { value };
+        let projected = query + gate + key + values;
         let bias = if self.qkv_bias { projected } else { 0 };
         out.push(product_of(
             "attention qkv",
