@@ -100,10 +100,15 @@ proptest! {
         }
         let memory = costing.memory(&layout, &slice);
         prop_assert!(memory.total_bytes() > 0.0 && memory.activations_bytes >= 0.0);
-        // More ranks to share state never need more memory each.
+        // More ranks to share state never need more memory each, but for what their communicator reserves.
         let wider = Layout { data: layout.data * 2, shard: layout.data * 2, ..layout };
         let slice = costing.slice(&wider);
-        prop_assert!(costing.memory(&wider, &slice).total_bytes() <= memory.total_bytes() * (1.0 + 1e-9));
+        let wide = costing.memory(&wider, &slice);
+        let tensors = |memory: &outlay_plan::Memory| memory.total_bytes() - memory.reserved_bytes;
+        prop_assert!(tensors(&wide) <= tensors(&memory) * (1.0 + 1e-9));
+        if layout.data > 1 {
+            prop_assert!(wide.total_bytes() <= memory.total_bytes() * (1.0 + 1e-9));
+        }
     }
 }
 
@@ -133,8 +138,10 @@ fn recomputation_trades_time_for_memory() {
         of(Recompute::Selective),
         of(Recompute::Full),
     );
-    assert!(none.0 < selective.0 && selective.0 < full.0);
-    assert!(none.1 > selective.1 && selective.1 > full.1);
+    // With fused attention nothing is left for Megatron's selective recomputation to repeat.
+    assert!(none.0 <= selective.0 && selective.0 < full.0);
+    assert!(none.1 >= selective.1 && selective.1 > full.1);
+    assert!(full.0 < 1.5 * none.0, "at most the forward pass is repeated");
 }
 
 #[test]
