@@ -141,7 +141,10 @@ fn recomputation_trades_time_for_memory() {
     // With fused attention nothing is left for Megatron's selective recomputation to repeat.
     assert!(none.0 <= selective.0 && selective.0 < full.0);
     assert!(none.1 >= selective.1 && selective.1 > full.1);
-    assert!(full.0 < 1.5 * none.0, "at most the forward pass is repeated");
+    assert!(
+        full.0 < 1.5 * none.0,
+        "at most the forward pass is repeated"
+    );
 }
 
 #[test]
