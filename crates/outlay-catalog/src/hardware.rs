@@ -190,6 +190,8 @@ pub struct Accelerator {
     pub memory_gb_per_s: f64,
     /// Dense peaks by number format, in TFLOP/s.
     pub peak_tflops: Peaks,
+    /// Exponentials per second, in 1e12, where not a sixteenth of the fp32 peak (see [`Self::exponentials_per_s`]).
+    pub exponentials_tera_per_s: Option<f64>,
     /// Board power limit, in watts.
     pub tdp_watts: f64,
     /// Fast link between accelerators of one node (NVLink, xGMI, PCIe, ICI).
@@ -253,6 +255,17 @@ pub struct Network {
 }
 
 impl Accelerator {
+    /// Exponentials per second of the special-function units.
+    ///
+    /// An SM with 128 fp32 lanes (256 FLOPs a clock) has 16 of these units, and so has an AMD compute unit: a
+    /// sixteenth of the fp32 peak, unless the list says otherwise (CUDA C++ Programming Guide, arithmetic
+    /// instruction throughput).
+    pub fn exponentials_per_s(&self) -> f64 {
+        self.exponentials_tera_per_s
+            .unwrap_or(self.peak_tflops.fp32 / 16.0)
+            * 1e12
+    }
+
     /// Its id, its full name, then its aliases.
     fn names(&self) -> impl Iterator<Item = &str> {
         [self.id.as_str(), self.name.as_str()]
@@ -283,6 +296,7 @@ impl Accelerator {
             ("peak_tflops.fp4", peaks.fp4),
             ("peak_tflops.int8", peaks.int8),
             ("purchase_usd", self.purchase_usd),
+            ("exponentials_tera_per_s", self.exponentials_tera_per_s),
         ];
         let optional = optional
             .into_iter()

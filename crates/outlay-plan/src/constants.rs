@@ -24,8 +24,14 @@ pub enum Constant {
     Matmul4,
     /// Share of a matrix product's memory traffic that is not hidden behind its arithmetic.
     Traffic,
-    /// Share of the 16-bit peak that fused attention reaches.
+    /// Time that a kernel needs to fill and drain the accelerator, in microseconds.
+    KernelUs,
+    /// Share of the 16-bit peak that the products of fused attention reach.
     Attention,
+    /// Share of the special-function units' rate that the exponentials of fused attention reach.
+    Exponential,
+    /// Keys that fused attention computes beyond the pairs that count, for each query (blocks cut by the mask, ends).
+    AttentionEdge,
     /// Memory traffic of one attention score where attention is not fused, forward, in bytes.
     ScoreBytes,
     /// Rate of matrix products whose sides are no multiples of 64 elements, relative to those whose are.
@@ -46,6 +52,8 @@ pub enum Constant {
     Link,
     /// Share of the network's rate that collectives between nodes reach.
     Network,
+    /// Steps of latency that a pipelined collective pays for each chunk: see `Group::seconds`.
+    Chunks,
     /// Share of tensor-parallel communication that is not hidden.
     ExposedTensor,
     /// Share of data-parallel communication that is not hidden.
@@ -111,7 +119,10 @@ constants! {
     MatmulMx8 "matmul_mx8bit" 0.65 0.3 [0.1, 0.95] true true;
     Matmul4 "matmul_4bit" 0.5 0.3 [0.05, 0.95] true true;
     Traffic "traffic" 0.6 0.7 [0.0, 4.0] true true;
-    Attention "attention" 0.55 0.3 [0.05, 0.75] true true;
+    KernelUs "kernel_us" 3.0 0.5 [0.1, 30.0] true false;
+    Attention "attention" 0.68 0.2 [0.05, 0.95] true true;
+    Exponential "exponential" 0.75 0.2 [0.1, 1.0] true false;
+    AttentionEdge "attention_edge" 250.0 0.4 [10.0, 1500.0] true false;
     ScoreBytes "score_bytes" 10.0 0.5 [2.0, 40.0] false true;
     Misaligned "misaligned" 0.75 0.3 [0.2, 1.0] true false;
     Scan "scan" 0.2 0.7 [0.01, 0.95] false false;
@@ -120,8 +131,9 @@ constants! {
     Memory "memory" 0.8 0.1 [0.2, 1.0] true false;
     Cast "cast" 1.0 0.5 [0.05, 10.0] false true;
     LaunchUs "launch_us" 8.0 0.6 [0.5, 200.0] true true;
-    Link "link" 0.7 0.3 [0.05, 1.0] true true;
-    Network "network" 0.7 0.4 [0.02, 1.5] true true;
+    Link "link" 0.9 0.2 [0.05, 1.0] true true;
+    Network "network" 0.8 0.4 [0.02, 1.5] true true;
+    Chunks "chunks" 20.0 0.5 [0.5, 200.0] true true;
     ExposedTensor "exposed_tensor" 0.7 0.4 [0.02, 1.5] true true;
     ExposedData "exposed_data" 0.3 0.7 [0.005, 1.5] true true;
     ExposedExpert "exposed_expert" 0.7 0.5 [0.02, 3.0] true true;

@@ -164,6 +164,22 @@ struct Group {
     size: f64,
     bytes_per_s: f64,
     latency_s: f64,
+    chunk_s: f64,
+}
+
+impl Group {
+    /// Time of `messages` collectives that send `bytes` from each rank in all.
+    ///
+    /// A ring passes a message on in chunks: small chunks pay latency, large ones fill the ring slowly. With the
+    /// best size, `n` bytes take `(sqrt(a) + sqrt(n/b))^2 = a + 2 sqrt(a n/b) + n/b` (Hockney's pipelined
+    /// transfer). The middle term is what separates a tuned library's large messages from its middling ones.
+    fn seconds(&self, bytes: f64, messages: f64) -> f64 {
+        if bytes <= 0.0 {
+            return 0.0;
+        }
+        let stream = bytes / self.bytes_per_s;
+        messages * self.latency_s + (messages * self.chunk_s * stream).sqrt() + stream
+    }
 }
 
 impl<'a> Costing<'a> {
@@ -258,11 +274,13 @@ impl<'a> Costing<'a> {
     fn group(&self, size: f64, stride: f64) -> Group {
         let domain = f64::from(self.accelerator.link.domain_size.max(1));
         let per_domain = (domain / stride).floor().max(1.0).min(size);
+        let chunks = self.constants.get(Constant::Chunks);
         if size <= per_domain && size * stride <= domain {
             return Group {
                 size,
                 bytes_per_s: self.link_bytes_per_s(),
                 latency_s: size.log2().max(1.0) * self.accelerator.link.latency_us * 1e-6,
+                chunk_s: chunks * self.accelerator.link.latency_us * 1e-6,
             };
         }
         let nodes = (size / per_domain).ceil();
@@ -272,6 +290,7 @@ impl<'a> Costing<'a> {
             latency_s: (nodes.log2().max(1.0) + nodes / 16.0)
                 * self.accelerator.network.latency_us
                 * 1e-6,
+            chunk_s: chunks * self.accelerator.network.latency_us * 1e-6,
         }
     }
 
@@ -460,20 +479,26 @@ impl<'a> Costing<'a> {
             if layout.tensor > 1 {
                 sum.kernels += collectives;
             }
-            let forward = together(sum.forward_s, sum.kernels * self.rates.launch_s);
-            let backward = together(sum.backward_s, 1.7 * sum.kernels * self.rates.launch_s);
+            let forward = together(
+                sum.forward_s + sum.kernels * self.rates.kernel_s,
+                sum.kernels * self.rates.launch_s,
+            );
+            let backward = together(
+                sum.backward_s + 1.7 * sum.kernels * self.rates.kernel_s,
+                1.7 * sum.kernels * self.rates.launch_s,
+            );
             let tensor_s = if layout.tensor > 1 {
                 self.constants.get(Constant::ExposedTensor)
-                    * (2.0 * sum.tensor_bytes * (tensor.size - 1.0)
-                        / tensor.size
-                        / tensor.bytes_per_s
-                        + collectives * tensor.latency_s)
+                    * tensor.seconds(
+                        2.0 * sum.tensor_bytes * (tensor.size - 1.0) / tensor.size,
+                        collectives,
+                    )
             } else {
                 0.0
             };
             let context_s = if layout.context > 1 {
                 self.constants.get(Constant::ExposedContext)
-                    * (sum.context_bytes / context.bytes_per_s + context.latency_s)
+                    * context.seconds(sum.context_bytes, (context.size - 1.0).max(1.0))
             } else {
                 0.0
             };
@@ -707,21 +732,20 @@ impl<'a> Costing<'a> {
             if parameters <= 0.0 || group.size <= 1.0 {
                 continue;
             }
-            let ring = (group.size - 1.0) / group.size / group.bytes_per_s;
+            let ring = (group.size - 1.0) / group.size;
             let buckets = (self.layers / f64::from(layout.pipeline)).max(1.0);
             seconds += match layout.zero {
-                0 => parameters * 2.0 * gradient * ring + buckets * 2.0 * group.latency_s,
-                1 | 2 => parameters * (gradient + weight) * ring + buckets * 2.0 * group.latency_s,
+                0 => group.seconds(parameters * 2.0 * gradient * ring, 2.0 * buckets),
+                1 | 2 => group.seconds(parameters * (gradient + weight) * ring, 2.0 * buckets),
                 _ => {
                     let shard = if layout.shard < layout.data * layout.context {
                         self.group(f64::from(layout.shard), tensor)
                     } else {
                         group
                     };
-                    let ring = (shard.size - 1.0) / shard.size / shard.bytes_per_s;
-                    let every = batches
-                        * (parameters * (2.0 * weight + gradient.min(weight * 2.0)) * ring
-                            + buckets * 3.0 * shard.latency_s);
+                    let ring = (shard.size - 1.0) / shard.size;
+                    let moved = parameters * (2.0 * weight + gradient.min(weight * 2.0)) * ring;
+                    let every = batches * shard.seconds(moved, 3.0 * buckets);
                     let replicas =
                         f64::from(layout.data * layout.context) / f64::from(layout.shard.max(1));
                     let across = if replicas > 1.0 {
