@@ -8,7 +8,8 @@ use std::time::Instant;
 use outlay_catalog::find_accelerator;
 use outlay_model::find;
 use outlay_plan::{
-    Calibration, Costing, Framework, Method, Optimizer, Precision, Space, Workload, search,
+    AttentionKernel, Calibration, Costing, Framework, Method, Optimizer, Precision, Space,
+    Workload, search,
 };
 
 #[expect(clippy::print_stdout, reason = "a bench reports to its terminal")]
@@ -22,10 +23,10 @@ fn main() {
         optimizer: Optimizer::Adamw,
         method: Method::Full,
         framework: Framework::Megatron,
+        attention: AttentionKernel::Fused,
     };
     let accelerator = find_accelerator("A100-80GB-SXM").expect("built in");
-    let costing =
-        Costing::new(&workload, accelerator, &Calibration::built_in(), true).expect("bf16");
+    let costing = Costing::new(&workload, accelerator, &Calibration::built_in()).expect("bf16");
     let mut n_priced = 0;
     let mut rates: Vec<f64> = (0..21)
         .map(|_| {

@@ -28,6 +28,9 @@ pub enum Constant {
     KernelUs,
     /// Share of the 16-bit peak that the products of fused attention reach.
     Attention,
+    /// Rate of attention on synchronous tensor-core instructions, relative to `Attention`, where the accelerator
+    /// has asynchronous ones (see `AttentionKernel`).
+    SynchronousAttention,
     /// Share of the special-function units' rate that the exponentials of fused attention reach.
     Exponential,
     /// Keys that fused attention computes beyond the pairs that count, for each query (blocks cut by the mask, ends).
@@ -120,7 +123,8 @@ constants! {
     Matmul4 "matmul_4bit" 0.5 0.3 [0.05, 0.95] true true;
     Traffic "traffic" 0.6 0.7 [0.0, 4.0] true true;
     KernelUs "kernel_us" 3.0 0.5 [0.1, 30.0] true false;
-    Attention "attention" 0.68 0.2 [0.05, 0.95] true true;
+    Attention "attention" 0.5 0.2 [0.05, 0.95] true true;
+    SynchronousAttention "synchronous_attention" 0.55 0.2 [0.2, 1.0] false false;
     Exponential "exponential" 0.75 0.2 [0.1, 1.0] true false;
     AttentionEdge "attention_edge" 250.0 0.4 [10.0, 1500.0] true false;
     ScoreBytes "score_bytes" 10.0 0.5 [2.0, 40.0] false true;

@@ -11,7 +11,7 @@ use crate::constants::Calibration;
 use crate::layout::{Layout, Offload, Recompute, Schedule};
 use crate::operator::forward_flops_per_token;
 use crate::step::Costing;
-use crate::workload::{Framework, Method, Optimizer, Precision, Workload};
+use crate::workload::{AttentionKernel, Framework, Method, Optimizer, Precision, Workload};
 
 /// A row of a measurement table, as read. Columns that the file lacks are empty.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -207,8 +207,6 @@ pub struct Case {
     pub network_bytes_per_s: f64,
     /// The layout.
     pub layout: Layout,
-    /// Whether attention is fused.
-    pub fused_attention: bool,
     /// What is measured.
     pub metric: Metric,
     /// Whether the source's FLOPs include recomputation.
@@ -453,9 +451,17 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
         Method::Full
     };
     // Unfused attention: software from before FlashAttention (2022) and Megatron-DeepSpeed's own kernels.
-    let fused_attention = framework == Framework::Jax
-        || !(framework == Framework::MegatronDeepspeed
-            || row.year.is_some_and(|year| year <= 2022.0));
+    // PyTorch's scripts ran FlashAttention-2 until its successors were packaged (2025); NVIDIA's run cuDNN's.
+    let before = |year: f64| row.year.is_some_and(|measured| measured < year);
+    let attention = match framework {
+        Framework::Jax => AttentionKernel::Fused,
+        Framework::MegatronDeepspeed => AttentionKernel::Unfused,
+        _ if before(2023.0) => AttentionKernel::Unfused,
+        Framework::Fsdp | Framework::Pytorch | Framework::Internevo if before(2025.0) => {
+            AttentionKernel::Synchronous
+        }
+        _ => AttentionKernel::Fused,
+    };
     let sequence = whole(row.seq_len).unwrap_or_else(|| {
         let length =
             model
@@ -628,6 +634,7 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
         },
         method,
         framework,
+        attention,
     };
     if whole_run && workload.tokens_total <= 0.0 {
         return Err("gpu_hours needs tokens_total_b".to_owned());
@@ -648,7 +655,6 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
         &workload,
         accelerator,
         priors,
-        fused_attention,
         known,
         &mut layout,
         &mut assumed,
@@ -687,7 +693,6 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
         workload,
         accelerator,
         layout,
-        fused_attention,
         metric,
         hardware_flops: notes.contains("hardware tflop"),
         measured,
@@ -719,19 +724,17 @@ fn fill_batch_and_recompute(
     workload: &Workload,
     accelerator: &Accelerator,
     priors: &Calibration,
-    fused_attention: bool,
     known: Option<Recompute>,
     layout: &mut Layout,
     assumed: &mut Vec<String>,
 ) -> Result<(), String> {
-    let costing =
-        Costing::new(workload, accelerator, priors, fused_attention).ok_or_else(|| {
-            format!(
-                "{} has no {} matrix units",
-                accelerator.id,
-                workload.precision.name()
-            )
-        })?;
+    let costing = Costing::new(workload, accelerator, priors).ok_or_else(|| {
+        format!(
+            "{} has no {} matrix units",
+            accelerator.id,
+            workload.precision.name()
+        )
+    })?;
     let capacity = accelerator.memory_gib * outlay_units::GIB * 0.94;
     let most = (workload.global_batch_sequences / u64::from(layout.data)).max(1);
     let given = whole(row.micro_batch).map(|size| (size.min(most)) as u32);
@@ -805,12 +808,7 @@ impl Case {
     }
 
     fn costing_with(&self, constants: crate::constants::Resolved) -> Option<Costing<'_>> {
-        let mut costing = Costing::with_constants(
-            &self.workload,
-            self.accelerator,
-            constants,
-            self.fused_attention,
-        )?;
+        let mut costing = Costing::with_constants(&self.workload, self.accelerator, constants)?;
         costing.network_bytes_per_s = self.network_bytes_per_s;
         Some(costing)
     }

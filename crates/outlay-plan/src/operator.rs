@@ -8,7 +8,7 @@ use outlay_catalog::Accelerator;
 use outlay_model::{Kind, Operator, Pattern, ScanRule, Split};
 
 use crate::constants::{Constant, Resolved};
-use crate::workload::{Method, Precision};
+use crate::workload::{AttentionKernel, Method, Precision, Workload};
 
 /// What one rank does with one micro-batch.
 #[derive(Clone, Copy, Debug)]
@@ -92,13 +92,20 @@ impl Rates {
     /// or in 16 bits (casts on the fly, as torchao and llm-foundry do).
     pub fn new(
         accelerator: &Accelerator,
-        precision: Precision,
-        method: Method,
-        fused_attention: bool,
+        workload: &Workload,
         keeps_narrow: bool,
         selective_keeps_pointwise: bool,
         constants: &Resolved,
     ) -> Option<Self> {
+        let precision = workload.precision;
+        let asynchronous =
+            ["hopper", "blackwell", "blackwell-ultra"].contains(&accelerator.generation.as_str());
+        let kernel = match workload.attention {
+            AttentionKernel::Synchronous if asynchronous => {
+                constants.get(Constant::SynchronousAttention)
+            }
+            _ => 1.0,
+        };
         let peaks = &accelerator.peak_tflops;
         let sixteen = peaks.bf16.or(peaks.fp16);
         let (wide_peak, narrow_peak, narrow_constant) = match precision {
@@ -114,7 +121,7 @@ impl Rates {
         Some(Self {
             wide: wide_peak * 1e12 * constants.get(Constant::Matmul16),
             narrow: narrow_peak * 1e12 * constants.get(narrow_constant),
-            attention: wide_peak * 1e12 * constants.get(Constant::Attention),
+            attention: wide_peak * 1e12 * constants.get(Constant::Attention) * kernel,
             exponential: accelerator.exponentials_per_s() * constants.get(Constant::Exponential),
             attention_edge: constants.get(Constant::AttentionEdge),
             kernel_s: constants.get(Constant::KernelUs) * 1e-6,
@@ -139,8 +146,8 @@ impl Rates {
             },
             selective_keeps_pointwise,
             casts: precision.is_narrow(),
-            fused_attention,
-            method,
+            fused_attention: workload.attention != AttentionKernel::Unfused,
+            method: workload.method,
         })
     }
 }
@@ -380,7 +387,7 @@ pub fn operator_cost(operator: &Operator, share: &Share, rates: &Rates) -> Opera
                 let products = flops * computed / rates.attention;
                 let exponentials = share.tokens * heads * keys * computed / rates.exponential;
                 let forward = products.hypot(exponentials) + bytes / rates.memory;
-                let backward = (2.5 * products).hypot(exponentials) + 2.0 * bytes / rates.memory;
+                let backward = (3.0 * products).hypot(exponentials) + 2.0 * bytes / rates.memory;
                 OperatorCost {
                     forward_s: forward,
                     backward_s: backward,

@@ -188,10 +188,9 @@ impl<'a> Costing<'a> {
         workload: &'a Workload,
         accelerator: &'a Accelerator,
         calibration: &Calibration,
-        fused_attention: bool,
     ) -> Option<Self> {
         let constants = calibration.resolve(&accelerator.generation, workload.framework);
-        Self::with_constants(workload, accelerator, constants, fused_attention)
+        Self::with_constants(workload, accelerator, constants)
     }
 
     /// As [`Self::new`] with constants already resolved.
@@ -199,14 +198,11 @@ impl<'a> Costing<'a> {
         workload: &'a Workload,
         accelerator: &'a Accelerator,
         constants: Resolved,
-        fused_attention: bool,
     ) -> Option<Self> {
         let keeps_narrow = matches!(workload.framework, Framework::Megatron | Framework::Jax);
         let rates = Rates::new(
             accelerator,
-            workload.precision,
-            workload.method,
-            fused_attention,
+            workload,
             keeps_narrow,
             matches!(
                 workload.framework,

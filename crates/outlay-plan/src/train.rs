@@ -249,7 +249,7 @@ pub fn plan_train(question: &Question<'_>, calibration: &Calibration) -> Result<
         && let Some(costing) = question
             .choices
             .iter()
-            .find_map(|choice| Costing::new(workload, choice.accelerator, calibration, true))
+            .find_map(|choice| Costing::new(workload, choice.accelerator, calibration))
         && let Some(why) = illegal(&costing, layout)
     {
         return Err(PlanError::Illegal {
@@ -261,7 +261,7 @@ pub fn plan_train(question: &Question<'_>, calibration: &Calibration) -> Result<
     let priced: Vec<(&Choice<'_>, u32, Costing<'_>, Found)> = tasks
         .par_iter()
         .filter_map(|&(choice, count)| {
-            let costing = Costing::new(workload, choice.accelerator, calibration, true)?;
+            let costing = Costing::new(workload, choice.accelerator, calibration)?;
             let found = match question.layout {
                 Some(layout) => one_layout(&costing, layout, space),
                 None => search(&costing, count, space, keep),

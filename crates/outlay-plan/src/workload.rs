@@ -23,6 +23,21 @@ pub struct Workload {
     pub method: Method,
     /// Training software, the key of its calibration constants.
     pub framework: Framework,
+    /// How the software computes attention.
+    pub attention: AttentionKernel,
+}
+
+/// How attention is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum AttentionKernel {
+    /// Products, masked softmax and dropout one after another; scores go through memory.
+    Unfused,
+    /// One kernel on synchronous tensor-core instructions (FlashAttention-2, arXiv:2307.08691): full speed up to
+    /// Ampere, about half of what Hopper's asynchronous units allow (arXiv:2407.08608, section 1).
+    Synchronous,
+    /// One kernel made for the accelerator (FlashAttention-3 and later, cuDNN, Pallas).
+    Fused,
 }
 
 /// Number format of the large matrix products.

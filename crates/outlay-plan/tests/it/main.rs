@@ -5,8 +5,8 @@
 use outlay_catalog::{Offer, Pricing, find_accelerator};
 use outlay_model::find;
 use outlay_plan::{
-    Calibration, Choice, Costing, Framework, Layout, Method, Optimizer, Precision, Question,
-    Recompute, Space, Workload, plan_train, search,
+    AttentionKernel, Calibration, Choice, Costing, Framework, Layout, Method, Optimizer, Precision,
+    Question, Recompute, Space, Workload, plan_train, search,
 };
 use proptest::prelude::*;
 
@@ -20,6 +20,7 @@ fn workload(model: &str, sequence: u64, batch: u64, tokens: f64) -> Workload {
         optimizer: Optimizer::Adamw,
         method: Method::Full,
         framework: Framework::Megatron,
+        attention: AttentionKernel::Fused,
     }
 }
 
@@ -84,7 +85,7 @@ proptest! {
     ) {
         let workload = workload("llama-3.1-8b", 4096, 512, 1e12);
         let accelerator = find_accelerator("H100-SXM").unwrap();
-        let costing = Costing::new(&workload, accelerator, &Calibration::built_in(), true).unwrap();
+        let costing = Costing::new(&workload, accelerator, &Calibration::built_in()).unwrap();
         let layout = Layout {
             tensor: 1 << tensor,
             pipeline: 1 << pipeline,
@@ -119,7 +120,6 @@ fn recomputation_trades_time_for_memory() {
         &workload,
         find_accelerator("H100-SXM").unwrap(),
         &Calibration::built_in(),
-        true,
     )
     .unwrap();
     let of = |recompute| {
@@ -154,7 +154,6 @@ fn every_layout_found_is_legal() {
         &workload,
         find_accelerator("H100-SXM").unwrap(),
         &Calibration::built_in(),
-        true,
     )
     .unwrap();
     let found = search(&costing, 48, Space::default(), 50);
@@ -184,7 +183,7 @@ fn every_layout_found_is_legal() {
 /// parallelism, A100-80GB, fp16. Calculon is within 8.9% of each.
 #[test]
 fn predicts_the_steps_of_korthikanti() {
-    use outlay_plan::{complete, read_measured};
+    use outlay_plan::{AttentionKernel, complete, read_measured};
     let table = "id,source,year,model,layers,hidden,ffn,heads,vocab,seq_len,global_batch_seqs,micro_batch,gpu,num_gpus,tp,pp,vp,dp,cp,zero_stage,act_ckpt,precision,metric,value,notes
 22B,Korthikanti 2022,2022,m-22b,48,6144,24576,64,51200,2048,4,4,A100-80GB-SXM,8,8,1,1,1,1,0,selective,fp16,step_time_s,1.10,
 175B,Korthikanti 2022,2022,m-175b,96,12288,49152,96,51200,2048,64,1,A100-80GB-SXM,64,8,8,3,1,1,0,selective,fp16,step_time_s,13.75,

@@ -8,8 +8,8 @@ use outlay_catalog::{
 };
 use outlay_model::Model;
 use outlay_plan::{
-    Answer, Choice, Costing, Framework, Layout, Method, Optimizer, Plan, PlanError, Precision,
-    Question, Workload, plan_train,
+    Answer, AttentionKernel, Choice, Costing, Framework, Layout, Method, Optimizer, Plan,
+    PlanError, Precision, Question, Workload, plan_train,
 };
 use outlay_units::{
     Estimate, count, duration, energy_kwh, mass_kg, parse_duration_seconds, parse_money_usd,
@@ -274,6 +274,7 @@ pub fn run(mut args: Args, printer: &mut Printer) -> Result<(), Failure> {
         optimizer,
         method,
         framework,
+        attention: AttentionKernel::Fused,
     };
     let offers = gather_offers(&args, fixed)?;
     let choices: Vec<Choice<'_>> = match fixed {
@@ -750,7 +751,7 @@ fn explain(
     let Ok(accelerator) = find_accelerator(&best.accelerator) else {
         return;
     };
-    let Some(costing) = Costing::new(workload, accelerator, calibration, true) else {
+    let Some(costing) = Costing::new(workload, accelerator, calibration) else {
         return;
     };
     crate::explain::step(&costing, &best.layout, printer);
