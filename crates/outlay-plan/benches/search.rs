@@ -8,8 +8,8 @@ use std::time::Instant;
 use outlay_catalog::find_accelerator;
 use outlay_model::find;
 use outlay_plan::{
-    AttentionKernel, Calibration, Costing, Framework, Method, Optimizer, Precision, Space,
-    Workload, search,
+    AttentionKernel, Calibration, Costing, Framework, Method, Optimizer, Precision, SOFTWARE_YEAR,
+    Space, Workload, search,
 };
 
 #[expect(clippy::print_stdout, reason = "a bench reports to its terminal")]
@@ -24,6 +24,7 @@ fn main() {
         method: Method::Full,
         framework: Framework::Megatron,
         attention: AttentionKernel::Fused,
+        software_year: SOFTWARE_YEAR,
     };
     let accelerator = find_accelerator("A100-80GB-SXM").expect("built in");
     let costing = Costing::new(&workload, accelerator, &Calibration::built_in()).expect("bf16");

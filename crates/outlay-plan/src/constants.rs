@@ -49,6 +49,8 @@ pub enum Constant {
     Memory,
     /// Passes over memory to quantize inputs for narrow formats.
     Cast,
+    /// Yearly gain in speed of an accelerator's kernels after its release.
+    Maturity,
     /// Host time to issue one operator, in microseconds.
     LaunchUs,
     /// Share of the link's rate that collectives inside a node reach.
@@ -134,11 +136,12 @@ constants! {
     Pointwise "pointwise" 1.2 0.5 [0.1, 12.0] false true;
     Memory "memory" 0.8 0.1 [0.2, 1.0] true false;
     Cast "cast" 1.0 0.5 [0.05, 10.0] false true;
+    Maturity "maturity" 0.03 0.7 [0.0, 0.3] false false;
     LaunchUs "launch_us" 8.0 0.6 [0.5, 200.0] true true;
     Link "link" 0.9 0.2 [0.05, 1.0] true true;
     Network "network" 0.8 0.4 [0.02, 1.5] true true;
     Chunks "chunks" 20.0 0.5 [0.5, 200.0] true true;
-    ExposedTensor "exposed_tensor" 0.7 0.4 [0.02, 1.5] true true;
+    ExposedTensor "exposed_tensor" 1.0 0.3 [0.02, 1.5] true true;
     ExposedData "exposed_data" 0.3 0.7 [0.005, 1.5] true true;
     ExposedExpert "exposed_expert" 0.7 0.5 [0.02, 3.0] true true;
     ExposedContext "exposed_context" 0.3 0.6 [0.01, 2.0] true true;

@@ -20,4 +20,6 @@ pub use operator::{OperatorCost, forward_flops_per_token};
 pub use search::{Candidate, Found, Space, illegal, search};
 pub use step::{Collective, Costing, Memory, Slice, StepTime};
 pub use train::{Answer, Choice, Plan, PlanError, Question, plan_train, server_watts};
-pub use workload::{AttentionKernel, Framework, Method, Optimizer, Precision, Workload};
+pub use workload::{
+    AttentionKernel, Framework, Method, Optimizer, Precision, SOFTWARE_YEAR, Workload,
+};

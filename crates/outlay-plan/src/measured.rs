@@ -11,7 +11,9 @@ use crate::constants::Calibration;
 use crate::layout::{Layout, Offload, Recompute, Schedule};
 use crate::operator::forward_flops_per_token;
 use crate::step::Costing;
-use crate::workload::{AttentionKernel, Framework, Method, Optimizer, Precision, Workload};
+use crate::workload::{
+    AttentionKernel, Framework, Method, Optimizer, Precision, SOFTWARE_YEAR, Workload,
+};
 
 /// A row of a measurement table, as read. Columns that the file lacks are empty.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -635,6 +637,7 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
         method,
         framework,
         attention,
+        software_year: row.year.unwrap_or(SOFTWARE_YEAR),
     };
     if whole_run && workload.tokens_total <= 0.0 {
         return Err("gpu_hours needs tokens_total_b".to_owned());

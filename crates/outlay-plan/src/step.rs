@@ -257,6 +257,18 @@ impl<'a> Costing<'a> {
         Some(costing)
     }
 
+    /// Time of kernels relative to those of software from two years after the accelerator's release.
+    ///
+    /// Libraries are tuned for years: NVIDIA's own tables for one model on H100 rise with every release. TPUs are
+    /// left out, as Google tunes for them before anyone else can rent one.
+    fn maturity(&self) -> f64 {
+        if self.accelerator.vendor == "Google" {
+            return 1.0;
+        }
+        let age = self.workload.software_year - f64::from(self.accelerator.released);
+        (1.0 + self.constants.get(Constant::Maturity)).powf(2.0 - age.clamp(0.0, 5.0))
+    }
+
     fn link_bytes_per_s(&self) -> f64 {
         self.accelerator.link.gb_per_s * 1e9 * self.constants.get(Constant::Link)
     }
@@ -445,6 +457,7 @@ impl<'a> Costing<'a> {
     /// sequence parallelism of the layout matter.
     pub fn slice(&self, layout: &Layout) -> Slice {
         let mut slice = Slice::default();
+        let maturity = self.maturity();
         let tensor = self.group(f64::from(layout.tensor), 1.0);
         let context = self.group(f64::from(layout.context), f64::from(layout.tensor));
         for block in &self.workload.model.blocks {
@@ -475,14 +488,16 @@ impl<'a> Costing<'a> {
             if layout.tensor > 1 {
                 sum.kernels += collectives;
             }
-            let forward = together(
-                sum.forward_s + sum.kernels * self.rates.kernel_s,
-                sum.kernels * self.rates.launch_s,
-            );
-            let backward = together(
-                sum.backward_s + 1.7 * sum.kernels * self.rates.kernel_s,
-                1.7 * sum.kernels * self.rates.launch_s,
-            );
+            let forward = maturity
+                * together(
+                    sum.forward_s + sum.kernels * self.rates.kernel_s,
+                    sum.kernels * self.rates.launch_s,
+                );
+            let backward = maturity
+                * together(
+                    sum.backward_s + 1.7 * sum.kernels * self.rates.kernel_s,
+                    1.7 * sum.kernels * self.rates.launch_s,
+                );
             let tensor_s = if layout.tensor > 1 {
                 self.constants.get(Constant::ExposedTensor)
                     * tensor.seconds(

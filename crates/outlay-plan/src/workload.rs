@@ -25,7 +25,12 @@ pub struct Workload {
     pub framework: Framework,
     /// How the software computes attention.
     pub attention: AttentionKernel,
+    /// Year that the software is from; kernels get better in the years after an accelerator comes out.
+    pub software_year: f64,
 }
+
+/// Year of the newest software that the constants were fitted on.
+pub const SOFTWARE_YEAR: f64 = 2026.0;
 
 /// How attention is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]

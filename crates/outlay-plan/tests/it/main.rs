@@ -6,7 +6,7 @@ use outlay_catalog::{Offer, Pricing, find_accelerator};
 use outlay_model::find;
 use outlay_plan::{
     AttentionKernel, Calibration, Choice, Costing, Framework, Layout, Method, Optimizer, Precision,
-    Question, Recompute, Space, Workload, plan_train, search,
+    Question, Recompute, SOFTWARE_YEAR, Space, Workload, plan_train, search,
 };
 use proptest::prelude::*;
 
@@ -21,6 +21,7 @@ fn workload(model: &str, sequence: u64, batch: u64, tokens: f64) -> Workload {
         method: Method::Full,
         framework: Framework::Megatron,
         attention: AttentionKernel::Fused,
+        software_year: SOFTWARE_YEAR,
     }
 }
 

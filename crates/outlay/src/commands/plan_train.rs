@@ -9,7 +9,7 @@ use outlay_catalog::{
 use outlay_model::Model;
 use outlay_plan::{
     Answer, AttentionKernel, Choice, Costing, Framework, Layout, Method, Optimizer, Plan,
-    PlanError, Precision, Question, Workload, plan_train,
+    PlanError, Precision, Question, SOFTWARE_YEAR, Workload, plan_train,
 };
 use outlay_units::{
     Estimate, count, duration, energy_kwh, mass_kg, parse_duration_seconds, parse_money_usd,
@@ -275,6 +275,7 @@ pub fn run(mut args: Args, printer: &mut Printer) -> Result<(), Failure> {
         method,
         framework,
         attention: AttentionKernel::Fused,
+        software_year: SOFTWARE_YEAR,
     };
     let offers = gather_offers(&args, fixed)?;
     let choices: Vec<Choice<'_>> = match fixed {
