@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use outlay_units::Spread;
 use rayon::prelude::*;
 
-use crate::constants::{Calibration, Constant, DESCRIPTIONS, N_CONSTANTS, Resolved};
+use crate::constants::{Calibration, Constant, DESCRIPTIONS, N_CONSTANTS, Resolved, prior_factor};
 use crate::measured::{Case, Metric};
 
 /// Width of the central part of the loss, in log units: beyond it a row's pull is constant (Huber).
@@ -54,7 +54,7 @@ fn parameters(cases: &[&Case]) -> Vec<Parameter> {
                 key: format!("{}@{scope}", description.name),
                 constant: description.constant,
                 scope: Some((*scope).to_owned()),
-                prior: 0.0,
+                prior: prior_factor(description.constant, scope).ln(),
                 freedom: FACTOR_FREEDOM
                     .max(0.6 * description.freedom)
                     .min(description.freedom),
@@ -245,9 +245,12 @@ pub fn fit(cases: &[&Case], rounds: usize, start: Option<&Calibration>) -> Calib
             *value = value.clamp(description.least, description.most);
         }
     }
-    calibration
-        .constants
-        .retain(|key, value| !key.contains('@') || (*value - 1.0).abs() > 5e-4);
+    // A factor that no row moved says nothing.
+    for (parameter, value) in parameters.iter().zip(&theta) {
+        if parameter.scope.is_some() && (value - parameter.prior).abs() < 5e-4 {
+            calibration.constants.remove(&parameter.key);
+        }
+    }
     for value in calibration.constants.values_mut() {
         *value = (*value * 1e5).round() / 1e5;
     }
