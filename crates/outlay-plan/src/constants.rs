@@ -149,10 +149,10 @@ constants! {
     Straggler "straggler" 0.008 0.7 [0.0002, 0.1] true true;
     Bubble "bubble" 1.0 0.3 [0.2, 3.0] false true;
     Goodput "goodput" 0.85 0.2 [0.3, 1.0] false false;
-    ReservedGib "reserved_gib" 1.5 0.5 [0.1, 12.0] true true;
+    ReservedGib "reserved_gib" 2.0 0.5 [0.1, 12.0] true true;
     Saved "saved" 1.0 0.3 [0.2, 3.0] false true;
     LogitBytes "logit_bytes" 10.0 0.3 [2.0, 20.0] false true;
-    Waste "waste" 1.05 0.05 [1.0, 1.5] false true;
+    Waste "waste" 1.07 0.04 [1.0, 1.5] false true;
 }
 
 /// Factors of generations before any training run is seen, from tables of kernels measured one by one.

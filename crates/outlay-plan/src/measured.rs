@@ -184,8 +184,12 @@ pub enum Metric {
 /// Which part of memory a row gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemoryPart {
-    /// All of it.
+    /// All of it, as the driver counts.
     Peak,
+    /// What the framework's allocator holds: all but the context (`torch.cuda.max_memory_reserved`).
+    Reserved,
+    /// What the framework's tensors take (`torch.cuda.max_memory_allocated`).
+    Allocated,
     /// Weights, gradients and optimizer state alone.
     State,
     /// Activations alone.
@@ -405,6 +409,13 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
         }
         "memory_gib" if row.notes.contains("activations only") => {
             Metric::Memory(MemoryPart::Activations)
+        }
+        "memory_gib" if row.notes.contains("reserved") => Metric::Memory(MemoryPart::Reserved),
+        "memory_gib"
+            if row.notes.contains("allocated") || row.source.starts_with("Lightning-AI/") =>
+        {
+            // litgpt prints `torch.cuda.max_memory_allocated`.
+            Metric::Memory(MemoryPart::Allocated)
         }
         "memory_gib" => Metric::Memory(MemoryPart::Peak),
         "gpu_hours" => Metric::Hours,
@@ -824,6 +835,10 @@ impl Case {
             let memory = costing.memory(&self.layout, &slice);
             let bytes = match part {
                 MemoryPart::Peak => memory.total_bytes(),
+                MemoryPart::Reserved => memory.total_bytes() - memory.reserved_bytes,
+                MemoryPart::Allocated => {
+                    memory.total_bytes() - memory.reserved_bytes - memory.waste_bytes
+                }
                 MemoryPart::State => {
                     memory.weights_bytes + memory.gradients_bytes + memory.optimizer_bytes
                 }

@@ -8,7 +8,7 @@ use outlay_catalog::Accelerator;
 use outlay_model::{Kind, Operator, Pattern, ScanRule, Split};
 
 use crate::constants::{Constant, Resolved};
-use crate::workload::{AttentionKernel, Method, Precision, Workload};
+use crate::workload::{AttentionKernel, Framework, Method, Precision, Workload};
 
 /// What one rank does with one micro-batch.
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +81,9 @@ pub struct Rates {
     pub casts: bool,
     /// Whether attention is one fused kernel; otherwise scores go through memory.
     pub fused_attention: bool,
+    /// Whether pointwise work runs eagerly, operation by operation, as plain PyTorch does: norms keep their input
+    /// and result in fp32, and every product of two tensors keeps both.
+    pub eager: bool,
     /// Which parameters are trained.
     pub method: Method,
 }
@@ -98,6 +101,7 @@ impl Rates {
         constants: &Resolved,
     ) -> Option<Self> {
         let precision = workload.precision;
+        let eager = workload.framework == Framework::Pytorch;
         let asynchronous =
             ["hopper", "blackwell", "blackwell-ultra"].contains(&accelerator.generation.as_str());
         let kernel = match workload.attention {
@@ -126,7 +130,9 @@ impl Rates {
             attention_edge: constants.get(Constant::AttentionEdge),
             kernel_s: constants.get(Constant::KernelUs) * 1e-6,
             scan: wide_peak * 1e12 * constants.get(Constant::Scan),
-            logit_bytes: constants.get(Constant::LogitBytes),
+            // Eager losses keep 16-bit logits, an fp32 copy, the log-softmax and the gradient at once: 14 bytes against
+            // the 10 of a compiled loss.
+            logit_bytes: constants.get(Constant::LogitBytes) * if eager { 1.4 } else { 1.0 },
             vector: peaks.fp32 * 1e12,
             memory,
             pointwise: memory * constants.get(Constant::Memory)
@@ -147,8 +153,23 @@ impl Rates {
             selective_keeps_pointwise,
             casts: precision.is_narrow(),
             fused_attention: workload.attention != AttentionKernel::Unfused,
+            eager,
             method: workload.method,
         })
+    }
+
+    /// Bytes kept for each element of a product's input until its weights' gradient is computed.
+    ///
+    /// Frozen products need none: with adapters on the queries and values alone (the usual choice), one input of a
+    /// layer is kept for the adapters, and counted among the products that keep theirs. bitsandbytes' 4-bit products
+    /// keep each input in fp32.
+    fn kept_input(&self, narrow: bool) -> f64 {
+        match self.method {
+            Method::Full if narrow => self.kept,
+            Method::Full => self.storage,
+            Method::Lora => 0.0,
+            Method::Qlora => 4.0,
+        }
     }
 }
 
@@ -301,7 +322,7 @@ pub fn operator_cost(operator: &Operator, share: &Share, rates: &Rates) -> Opera
             } else {
                 tokens
             };
-            let kept = kept_tokens * inputs * if narrow { rates.kept } else { storage };
+            let kept = kept_tokens * inputs * rates.kept_input(narrow);
             OperatorCost {
                 forward_s: product + cast,
                 backward_s: product * trained + cast_back,
@@ -349,7 +370,7 @@ pub fn operator_cost(operator: &Operator, share: &Share, rates: &Rates) -> Opera
             };
             let rate = if narrow { rates.narrow } else { rates.wide } * rates.expert;
             let product = flops / rate + rates.traffic * bytes / rates.memory;
-            let kept = visits * inputs * if narrow { rates.kept } else { storage };
+            let kept = visits * inputs * rates.kept_input(narrow);
             OperatorCost {
                 forward_s: product + cast,
                 backward_s: product * trained + cast_back,
@@ -462,7 +483,13 @@ pub fn operator_cost(operator: &Operator, share: &Share, rates: &Rates) -> Opera
         Kind::Norm { width } => {
             // Query and key norms run after the split over heads; norms of the stream only with sequence parallelism.
             let tokens = if width < share.hidden { sharded } else { quiet };
-            pointwise(tokens, 2.0 * width as f64, width as f64, 1.0, rates)
+            let kept = if rates.eager {
+                2.0 * 4.0 / storage
+            } else {
+                1.0
+            };
+            let width = width as f64;
+            pointwise(tokens, 2.0 * width, kept * width, 1.0, rates)
         }
         Kind::Elementwise {
             reads,
@@ -471,6 +498,11 @@ pub fn operator_cost(operator: &Operator, share: &Share, rates: &Rates) -> Opera
         } => {
             let stream = reads == 2 * share.hidden && writes == share.hidden;
             let tokens = if stream { quiet } else { sharded };
+            let saves = if rates.eager && !stream {
+                reads + writes
+            } else {
+                saves
+            };
             let mut cost = pointwise(tokens, (reads + writes) as f64, saves as f64, 1.0, rates);
             if !rates.fused_attention && stream {
                 cost.kept_bytes += tokens * writes as f64;

@@ -127,7 +127,9 @@ pub struct Memory {
     pub activations_bytes: f64,
     /// Logits, gathered layers, communication buffers.
     pub buffers_bytes: f64,
-    /// Context, libraries and allocator waste.
+    /// Memory that the allocator holds beyond the tensors.
+    pub waste_bytes: f64,
+    /// The driver's context, libraries and communicators, which no allocator of a framework counts.
     pub reserved_bytes: f64,
 }
 
@@ -139,6 +141,7 @@ impl Memory {
             + self.optimizer_bytes
             + self.activations_bytes
             + self.buffers_bytes
+            + self.waste_bytes
             + self.reserved_bytes
     }
 }
@@ -487,6 +490,12 @@ impl<'a> Costing<'a> {
             }
             if layout.tensor > 1 {
                 sum.kernels += collectives;
+            }
+            if self.workload.method != Method::Full && block.kind == BlockKind::Layer {
+                // The adapters' input: a copy after dropout, and its mask.
+                let input = share.tokens * self.workload.model.hidden as f64 / share.tensor;
+                sum.kept_bytes += input * (self.rates.storage + 1.0);
+                sum.kept_selective_bytes += input * (self.rates.storage + 1.0);
             }
             let forward = maturity
                 * together(
@@ -852,7 +861,13 @@ impl<'a> Costing<'a> {
         let mut memory = Memory::default();
         match self.workload.method {
             Method::Full => {
-                let kept_gradient: f64 = if storage < 4.0 && !pure { 4.0 } else { storage };
+                // DeepSpeed's pipeline reduces gradients in 16 bits, and casts only its own shard for the optimizer.
+                let narrow = pure || self.workload.framework == Framework::MegatronDeepspeed;
+                let kept_gradient: f64 = if storage < 4.0 && !narrow {
+                    4.0
+                } else {
+                    storage
+                };
                 if layout.zero >= 3 {
                     // The sharded fp32 weights are the master copy; 16-bit weights exist only while gathered.
                     memory.gradients_bytes = sharded * kept_gradient;
@@ -931,15 +946,25 @@ impl<'a> Costing<'a> {
         if layout.pipeline == 1 || last {
             memory.buffers_bytes += slice.head_bytes;
         }
+        let deepspeed = self.workload.framework == Framework::MegatronDeepspeed;
+        if deepspeed && layout.zero >= 1 {
+            // Buckets of 5e8 elements each for reducing gradients, twice as they overlap, and for gathering weights
+            // (`reduce_bucket_size` and `allgather_bucket_size` of DeepSpeed's configuration).
+            memory.buffers_bytes += 3.0 * 5e8_f64.min(parameters) * storage;
+        }
         let used = memory.total_bytes();
-        // Each group of ranks has a communicator with buffers of its own.
-        let groups = [layout.tensor, layout.pipeline, layout.data * layout.context]
+        // Each group of ranks has a communicator with buffers of its own; DeepSpeed's pipeline adds groups for the
+        // slice, the tied embeddings and the neighbours.
+        let mut groups = [layout.tensor, layout.pipeline, layout.data * layout.context]
             .iter()
             .filter(|degree| **degree > 1)
             .count() as f64;
+        if deepspeed && layout.accelerators() > 1 {
+            groups += 3.0;
+        }
+        memory.waste_bytes = used * (constants.get(Constant::Waste) - 1.0);
         memory.reserved_bytes =
-            constants.get(Constant::ReservedGib) * (0.5 + 0.5 * groups.max(1.0)) * GIB
-                + used * (constants.get(Constant::Waste) - 1.0);
+            constants.get(Constant::ReservedGib) * (0.5 + 0.5 * groups.max(1.0)) * GIB;
         memory
     }
 }

@@ -50,7 +50,8 @@ pub fn step(costing: &Costing, layout: &Layout, printer: &mut Printer) {
         ("optimizer state", memory.optimizer_bytes),
         ("kept activations", memory.activations_bytes),
         ("logits and gather buffers", memory.buffers_bytes),
-        ("context and allocator", memory.reserved_bytes),
+        ("allocator's waste", memory.waste_bytes),
+        ("context and libraries", memory.reserved_bytes),
         ("peak", memory.total_bytes()),
     ]
     .iter()

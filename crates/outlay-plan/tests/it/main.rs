@@ -106,7 +106,9 @@ proptest! {
         let wider = Layout { data: layout.data * 2, shard: layout.data * 2, ..layout };
         let slice = costing.slice(&wider);
         let wide = costing.memory(&wider, &slice);
-        let tensors = |memory: &outlay_plan::Memory| memory.total_bytes() - memory.reserved_bytes;
+        let tensors = |memory: &outlay_plan::Memory| {
+            memory.total_bytes() - memory.reserved_bytes - memory.waste_bytes
+        };
         prop_assert!(tensors(&wide) <= tensors(&memory) * (1.0 + 1e-9));
         if layout.data > 1 {
             prop_assert!(wide.total_bytes() <= memory.total_bytes() * (1.0 + 1e-9));
