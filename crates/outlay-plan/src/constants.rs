@@ -4,7 +4,7 @@
 //! (`matmul_16bit@hopper`) and one for a framework (`matmul_16bit@fsdp`). The fit shrinks factors
 //! towards 1, so that a factor with little evidence does little.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -212,9 +212,15 @@ pub struct Calibration {
     /// Where the constants come from: file, number of rows, day.
     #[serde(default)]
     pub fitted_on: Vec<String>,
-    /// Spread of measured over predicted by kind of workload, from cross-validated residuals.
+    /// Sources of the rows, each with the accelerators that it measured.
+    #[serde(default)]
+    pub sources: BTreeMap<String, BTreeSet<String>>,
+    /// Spread of measured over predicted by kind of workload, where no row of the source was fitted.
     #[serde(default)]
     pub spreads: BTreeMap<String, outlay_units::Spread>,
+    /// As `spreads`, where other rows of the source were fitted.
+    #[serde(default)]
+    pub spreads_known: BTreeMap<String, outlay_units::Spread>,
     /// `name`, `name@generation` or `name@framework` to value.
     #[serde(default)]
     pub constants: BTreeMap<String, f64>,
@@ -263,7 +269,7 @@ impl Calibration {
                 ));
             }
         }
-        for (key, spread) in &calibration.spreads {
+        for (key, spread) in calibration.spreads.iter().chain(&calibration.spreads_known) {
             if !(spread.low > 0.0 && spread.high.is_finite() && spread.low <= spread.high) {
                 return Err(format!(
                     "spread `{key}` has low {} and high {}; allowed: 0 < low <= high",
@@ -272,6 +278,33 @@ impl Calibration {
             }
         }
         Ok(calibration)
+    }
+
+    /// Spread of measured over predicted for a kind of workload; `known` where rows of its source (its cluster and
+    /// software) were fitted.
+    pub fn spread(&self, kind: &str, known: bool) -> outlay_units::Spread {
+        let table = if known {
+            &self.spreads_known
+        } else {
+            &self.spreads
+        };
+        table
+            .get(kind)
+            .or_else(|| table.get("other"))
+            .copied()
+            .unwrap_or(outlay_units::Spread {
+                low: 0.75,
+                high: 1.35,
+            })
+    }
+
+    /// Whether all rows on an accelerator come from one source: a person's own cluster.
+    pub fn is_own(&self, accelerator: &str) -> bool {
+        self.sources
+            .values()
+            .filter(|accelerators| accelerators.contains(accelerator))
+            .count()
+            == 1
     }
 
     /// Writes a calibration file.

@@ -1,8 +1,9 @@
 //! Fits the constants to measurements: penalised, robust least squares on logarithms of ratios.
 //!
 //! Minimises `sum w_i * rho(ln(predicted / measured)) + sum ((theta - prior) / freedom)^2 / 2` by Gauss-Newton with
-//! reweighting. The penalty keeps a factor near 1 where few rows speak for it. Rows of one source share
-//! a weight that grows with the square root of their number, so that a large table does not outvote the rest.
+//! reweighting. The penalty keeps a constant near its prior where few rows speak for it; the prior is physical, or
+//! an earlier calibration that new rows refine. Rows of one source share a weight that grows with the square root
+//! of their number, so that a large table does not outvote the rest.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,7 +28,13 @@ struct Parameter {
     freedom: f64,
 }
 
-fn parameters(cases: &[&Case]) -> Vec<Parameter> {
+fn parameters(cases: &[&Case], start: Option<&Calibration>) -> Vec<Parameter> {
+    let centre = |key: &str, prior: f64| {
+        start
+            .and_then(|start| start.constants.get(key).copied())
+            .unwrap_or(prior)
+            .ln()
+    };
     let generations: BTreeSet<&str> = cases
         .iter()
         .map(|case| case.accelerator.generation.as_str())
@@ -42,7 +49,7 @@ fn parameters(cases: &[&Case]) -> Vec<Parameter> {
             key: description.name.to_owned(),
             constant: description.constant,
             scope: None,
-            prior: description.prior.ln(),
+            prior: centre(description.name, description.prior),
             freedom: description.freedom,
         });
         let scopes = generations
@@ -50,11 +57,12 @@ fn parameters(cases: &[&Case]) -> Vec<Parameter> {
             .filter(|_| description.by_generation)
             .chain(frameworks.iter().filter(|_| description.by_framework));
         for scope in scopes {
+            let key = format!("{}@{scope}", description.name);
             out.push(Parameter {
-                key: format!("{}@{scope}", description.name),
+                prior: centre(&key, prior_factor(description.constant, scope)),
+                key,
                 constant: description.constant,
                 scope: Some((*scope).to_owned()),
-                prior: prior_factor(description.constant, scope).ln(),
                 freedom: FACTOR_FREEDOM
                     .max(0.6 * description.freedom)
                     .min(description.freedom),
@@ -149,19 +157,14 @@ impl Wiring {
     }
 }
 
-/// Fits all constants to the cases, from `start` or from the priors.
+/// Fits all constants to the cases, from the physical priors or from an earlier calibration.
+///
+/// With `start`, its constants take the place of the priors: what the cases do not speak of stays as it was.
 pub fn fit(cases: &[&Case], rounds: usize, start: Option<&Calibration>) -> Calibration {
     const STEP: f64 = 1e-3;
-    let parameters = parameters(cases);
+    let parameters = parameters(cases, start);
     let wiring = Wiring::new(&parameters, cases);
-    let mut theta: Vec<f64> = parameters
-        .iter()
-        .map(|parameter| {
-            start
-                .and_then(|start| start.constants.get(&parameter.key))
-                .map_or(parameter.prior, |value| value.ln())
-        })
-        .collect();
+    let mut theta: Vec<f64> = parameters.iter().map(|parameter| parameter.prior).collect();
     let weights = weights(cases);
     let n = parameters.len();
     let residual = |index: usize, theta: &[f64]| -> f64 {
@@ -251,6 +254,9 @@ pub fn fit(cases: &[&Case], rounds: usize, start: Option<&Calibration>) -> Calib
             calibration.constants.remove(&parameter.key);
         }
     }
+    for (key, value) in start.iter().flat_map(|start| &start.constants) {
+        calibration.constants.entry(key.clone()).or_insert(*value);
+    }
     for value in calibration.constants.values_mut() {
         *value = (*value * 1e5).round() / 1e5;
     }
@@ -336,27 +342,29 @@ fn solve(mut matrix: Vec<f64>, mut right: Vec<f64>, n: usize) -> Option<Vec<f64>
     Some(right)
 }
 
-/// Predicts every case with constants fitted, from the priors, on the cases with other keys.
+/// Predicts every case with constants fitted on the cases of other folds, from the priors or from `start`.
 ///
-/// Nothing of the full fit enters a fold. Folds run side by side.
+/// `folds` has one key for each case. Nothing of the full fit enters a fold. Folds run side by side.
 pub fn cross_validate(
     cases: &[&Case],
+    folds: &[String],
     rounds: usize,
-    key: impl Fn(&Case) -> String + Sync,
+    start: Option<&Calibration>,
 ) -> Vec<Option<f64>> {
-    let mut folds: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-    for (index, case) in cases.iter().enumerate() {
-        folds.entry(key(case)).or_default().push(index);
+    let mut members: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (index, fold) in folds.iter().enumerate() {
+        members.entry(fold).or_default().push(index);
     }
-    let predicted: Vec<(usize, Option<f64>)> = folds
+    let predicted: Vec<(usize, Option<f64>)> = members
         .par_iter()
         .flat_map_iter(|(left_out, indices)| {
             let train: Vec<&Case> = cases
                 .iter()
-                .copied()
-                .filter(|case| key(case) != *left_out)
+                .zip(folds)
+                .filter(|(_, fold)| fold != left_out)
+                .map(|(case, _)| *case)
                 .collect();
-            let calibration = fit(&train, rounds, None);
+            let calibration = fit(&train, rounds, start);
             indices
                 .iter()
                 .map(move |&index| (index, cases[index].predict(&calibration)))
@@ -370,21 +378,72 @@ pub fn cross_validate(
     out
 }
 
+/// Ten folds of rows, whatever their source: what is left out has kin among what is fitted.
+pub fn row_folds(cases: &[&Case]) -> Vec<String> {
+    (0..cases.len())
+        .map(|index| (index % 10).to_string())
+        .collect()
+}
+
+/// Whether other rows of the same source give the same run with a value more than a quarter away.
+///
+/// Then the columns do not determine what was run (another kernel, another number format), and neither the fit
+/// nor the figures can count such a row. The rule looks at the rows alone, never at a prediction.
+pub fn contradicted(cases: &[&Case]) -> Vec<bool> {
+    let key = |case: &Case| {
+        let run = (
+            &case.workload.model.name,
+            case.workload.sequence_tokens,
+            case.workload.global_batch_sequences,
+            case.workload.precision,
+            case.workload.method,
+            case.layout,
+            case.metric,
+            case.accelerator.id.as_str(),
+        );
+        format!("{} {run:?}", case.source)
+    };
+    let mut ranges: BTreeMap<String, (f64, f64)> = BTreeMap::new();
+    for case in cases {
+        let range = ranges
+            .entry(key(case))
+            .or_insert((case.measured, case.measured));
+        *range = (range.0.min(case.measured), range.1.max(case.measured));
+    }
+    cases
+        .iter()
+        .map(|case| {
+            let (least, most) = ranges[&key(case)];
+            most > 1.25 * least
+        })
+        .collect()
+}
+
 /// Spread of measured over predicted by kind, shrunk towards the spread of all rows of the same sort of metric.
+///
+/// A source's rows share a weight that grows with the square root of their number, as in the fit.
 pub fn spreads(cases: &[&Case], predicted: &[Option<f64>]) -> BTreeMap<String, Spread> {
+    let mut counts: BTreeMap<(&str, &str), f64> = BTreeMap::new();
+    for case in cases {
+        *counts.entry((&case.source, &case.kind)).or_default() += 1.0;
+    }
     // Times and memory as measured / predicted; rates are turned over first, so that all read as times.
-    let mut by_kind: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    let mut by_kind: BTreeMap<String, Vec<(f64, f64)>> = BTreeMap::new();
     let mut all_times = Vec::new();
     for (case, predicted) in cases.iter().zip(predicted) {
         let Some(predicted) = predicted else { continue };
+        let weight = 1.0 / counts[&(case.source.as_str(), case.kind.as_str())].sqrt();
         let mut ratio = (case.measured / predicted).ln();
         if case.is_rate() {
             ratio = -ratio;
         }
         if !matches!(case.metric, Metric::Memory(_)) {
-            all_times.push(ratio);
+            all_times.push((ratio, weight));
         }
-        by_kind.entry(case.kind.clone()).or_default().push(ratio);
+        by_kind
+            .entry(case.kind.clone())
+            .or_default()
+            .push((ratio, weight));
     }
     let overall = quantiles(&mut all_times);
     let mut out: BTreeMap<String, Spread> = by_kind
@@ -417,17 +476,31 @@ pub fn spreads(cases: &[&Case], predicted: &[Option<f64>]) -> BTreeMap<String, S
     out
 }
 
-/// 10th and 90th percentiles.
-fn quantiles(values: &mut [f64]) -> (f64, f64) {
+/// 10th and 90th percentiles of values with weights, interpolated between the middles of their weights.
+fn quantiles(values: &mut [(f64, f64)]) -> (f64, f64) {
     if values.is_empty() {
         return (-0.2, 0.2);
     }
-    values.sort_by(f64::total_cmp);
+    values.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let total: f64 = values.iter().map(|(_, weight)| weight).sum();
     let at = |share: f64| {
-        let position = share * (values.len() - 1) as f64;
-        let low = position.floor() as usize;
-        let high = position.ceil() as usize;
-        values[low] + (values[high] - values[low]) * (position - low as f64)
+        let mut below = 0.0;
+        let mut last = (values[0].0, 0.0);
+        for &(value, weight) in values.iter() {
+            let middle = (below + weight / 2.0) / total;
+            if middle >= share {
+                let span = middle - last.1;
+                let part = if span > 0.0 {
+                    (share - last.1) / span
+                } else {
+                    1.0
+                };
+                return last.0 + (value - last.0) * part;
+            }
+            last = (value, middle);
+            below += weight;
+        }
+        last.0
     };
     (at(0.1), at(0.9))
 }
@@ -460,7 +533,12 @@ mod tests {
 
     #[test]
     fn quantiles_interpolate() {
-        let mut values: Vec<f64> = (0..=10).map(f64::from).collect();
-        assert_eq!(quantiles(&mut values), (1.0, 9.0));
+        let mut values: Vec<(f64, f64)> = (0..10).map(|n| (f64::from(n), 1.0)).collect();
+        let (low, high) = quantiles(&mut values);
+        assert!((low - 0.5).abs() < 1e-12 && (high - 8.5).abs() < 1e-12);
+        // A value with all the weight is every percentile.
+        values[4].1 = 1e9;
+        let (low, high) = quantiles(&mut values);
+        assert!((low - 4.0).abs() < 1.0 && (high - 4.0).abs() < 1.0);
     }
 }

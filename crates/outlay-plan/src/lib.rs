@@ -11,7 +11,7 @@ mod train;
 mod workload;
 
 pub use constants::{Calibration, Constant, DESCRIPTIONS, Description, N_CONSTANTS, Resolved};
-pub use fit::{cross_validate, fit, spreads};
+pub use fit::{contradicted, cross_validate, fit, row_folds, spreads};
 pub use layout::{Layout, Offload, Recompute, Schedule};
 pub use measured::{
     Case, MeasuredRow, MemoryPart, Metric, complete, model_flops_per_token, read_measured,

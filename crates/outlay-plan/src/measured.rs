@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer};
 use crate::constants::Calibration;
 use crate::layout::{Layout, Offload, Recompute, Schedule};
 use crate::operator::forward_flops_per_token;
+use crate::search::{Space, search};
 use crate::step::Costing;
 use crate::workload::{
     AttentionKernel, Framework, Method, Optimizer, Precision, SOFTWARE_YEAR, Workload,
@@ -393,6 +394,9 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
     if matches!(row.family.as_str(), "diffusion" | "vision") {
         return Err(format!("family `{}` is not predicted yet", row.family));
     }
+    if row.notes.contains("not pure pretraining") {
+        return Err("its notes say that the run was more than pre-training".to_owned());
+    }
     if let Some(&(_, _, why)) = UNDETERMINED
         .iter()
         .find(|(start, length, _)| row.source.starts_with(start) && row.seq_len == Some(*length))
@@ -499,7 +503,7 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
             let count = if row.dp.is_some() {
                 product as u32
             } else if whole_run {
-                256
+                accelerators_for_a_run(row, &model, accelerator)
             } else {
                 (product as u32).max(accelerator.node_size)
             };
@@ -664,15 +668,31 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
             ));
         }
     };
-    fill_batch_and_recompute(
-        row,
-        &workload,
-        accelerator,
-        priors,
-        known,
-        &mut layout,
-        &mut assumed,
-    )?;
+    let searched = if whole_run && !layout_given && known.is_none() {
+        Costing::new(&workload, accelerator, priors).and_then(|costing| {
+            search(&costing, accelerators, Space::default(), 1)
+                .best
+                .first()
+                .map(|candidate| candidate.layout)
+        })
+    } else {
+        None
+    };
+    if let Some(found) = searched {
+        // Whoever pays for a whole run tunes its layout.
+        layout = found;
+        assumed.push(format!("the fastest layout, {}", found.brief()));
+    } else {
+        fill_batch_and_recompute(
+            row,
+            &workload,
+            accelerator,
+            priors,
+            known,
+            &mut layout,
+            &mut assumed,
+        )?;
+    }
     let network = row
         .network_gbit_per_node
         .or_else(|| network_from_notes(&row.notes))
@@ -725,6 +745,16 @@ fn default_precision(accelerator: &Accelerator, assumed: &mut Vec<String>) -> Pr
     };
     assumed.push(format!("{} arithmetic", precision.name()));
     precision
+}
+
+/// Accelerators for a whole run that does not say: those that finish it in 45 days at 40% of the peak, as a power of two
+/// of nodes, at least one node.
+fn accelerators_for_a_run(row: &MeasuredRow, model: &Model, accelerator: &Accelerator) -> u32 {
+    let peaks = &accelerator.peak_tflops;
+    let rate = 0.4e12 * peaks.bf16.or(peaks.fp16).unwrap_or(peaks.fp32);
+    let flops = 6.0 * model.active_parameters() as f64 * row.tokens_total_b.unwrap_or(0.0) * 1e9;
+    let nodes = flops / rate / (45.0 * 86_400.0) / f64::from(accelerator.node_size);
+    accelerator.node_size * 2u32.pow(nodes.clamp(1.0, 2048.0).log2().round() as u32)
 }
 
 /// Chooses the micro-batch (largest power of two up to 16,384 tokens that fits) and the recomputation (least

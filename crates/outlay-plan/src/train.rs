@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use outlay_catalog::{Accelerator, Offer, Pricing};
-use outlay_units::{Estimate, GIB, Spread};
+use outlay_units::{Estimate, GIB};
 use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -43,6 +43,8 @@ pub struct Question<'a> {
     pub carbon: fn(&str, &str) -> (f64, String),
     /// Power usage effectiveness of the data centre.
     pub pue: f64,
+    /// Whether the calibration was fitted by the person who asks; then hardware that it measured is their own cluster.
+    pub own_calibration: bool,
     /// Search every legal layout rather than the usual ones (always done where hardware is fixed).
     pub exhaustive: bool,
 }
@@ -185,19 +187,6 @@ pub enum PlanError {
         /// Sequences in a step.
         global_batch: u64,
     },
-}
-
-/// Finds the spread of a kind of workload.
-fn spread(calibration: &Calibration, kind: &str) -> Spread {
-    calibration
-        .spreads
-        .get(kind)
-        .or_else(|| calibration.spreads.get("other"))
-        .copied()
-        .unwrap_or(Spread {
-            low: 0.75,
-            high: 1.35,
-        })
 }
 
 /// Sizes of cluster to try where none is given: whole nodes, doubling, one accelerator up to 4,096.
@@ -446,15 +435,10 @@ fn plan_of(
     } else {
         "few"
     };
-    let step_spread = spread(calibration, &format!("{family}-{reach}"));
-    let run_spread = {
-        // A whole run adds restarts and evaluation to the step's uncertainty.
-        let run = spread(calibration, "run");
-        Spread {
-            low: step_spread.low.min(run.low),
-            high: step_spread.high.max(run.high),
-        }
-    };
+    let known = question.own_calibration && calibration.is_own(&accelerator.id);
+    let step_spread = calibration.spread(&format!("{family}-{reach}"), known);
+    // Whole runs add restarts and evaluation to the step's uncertainty, and their own rows say how much.
+    let run_spread = calibration.spread("run", known);
     let step_s = candidate.time.total_s();
     let tokens_per_step = (workload.global_batch_sequences * workload.sequence_tokens) as f64;
     let steps = (workload.tokens_total / tokens_per_step).ceil();
@@ -517,7 +501,7 @@ fn plan_of(
         mfu: tflops.scaled(1.0 / peak),
         memory_gib: Estimate::around(
             candidate.memory.total_bytes() / GIB,
-            spread(calibration, "memory"),
+            calibration.spread("memory", known),
         ),
         memory_capacity_gib: accelerator.memory_gib,
         time: candidate.time,

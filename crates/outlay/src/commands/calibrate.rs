@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use outlay_plan::{Calibration, Case, complete, cross_validate, fit, spreads};
+use outlay_plan::{
+    Calibration, Case, complete, contradicted, cross_validate, fit, row_folds, spreads,
+};
 
 use super::validate::read_all;
 use crate::failure::{Failure, write_whole};
@@ -37,17 +39,37 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         .iter()
         .filter_map(|row| complete(row, &start).ok())
         .collect();
-    // Rows quoted from memory do not steer the constants.
-    let cases: Vec<&Case> = completed.iter().filter(|case| case.verified).collect();
+    // Rows quoted from memory, and rows that contradict each other, do not steer the constants.
+    let all: Vec<&Case> = completed.iter().collect();
+    let cases: Vec<&Case> = all
+        .iter()
+        .zip(contradicted(&all))
+        .filter(|(case, contradicted)| case.verified && !contradicted)
+        .map(|(case, _)| *case)
+        .collect();
     if cases.is_empty() {
         return Err(
             Failure::input("no row can be predicted, so there is nothing to fit")
                 .hint("run `outlay validate` on the same file to see the reason for each row"),
         );
     }
-    let mut calibration = fit(&cases, args.rounds, (!args.from_scratch).then_some(&start));
-    let predicted = cross_validate(&cases, args.rounds, |case| case.source.clone());
-    calibration.spreads = spreads(&cases, &predicted);
+    let start = (!args.from_scratch).then_some(&start);
+    let mut calibration = fit(&cases, args.rounds, start);
+    let sources: Vec<String> = cases.iter().map(|case| case.source.clone()).collect();
+    for case in &cases {
+        calibration
+            .sources
+            .entry(case.source.clone())
+            .or_default()
+            .insert(case.accelerator.id.clone());
+    }
+    let known = cross_validate(&cases, &row_folds(&cases), args.rounds, start);
+    calibration.spreads_known = spreads(&cases, &known);
+    calibration.spreads = match start {
+        // One's own rows say nothing about the clusters of others.
+        Some(start) => start.spreads.clone(),
+        None => spreads(&cases, &cross_validate(&cases, &sources, args.rounds, None)),
+    };
     calibration.fitted_on = args
         .files
         .iter()

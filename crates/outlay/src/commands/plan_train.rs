@@ -321,6 +321,7 @@ pub fn run(mut args: Args, printer: &mut Printer) -> Result<(), Failure> {
             (intensity.g_co2e_per_kwh, intensity.basis)
         },
         pue: args.pue,
+        own_calibration: args.calibration.is_some(),
         exhaustive: false,
     };
     let mut answer = plan_train(&question, &calibration).map_err(|error| explain_error(&error))?;

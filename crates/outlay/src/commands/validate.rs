@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use outlay_plan::{Calibration, Case, MeasuredRow, complete, cross_validate, read_measured};
+use outlay_plan::{
+    Calibration, Case, MeasuredRow, complete, contradicted, cross_validate, read_measured, spreads,
+};
 use outlay_units::{Estimate, Spread};
 use serde::Serialize;
 
@@ -58,6 +60,8 @@ struct Row {
     #[serde(skip)]
     verified: bool,
     #[serde(skip)]
+    scored: bool,
+    #[serde(skip)]
     layout: String,
 }
 
@@ -73,21 +77,69 @@ pub fn read_all(files: &[PathBuf]) -> Result<Vec<MeasuredRow>, Failure> {
     Ok(rows)
 }
 
-fn spread_of(case: &Case, calibration: &Calibration) -> Spread {
-    let spread = calibration
-        .spreads
-        .get(&case.kind)
-        .or_else(|| calibration.spreads.get("other"))
-        .copied()
-        .unwrap_or(Spread {
-            low: 0.8,
-            high: 1.25,
+/// Predictions with the spread of each, of a time or a size.
+type Predictions = Vec<(Option<f64>, Spread)>;
+
+/// Predicts with given constants; rows whose source was fitted get the spread of known sources.
+fn predict(cases: &[&Case], calibration: &Calibration) -> Predictions {
+    cases
+        .iter()
+        .map(|case| {
+            let known = calibration.sources.contains_key(&case.source);
+            (
+                case.predict(calibration),
+                calibration.spread(&case.kind, known),
+            )
+        })
+        .collect()
+}
+
+/// Predicts each fold with constants and spreads of the other folds. Rows that are not scored are predicted, but
+/// steer neither.
+fn predict_unseen(cases: &[&Case], scored: &[bool], by: &str) -> Predictions {
+    let folds: Vec<String> = cases
+        .iter()
+        .map(|case| {
+            if by == "publisher" {
+                let end = case.source.find([':', '(', ' ']);
+                case.source[..end.unwrap_or(case.source.len())].to_owned()
+            } else {
+                case.source.clone()
+            }
+        })
+        .collect();
+    let chosen: Vec<usize> = (0..cases.len()).filter(|&index| scored[index]).collect();
+    let chosen_cases: Vec<&Case> = chosen.iter().map(|&index| cases[index]).collect();
+    let chosen_folds: Vec<String> = chosen.iter().map(|&index| folds[index].clone()).collect();
+    let predicted = cross_validate(&chosen_cases, &chosen_folds, 40, None);
+    let mut out = vec![
+        (
+            None,
+            Spread {
+                low: 1.0,
+                high: 1.0
+            }
+        );
+        cases.len()
+    ];
+    let mut by_fold: BTreeMap<&str, Calibration> = BTreeMap::new();
+    for (position, &index) in chosen.iter().enumerate() {
+        let calibration = by_fold.entry(&folds[index]).or_insert_with(|| {
+            let others: Vec<usize> = (0..chosen.len())
+                .filter(|&other| chosen_folds[other] != folds[index])
+                .collect();
+            let other_cases: Vec<&Case> = others.iter().map(|&other| chosen_cases[other]).collect();
+            let other_predicted: Vec<Option<f64>> =
+                others.iter().map(|&other| predicted[other]).collect();
+            Calibration {
+                spreads: spreads(&other_cases, &other_predicted),
+                ..Calibration::default()
+            }
         });
-    if case.is_rate() {
-        spread.inverse()
-    } else {
-        spread
+        let spread = calibration.spread(&cases[index].kind, false);
+        out[index] = (predicted[position], spread);
     }
+    out
 }
 
 /// Runs the command.
@@ -105,24 +157,16 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         .iter()
         .filter_map(|case| case.as_ref().ok())
         .collect();
-    let predicted: Vec<Option<f64>> = match args.cross_validate.as_deref() {
-        None => cases
-            .iter()
-            .map(|case| case.predict(&calibration))
-            .collect(),
-        Some(by) => cross_validate(&cases, 40, |case| {
-            if by == "publisher" {
-                case.source
-                    .split([':', '(', ' '])
-                    .next()
-                    .unwrap_or("")
-                    .to_owned()
-            } else {
-                case.source.clone()
-            }
-        }),
+    let scored: Vec<bool> = cases
+        .iter()
+        .zip(contradicted(&cases))
+        .map(|(case, contradicted)| case.verified && !contradicted)
+        .collect();
+    let predicted = match args.cross_validate.as_deref() {
+        None => predict(&cases, &calibration),
+        Some(by) => predict_unseen(&cases, &scored, by),
     };
-    let mut predictions = cases.iter().zip(predicted);
+    let mut predictions = cases.iter().zip(predicted).zip(&scored);
     let mut rows = Vec::new();
     for (row, completed) in measured.iter().zip(&completed) {
         let sort = match row.metric.as_str() {
@@ -143,21 +187,31 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
             group: String::new(),
             sort,
             verified: row.verified != "no",
+            scored: false,
             layout: String::new(),
         };
         match completed {
             Err(reason) => out.reason = Some(reason.clone()),
             Ok(_) => {
-                let Some((case, p50)) = predictions.next() else {
+                let Some(((case, (p50, spread)), &scored)) = predictions.next() else {
                     continue;
+                };
+                out.scored = scored;
+                let spread = if case.is_rate() {
+                    spread.inverse()
+                } else {
+                    spread
                 };
                 out.group.clone_from(&case.group);
                 out.assumed.clone_from(&case.assumed);
                 out.layout = case.layout.brief();
                 match p50 {
+                    None if args.cross_validate.is_some() && !scored => {
+                        out.reason = Some("not scored, so not cross-validated".to_owned());
+                    }
                     None => out.reason = Some("the accelerator lacks the number format".to_owned()),
                     Some(p50) => {
-                        let estimate = Estimate::around(p50, spread_of(case, &calibration));
+                        let estimate = Estimate::around(p50, spread);
                         out.p10 = Some(estimate.p10);
                         out.p50 = Some(p50);
                         out.p90 = Some(estimate.p90);
@@ -205,10 +259,7 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         printer.line("");
     }
     let mut groups: BTreeMap<(&str, &str), Vec<&Row>> = BTreeMap::new();
-    for row in rows
-        .iter()
-        .filter(|row| row.error.is_some() && row.verified)
-    {
+    for row in rows.iter().filter(|row| row.error.is_some() && row.scored) {
         groups
             .entry((row.sort, row.group.as_str()))
             .or_default()
@@ -236,13 +287,12 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         *reasons.entry(reason.clone()).or_default() += 1;
     }
     printer.line("");
-    let unverified = rows
-        .iter()
-        .filter(|row| row.error.is_some() && !row.verified)
-        .count();
-    let predicted = rows.iter().filter(|row| row.error.is_some()).count();
+    let count = |which: &dyn Fn(&&Row) -> bool| rows.iter().filter(which).count();
+    let unverified = count(&|row| row.error.is_some() && !row.verified);
+    let contradicted = count(&|row| row.error.is_some() && row.verified && !row.scored);
+    let predicted = count(&|row| row.error.is_some());
     printer.sentence(&format!(
-        "{predicted} of {} rows predicted, {unverified} of them quoted from memory by their source table and left out of the figures above. Median and p90 are of the absolute relative error; `in 80%` is the share inside p10 to p90.",
+        "{predicted} of {} rows predicted. Left out of the figures above: {unverified} quoted from memory by their source table, and {contradicted} whose source gives the same run with a value more than a quarter away. Median and p90 are of the absolute relative error; `in 80%` is the share inside p10 to p90.",
         rows.len()
     ));
     for (reason, n) in reasons {
