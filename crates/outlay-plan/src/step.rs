@@ -814,8 +814,13 @@ impl<'a> Costing<'a> {
             / f64::from(layout.expert.max(layout.tensor)))
         .max(1.0);
         let parameters = dense / sharers + expert / expert_sharers;
+        // Clipping reads the gradients for their norm and scales them (three passes); the step reads them again,
+        // reads and writes moments and fp32 weights, and rereads those to write the 16-bit ones.
         let bytes = parameters
-            * (2.0 * self.workload.optimizer.moment_bytes() + 8.0 + self.gradient_bytes() + 2.0);
+            * (4.0 * self.gradient_bytes()
+                + 2.0 * self.workload.optimizer.moment_bytes()
+                + 8.0
+                + 6.0);
         let mut seconds = bytes / (self.rates.memory * self.constants.get(Constant::Memory));
         if self.workload.optimizer == crate::workload::Optimizer::Muon {
             // Five Newton-Schulz steps of three products on each matrix: about 30 * hidden FLOPs a parameter (arXiv:2502.16982).
