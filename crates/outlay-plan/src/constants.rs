@@ -104,55 +104,58 @@ pub struct Description {
     pub by_generation: bool,
     /// Whether frameworks get a factor.
     pub by_framework: bool,
+    /// What it is, in up to 40 characters; [`Constant`] says more.
+    pub meaning: &'static str,
 }
 
 macro_rules! constants {
-    ($($variant:ident $name:literal $prior:literal $freedom:literal [$least:literal, $most:literal] $generation:literal $framework:literal;)*) => {
+    ($($variant:ident $name:literal $prior:literal $freedom:literal [$least:literal, $most:literal] $generation:literal $framework:literal $meaning:literal;)*) => {
         /// Every constant, in the order of [`Constant`].
         pub const DESCRIPTIONS: &[Description] = &[
             $(Description {
                 constant: Constant::$variant, name: $name, prior: $prior, freedom: $freedom,
                 least: $least, most: $most, by_generation: $generation, by_framework: $framework,
+                meaning: $meaning,
             },)*
         ];
     };
 }
 
 constants! {
-    Matmul16 "matmul_16bit" 0.75 0.3 [0.1, 0.95] true false;
-    Matmul8 "matmul_8bit" 0.65 0.3 [0.1, 0.95] true false;
-    MatmulMx8 "matmul_mx8bit" 0.65 0.3 [0.1, 0.95] true true;
-    Matmul4 "matmul_4bit" 0.5 0.3 [0.05, 0.95] true true;
-    Traffic "traffic" 0.6 0.7 [0.0, 4.0] true true;
-    KernelUs "kernel_us" 3.0 0.5 [0.1, 30.0] true false;
-    Attention "attention" 0.5 0.2 [0.05, 0.95] true true;
-    SynchronousAttention "synchronous_attention" 0.6 0.2 [0.2, 1.0] false false;
-    Exponential "exponential" 0.75 0.2 [0.1, 1.0] true false;
-    AttentionEdge "attention_edge" 250.0 0.4 [10.0, 1500.0] true false;
-    ScoreBytes "score_bytes" 10.0 0.5 [2.0, 40.0] false true;
-    Misaligned "misaligned" 0.75 0.3 [0.2, 1.0] true false;
-    Scan "scan" 0.2 0.7 [0.01, 0.95] false false;
-    Expert "expert" 0.8 0.4 [0.1, 1.5] true true;
-    Pointwise "pointwise" 1.2 0.5 [0.1, 12.0] false true;
-    Memory "memory" 0.8 0.1 [0.2, 1.0] true false;
-    Cast "cast" 1.0 0.5 [0.05, 10.0] false true;
-    Maturity "maturity" 0.03 0.7 [0.0, 0.3] false false;
-    LaunchUs "launch_us" 8.0 0.6 [0.5, 200.0] true true;
-    Link "link" 0.9 0.2 [0.05, 1.0] true true;
-    Network "network" 0.8 0.4 [0.02, 1.5] true true;
-    Chunks "chunks" 20.0 0.5 [0.5, 200.0] true true;
-    ExposedTensor "exposed_tensor" 1.0 0.3 [0.02, 1.5] true true;
-    ExposedData "exposed_data" 0.3 0.7 [0.005, 1.5] true true;
-    ExposedExpert "exposed_expert" 0.7 0.5 [0.02, 3.0] true true;
-    ExposedContext "exposed_context" 0.3 0.6 [0.01, 2.0] true true;
-    StepMs "step_ms" 15.0 0.8 [0.5, 400.0] false true;
-    Straggler "straggler" 0.008 0.7 [0.0002, 0.1] true true;
-    Bubble "bubble" 1.0 0.3 [0.2, 3.0] false true;
-    Goodput "goodput" 0.85 0.2 [0.3, 1.0] false false;
-    ReservedGib "reserved_gib" 2.0 0.5 [0.1, 12.0] true true;
-    Saved "saved" 1.0 0.3 [0.2, 3.0] false true;
-    LogitBytes "logit_bytes" 10.0 0.3 [2.0, 20.0] false true;
-    Waste "waste" 1.07 0.04 [1.0, 1.5] false true;
+    Matmul16 "matmul_16bit" 0.75 0.3 [0.1, 0.95] true false "share of the 16-bit peak, large products";
+    Matmul8 "matmul_8bit" 0.65 0.3 [0.1, 0.95] true false "share of the fp8 peak, large products";
+    MatmulMx8 "matmul_mx8bit" 0.65 0.3 [0.1, 0.95] true true "as above, block-scaled in hardware";
+    Matmul4 "matmul_4bit" 0.5 0.3 [0.05, 0.95] true true "share of the fp4 peak, large products";
+    Traffic "traffic" 0.6 0.7 [0.0, 4.0] true true "share of products' traffic not hidden";
+    KernelUs "kernel_us" 3.0 0.5 [0.1, 30.0] true false "us to fill and drain, each kernel";
+    Attention "attention" 0.5 0.2 [0.05, 0.95] true true "share of the peak, products in attention";
+    SynchronousAttention "synchronous_attention" 0.6 0.2 [0.2, 1.0] false false "of that, FlashAttention-2 on Hopper";
+    Exponential "exponential" 0.75 0.2 [0.1, 1.0] true false "share of special-function units' rate";
+    AttentionEdge "attention_edge" 250.0 0.4 [10.0, 1500.0] true false "keys computed beyond those that count";
+    ScoreBytes "score_bytes" 10.0 0.5 [2.0, 40.0] false true "traffic of one unfused score, bytes";
+    Misaligned "misaligned" 0.75 0.3 [0.2, 1.0] true false "rate of products off multiples of 64";
+    Scan "scan" 0.2 0.7 [0.01, 0.95] false false "share of the 16-bit peak, chunked scans";
+    Expert "expert" 0.8 0.4 [0.1, 1.5] true true "rate of experts' products, of dense ones";
+    Pointwise "pointwise" 1.2 0.5 [0.1, 12.0] false true "passes over memory of pointwise work";
+    Memory "memory" 0.8 0.1 [0.2, 1.0] true false "share of memory bandwidth reached";
+    Cast "cast" 1.0 0.5 [0.05, 10.0] false true "passes to quantize for narrow formats";
+    Maturity "maturity" 0.03 0.7 [0.0, 0.3] false false "yearly gain of kernels after release";
+    LaunchUs "launch_us" 8.0 0.6 [0.5, 200.0] true true "us of host time to issue a kernel";
+    Link "link" 0.9 0.2 [0.05, 1.0] true true "share of the link's rate, in a node";
+    Network "network" 0.8 0.4 [0.02, 1.5] true true "share of the network's rate";
+    Chunks "chunks" 20.0 0.5 [0.5, 200.0] true true "latencies paid for each chunk";
+    ExposedTensor "exposed_tensor" 1.0 0.3 [0.02, 1.5] true true "share waited for, tensor parallel";
+    ExposedData "exposed_data" 0.3 0.7 [0.005, 1.5] true true "share waited for, data parallel";
+    ExposedExpert "exposed_expert" 0.7 0.5 [0.02, 3.0] true true "share waited for, expert all-to-all";
+    ExposedContext "exposed_context" 0.3 0.6 [0.01, 2.0] true true "share waited for, context parallel";
+    StepMs "step_ms" 15.0 0.8 [0.5, 400.0] false true "ms of a step outside the layers";
+    Straggler "straggler" 0.008 0.7 [0.0002, 0.1] true true "slowdown for each doubling of nodes";
+    Bubble "bubble" 1.0 0.3 [0.2, 3.0] false true "pipeline bubble, of the ideal schedule's";
+    Goodput "goodput" 0.85 0.2 [0.3, 1.0] false false "share of a run's time spent in steps";
+    ReservedGib "reserved_gib" 2.0 0.5 [0.1, 12.0] true true "GiB of context, libraries, communicators";
+    Saved "saved" 1.0 0.3 [0.2, 3.0] false true "kept activations, of the counted tensors";
+    LogitBytes "logit_bytes" 10.0 0.3 [2.0, 20.0] false true "bytes kept for each logit";
+    Waste "waste" 1.07 0.04 [1.0, 1.5] false true "allocator's reserved over used";
 }
 
 /// Factors of generations before any training run is seen, from tables of kernels measured one by one.

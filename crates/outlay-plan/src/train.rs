@@ -13,7 +13,7 @@ use crate::layout::Layout;
 use crate::measured::model_flops_per_token;
 use crate::search::{Candidate, Found, Space, illegal, search};
 use crate::step::{Costing, Memory, StepTime};
-use crate::workload::{Precision, Workload};
+use crate::workload::{Framework, Precision, Workload};
 
 /// An accelerator to plan on, with the offers it can be had at.
 #[derive(Clone, Debug)]
@@ -43,6 +43,8 @@ pub struct Question<'a> {
     pub carbon: fn(&str, &str) -> (f64, String),
     /// Power usage effectiveness of the data centre.
     pub pue: f64,
+    /// Whether the workload's framework was chosen; otherwise each accelerator gets its usual one.
+    pub framework_given: bool,
     /// Whether the calibration was fitted by the person who asks; then hardware that it measured is their own cluster.
     pub own_calibration: bool,
     /// Search every legal layout rather than the usual ones (always done where hardware is fixed).
@@ -74,6 +76,8 @@ pub struct Plan {
     pub layout: Layout,
     /// The layout in short form.
     pub layout_brief: String,
+    /// Training software whose constants were used.
+    pub framework: Framework,
     /// Seconds of one optimizer step.
     pub step_s: Estimate,
     /// Optimizer steps.
@@ -247,10 +251,30 @@ pub fn plan_train(question: &Question<'_>, calibration: &Calibration) -> Result<
             why,
         });
     }
+    // One copy of the workload for each framework in use.
+    let workloads: Vec<Workload> = Framework::ALL
+        .into_iter()
+        .filter(|framework| !question.framework_given || *framework == workload.framework)
+        .map(|framework| Workload {
+            framework,
+            ..workload.clone()
+        })
+        .collect();
+    let workload_on = |accelerator: &Accelerator| {
+        let usual = Framework::usual(&accelerator.generation);
+        workloads
+            .iter()
+            .find(|workload| question.framework_given || workload.framework == usual)
+            .unwrap_or(workload)
+    };
     let priced: Vec<(&Choice<'_>, u32, Costing<'_>, Found)> = tasks
         .par_iter()
         .filter_map(|&(choice, count)| {
-            let costing = Costing::new(workload, choice.accelerator, calibration)?;
+            let costing = Costing::new(
+                workload_on(choice.accelerator),
+                choice.accelerator,
+                calibration,
+            )?;
             let found = match question.layout {
                 Some(layout) => one_layout(&costing, layout, space),
                 None => search(&costing, count, space, keep),
@@ -488,6 +512,7 @@ fn plan_of(
         usd_per_accelerator_hour: price,
         layout,
         layout_brief: layout.brief(),
+        framework: costing.workload.framework,
         step_s: Estimate::around(step_s, step_spread),
         steps,
         wall_clock_s: wall_s,

@@ -226,6 +226,15 @@ impl Framework {
         }
     }
 
+    /// The software that most people train with on an accelerator's generation, where none is named.
+    pub fn usual(generation: &str) -> Self {
+        if generation.starts_with("tpu") {
+            Self::Jax
+        } else {
+            Self::Megatron
+        }
+    }
+
     /// Reads a name; `None` where it is not one of [`Self::ALL`].
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL

@@ -154,14 +154,28 @@ pub fn whole_run(costing: &Costing, layout: &Layout, steps: f64, printer: &mut P
 pub fn constants(costing: &Costing, calibration: &Calibration, printer: &mut Printer) {
     printer.line("");
     printer.heading("Constants");
-    for description in outlay_plan::DESCRIPTIONS {
-        printer.line(&format!(
-            "  {:<18} {:>9}   prior {}",
-            description.name,
-            significant(costing.constants.get(description.constant)),
-            significant(description.prior)
-        ));
-    }
+    let priors =
+        Calibration::default().resolve(&costing.accelerator.generation, costing.workload.framework);
+    let rows: Vec<Vec<String>> = outlay_plan::DESCRIPTIONS
+        .iter()
+        .map(|description| {
+            vec![
+                description.name.to_owned(),
+                significant(costing.constants.get(description.constant)),
+                significant(priors.get(description.constant)),
+                description.meaning.to_owned(),
+            ]
+        })
+        .collect();
+    printer.table(
+        &[
+            ("constant", Align::Left),
+            ("fitted", RIGHT),
+            ("prior", RIGHT),
+            ("meaning", Align::Left),
+        ],
+        &rows,
+    );
     for line in &calibration.fitted_on {
         printer.line(&format!("  fitted on {line}"));
     }

@@ -53,6 +53,7 @@ fn cost(workload: &Workload, price: f64) -> f64 {
         layout: None,
         carbon: |_, _| (400.0, String::new()),
         pue: 1.2,
+        framework_given: true,
         own_calibration: false,
         exhaustive: false,
     };

@@ -70,18 +70,17 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         Some(start) => start.spreads.clone(),
         None => spreads(&cases, &cross_validate(&cases, &sources, args.rounds, None)),
     };
-    calibration.fitted_on = args
+    let names: Vec<String> = args
         .files
         .iter()
-        .map(|file| {
-            let name = file
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
-            format!("{name}: {} of {} rows", cases.len(), rows.len())
-        })
+        .filter_map(|file| Some(file.file_name()?.to_string_lossy().into_owned()))
         .collect();
+    calibration.fitted_on = vec![format!(
+        "{}: {} of {} rows",
+        names.join(", "),
+        cases.len(),
+        rows.len()
+    )];
     write_whole(&args.output, &calibration.to_toml())?;
     printer.sentence(&format!(
         "Fitted {} constants on {} rows and wrote {}. Use it with `--calibration {}`.",

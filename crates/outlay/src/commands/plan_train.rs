@@ -218,9 +218,8 @@ pub fn run(mut args: Args, printer: &mut Printer) -> Result<(), Failure> {
         Framework::from_name,
         &Framework::ALL.map(Framework::name),
     )?
-    .unwrap_or_else(|| match fixed {
-        Some((_, accelerator)) if accelerator.generation.starts_with("tpu") => Framework::Jax,
-        _ => Framework::Megatron,
+    .unwrap_or_else(|| {
+        Framework::usual(fixed.map_or("", |(_, accelerator)| &accelerator.generation))
     });
     let mut assumed = Vec::new();
     let sequence_tokens = match args.sequence {
@@ -321,10 +320,17 @@ pub fn run(mut args: Args, printer: &mut Printer) -> Result<(), Failure> {
             (intensity.g_co2e_per_kwh, intensity.basis)
         },
         pue: args.pue,
+        framework_given: args.framework.is_some(),
         own_calibration: args.calibration.is_some(),
         exhaustive: false,
     };
     let mut answer = plan_train(&question, &calibration).map_err(|error| explain_error(&error))?;
+    if args.framework.is_none() {
+        assumed.push(format!(
+            "software as fast as {} (--framework says which)",
+            answer.best.framework.name()
+        ));
+    }
     if !assumed.is_empty() {
         answer
             .notes
@@ -753,7 +759,11 @@ fn explain(
     let Ok(accelerator) = find_accelerator(&best.accelerator) else {
         return;
     };
-    let Some(costing) = Costing::new(workload, accelerator, calibration) else {
+    let workload = Workload {
+        framework: best.framework,
+        ..workload.clone()
+    };
+    let Some(costing) = Costing::new(&workload, accelerator, calibration) else {
         return;
     };
     crate::explain::step(&costing, &best.layout, printer);
