@@ -21,7 +21,7 @@ pub struct BuiltinModel {
     pub is_published: bool,
     /// Where the figures come from.
     pub source: String,
-    config: serde_json::Value,
+    pub(crate) config: serde_json::Value,
 }
 
 #[derive(Deserialize)]

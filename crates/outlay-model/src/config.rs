@@ -950,7 +950,35 @@ mod tests {
         assert!(model.parameters() > model.main_parameters());
     }
 
+    /// Values that no author meant: what a damaged or hostile file may hold in place of any field.
+    const ODD: &[&str] = &[
+        "null", "true", "-1", "0", "1", "3", "1e300", "-0.5", "0.1", "18446744073709551615", "4611686018427387904",
+        "9007199254740993", "1000000007", "\"\"", "\"8\"", "\"full_attention\"", "[]", "[0]", "[1,2,3]", "{}",
+        "[\"linear_attention\",\"x\"]", "[[[]]]",
+    ];
+
     proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(3000))]
+
+        /// Every reader, with one or two fields of a real configuration replaced: a model or an error, no panic.
+        #[test]
+        fn a_changed_field_is_read_or_refused(
+            which in 0usize..1000, fields in proptest::collection::vec((0usize..60, 0..ODD.len()), 1..3)
+        ) {
+            let list = crate::builtin();
+            let mut config = list[which % list.len()].config.clone();
+            for (field, odd) in fields {
+                if let Some(object) = config.as_object_mut() {
+                    let key = object.keys().nth(field % object.len()).cloned().unwrap_or_default();
+                    object.insert(key, serde_json::from_str(ODD[odd]).unwrap());
+                }
+            }
+            match from_config(&config, "x") {
+                Ok(model) => proptest::prop_assert!(model.parameters() > 0 && model.active_parameters() > 0),
+                Err(error) => proptest::prop_assert!(error.to_string().contains('x')),
+            }
+        }
+
         #[test]
         fn any_text_is_an_error_and_no_panic(text in ".{0,200}") {
             let _ = from_config_json(&text, "x");
