@@ -1,24 +1,28 @@
 //! Estimates of cost, time and memory. No I/O and no clock: what is needed is handed in.
 
+mod collective;
+mod complete;
 mod constants;
 mod fit;
 mod layout;
 mod measured;
+mod memory;
 mod operator;
 mod search;
 mod step;
 mod train;
 mod workload;
 
+pub use collective::Collective;
+pub use complete::complete;
 pub use constants::{Calibration, Constant, DESCRIPTIONS, Description, N_CONSTANTS, Resolved};
 pub use fit::{contradicted, cross_validate, fit, row_folds, spreads};
 pub use layout::{Layout, Offload, Recompute, Schedule};
-pub use measured::{
-    Case, MeasuredRow, MemoryPart, Metric, complete, model_flops_per_token, read_measured,
-};
+pub use measured::{Case, MeasuredRow, MemoryPart, Metric, model_flops_per_token, read_measured};
+pub use memory::Memory;
 pub use operator::{OperatorCost, forward_flops_per_token};
 pub use search::{Candidate, Found, Space, illegal, search};
-pub use step::{Collective, Costing, Memory, Slice, StepTime};
+pub use step::{Costing, Slice, StepTime};
 pub use train::{Answer, Choice, Plan, PlanError, Question, plan_train, server_watts};
 pub use workload::{
     AttentionKernel, Framework, Method, Optimizer, Precision, SOFTWARE_YEAR, Workload,

@@ -8,7 +8,8 @@ use outlay_units::GIB;
 use rayon::prelude::*;
 
 use crate::layout::{Layout, Offload, Recompute, Schedule};
-use crate::step::{Costing, Memory, StepTime};
+use crate::memory::Memory;
+use crate::step::{Costing, StepTime};
 use crate::workload::Method;
 
 /// Which layouts to consider.

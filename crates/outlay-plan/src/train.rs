@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::constants::{Calibration, Constant};
 use crate::layout::Layout;
 use crate::measured::model_flops_per_token;
+use crate::memory::Memory;
 use crate::search::{Candidate, Found, Space, illegal, search};
-use crate::step::{Costing, Memory, StepTime};
+use crate::step::{Costing, StepTime};
 use crate::workload::{Framework, Precision, Workload};
 
 /// An accelerator to plan on, with the offers it can be had at.

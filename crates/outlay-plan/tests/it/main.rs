@@ -188,7 +188,7 @@ fn every_layout_found_is_legal() {
 /// parallelism, A100-80GB, fp16. Calculon is within 8.9% of each.
 #[test]
 fn predicts_the_steps_of_korthikanti() {
-    use outlay_plan::{AttentionKernel, complete, read_measured};
+    use outlay_plan::{complete, read_measured};
     let table = "id,source,year,model,layers,hidden,ffn,heads,vocab,seq_len,global_batch_seqs,micro_batch,gpu,num_gpus,tp,pp,vp,dp,cp,zero_stage,act_ckpt,precision,metric,value,notes
 22B,Korthikanti 2022,2022,m-22b,48,6144,24576,64,51200,2048,4,4,A100-80GB-SXM,8,8,1,1,1,1,0,selective,fp16,step_time_s,1.10,
 175B,Korthikanti 2022,2022,m-175b,96,12288,49152,96,51200,2048,64,1,A100-80GB-SXM,64,8,8,3,1,1,0,selective,fp16,step_time_s,13.75,
