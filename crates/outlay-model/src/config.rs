@@ -156,6 +156,8 @@ impl Fields<'_> {
 /// [`Error`] where the text is no JSON object, the architecture is unknown, a field is missing, absurd or contradicts
 /// another.
 pub fn from_config_json(text: &str, file: &str) -> Result<Model, Error> {
+    // Editors on Windows put a byte order mark in front.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let value: Value = serde_json::from_str(text).map_err(|error| Error::Syntax {
         file: file.to_owned(),
         message: error.to_string(),
@@ -207,6 +209,7 @@ pub fn from_config(value: &Value, file: &str) -> Result<Model, Error> {
         .and_then(Value::as_str)
         .filter(|name| !name.is_empty())
         .unwrap_or(model_type);
+    check_types(&fields)?;
     let tied_outer = outer.get("tie_word_embeddings").and_then(Value::as_bool);
     let mut spec = match model_type {
         "gpt2" => gpt2(&fields)?,
@@ -224,16 +227,21 @@ pub fn from_config(value: &Value, file: &str) -> Result<Model, Error> {
         "mimo_v2_flash" => crate::config_kinds::mimo_v2(&fields)?,
         "minimax_m3" => crate::config_kinds::minimax_m3(&fields)?,
         known if KNOWN.contains(&known) => modern(&fields, known, tied_outer)?,
-        other => {
-            let wanted = if other.is_empty() {
-                architecture.as_str()
-            } else {
-                other
-            };
-            return Err(Error::unknown_architecture(file, wanted, KNOWN));
+        "" => {
+            return Err(Error::Missing {
+                file: file.to_owned(),
+                field: if architecture.is_empty() {
+                    "model_type".to_owned()
+                } else {
+                    format!(
+                        "model_type` (needed beside `architectures`, {architecture}) `model_type"
+                    )
+                },
+            });
         }
+        other => return Err(Error::unknown_architecture(file, other, KNOWN)),
     };
-    spec.name = name.to_owned();
+    spec.name = shown(name);
     spec.architecture = if architecture.is_empty() {
         model_type.to_owned()
     } else {
@@ -244,7 +252,112 @@ pub fn from_config(value: &Value, file: &str) -> Result<Model, Error> {
     Ok(spec.build())
 }
 
+/// A name as it may be shown: without control characters, which a terminal would obey, and of readable length.
+pub(crate) fn shown(name: &str) -> String {
+    let mut out: String = name
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(64)
+        .collect();
+    if name.chars().count() > 64 {
+        out.push_str("...");
+    }
+    out
+}
+
+/// Fields that are true or false wherever they stand.
+const FLAGS: &[&str] = &[
+    "attention_bias",
+    "attention_k_eq_v",
+    "attention_output_gate",
+    "attn_output_gate",
+    "bias",
+    "do_layer_norm_before",
+    "enable_moe_block",
+    "is_gated_act",
+    "learned_pos_emb",
+    "mla_use_output_gate",
+    "mlp_bias",
+    "multi_query",
+    "new_decoder_architecture",
+    "no_bias",
+    "parallel_attn",
+    "tie_word_embeddings",
+    "use_full_rank_gate",
+    "use_moe_router_bias",
+    "use_qk_norm",
+    "use_qkv_bias",
+    "use_routing_bias",
+    "use_sliding_window",
+];
+
+/// What `layer_types` may hold.
+const LAYER_TYPES: &[&str] = &[
+    "full_attention",
+    "sliding_attention",
+    "chunked_attention",
+    "linear_attention",
+    "attention",
+    "hybrid",
+    "mamba",
+    "moe",
+    "minimax_m3_sparse",
+    "compressed_sparse_attention",
+    "heavily_compressed_attention",
+];
+
+/// Refuses values of the wrong type where a reader would take the default for them.
+fn check_types(fields: &Fields<'_>) -> Result<(), Error> {
+    let wrong = |field: &str, value: &Value, allowed: &str| Error::Value {
+        file: fields.file.to_owned(),
+        field: field.to_owned(),
+        value: value.to_string().chars().take(60).collect(),
+        allowed: allowed.to_owned(),
+    };
+    let given = |name: &str| fields.map.get(name).filter(|value| !value.is_null());
+    for name in FLAGS {
+        if let Some(value) = given(name)
+            && !value.is_boolean()
+        {
+            return Err(wrong(name, value, "true or false"));
+        }
+    }
+    for name in POSITIONS {
+        if let Some(value) = given(name)
+            && !value
+                .as_u64()
+                .is_some_and(|length| (1..=1_000_000_000).contains(&length))
+        {
+            return Err(wrong(name, value, "whole numbers from 1 to 1000000000"));
+        }
+    }
+    if let Some(types) = given("layer_types") {
+        let known = types.as_array().is_some_and(|types| {
+            types.iter().all(|sort| {
+                sort.as_str()
+                    .is_some_and(|sort| LAYER_TYPES.contains(&sort))
+            })
+        });
+        if !known {
+            let allowed = format!("a list of {}", LAYER_TYPES.join(", "));
+            return Err(wrong("layer_types", types, &allowed));
+        }
+    }
+    Ok(())
+}
+
+/// Names of the longest sequence.
+const POSITIONS: [&str; 4] = [
+    "max_position_embeddings",
+    "n_positions",
+    "max_seq_len",
+    "seq_length",
+];
+
 fn check(spec: &Spec, fields: &Fields<'_>) -> Result<(), Error> {
+    if let Some(what) = spec.absurd() {
+        return Err(fields.contradiction(what));
+    }
     if spec.kv_heads == 0 || !spec.heads.is_multiple_of(spec.kv_heads) {
         return Err(fields.contradiction(format!(
             "`num_attention_heads` {} is no multiple of `num_key_value_heads` {}",
@@ -316,14 +429,9 @@ pub(crate) fn base(
         moe: None,
         layers: vec![LayerKind::attention(layers, Pattern::Full, false)],
         predict_ahead: 0,
-        max_sequence_tokens: [
-            "max_position_embeddings",
-            "n_positions",
-            "max_seq_len",
-            "seq_length",
-        ]
-        .iter()
-        .find_map(|name| fields.map.get(*name).and_then(Value::as_u64)),
+        max_sequence_tokens: POSITIONS
+            .iter()
+            .find_map(|name| fields.map.get(*name).and_then(Value::as_u64)),
         notes: Vec::new(),
     })
 }
@@ -587,6 +695,15 @@ pub(crate) fn moe(fields: &Fields<'_>, model_type: &str) -> Result<Option<Expert
         .size(&["num_local_experts", "num_experts", "n_routed_experts"])?
         .filter(|experts| *experts > 1)
     else {
+        if matches!(
+            model_type,
+            "mixtral" | "qwen3_moe" | "qwen2_moe" | "gpt_oss"
+        ) {
+            return Err(Error::Missing {
+                file: fields.file.to_owned(),
+                field: "num_local_experts` or `num_experts".to_owned(),
+            });
+        }
         return Ok(None);
     };
     let ffn = match model_type {

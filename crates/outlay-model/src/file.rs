@@ -1,7 +1,7 @@
 //! Reads the model files that people have, told apart by their names.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -29,12 +29,32 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Error {
 }
 
 fn open(path: &Path) -> Result<(BufReader<File>, u64), Error> {
+    // Before it is opened: a pipe would wait for a writer, and a device may have no end.
+    let data = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+    if !data.is_file() {
+        return Err(Error::Syntax {
+            file: path.display().to_string(),
+            message: "is no regular file".to_owned(),
+        });
+    }
     let file = File::open(path).map_err(|error| unreadable(path, &error))?;
-    let length = file
-        .metadata()
-        .map_err(|error| unreadable(path, &error))?
-        .len();
-    Ok((BufReader::new(file), length))
+    Ok((BufReader::new(file), data.len()))
+}
+
+/// Reads a text file of at most 100 MB.
+fn read_text(path: &Path) -> Result<String, Error> {
+    let (mut input, length) = open(path)?;
+    if length > 100_000_000 {
+        return Err(Error::Syntax {
+            file: path.display().to_string(),
+            message: format!("{length} bytes are too many for a configuration; allowed: 100000000"),
+        });
+    }
+    let mut text = String::new();
+    input
+        .read_to_string(&mut text)
+        .map_err(|error| unreadable(path, &error))?;
+    Ok(text)
 }
 
 /// Reads a `config.json`, a folder with one, a `.safetensors` file beside one, a `.gguf` file, or a `.toml` file with
@@ -72,7 +92,7 @@ pub fn read_path(path: &Path) -> Result<Loaded, Error> {
             struct Project {
                 model: Option<ShapeTable>,
             }
-            let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
+            let text = read_text(path)?;
             let project: Project = toml::from_str(&text).map_err(|error| Error::Syntax {
                 file: name.clone(),
                 message: error.to_string(),
@@ -92,17 +112,11 @@ pub fn read_path(path: &Path) -> Result<Loaded, Error> {
             })
         }
         _ => {
-            let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
+            let text = read_text(path)?;
             let mut model = from_config_json(&text, &name)?;
             let exact_parameters = tensors_beside(path)?;
-            if let Some(exact) = exact_parameters
-                && exact != model.parameters()
-                && exact != model.main_parameters()
-            {
-                model.notes.push(format!(
-                    "The tensor files hold {exact} parameters, the configuration describes {}.",
-                    model.parameters()
-                ));
+            if let Some(exact) = exact_parameters {
+                compare(&mut model, exact, &name)?;
             }
             Ok(Loaded {
                 model,
@@ -118,7 +132,7 @@ fn tensors_beside(config: &Path) -> Result<Option<u64>, Error> {
     let index = folder.join("model.safetensors.index.json");
     let mut files: Vec<PathBuf> = Vec::new();
     if index.exists() {
-        let text = std::fs::read_to_string(&index).map_err(|error| unreadable(&index, &error))?;
+        let text = read_text(&index)?;
         let value: serde_json::Value =
             serde_json::from_str(&text).map_err(|error| Error::Syntax {
                 file: index.display().to_string(),
@@ -130,11 +144,22 @@ fn tensors_beside(config: &Path) -> Result<Option<u64>, Error> {
                 field: "weight_map".to_owned(),
             });
         };
-        files.extend(
-            map.values()
-                .filter_map(|file| file.as_str())
-                .map(|file| folder.join(file)),
-        );
+        for (tensor, file) in map {
+            // A shard lies beside its index: a path to elsewhere is no shard.
+            let shard = file.as_str().filter(|name| {
+                let plain = Path::new(name).file_name();
+                plain.is_some_and(|plain| plain == *name)
+            });
+            let Some(shard) = shard else {
+                return Err(Error::Value {
+                    file: index.display().to_string(),
+                    field: format!("weight_map.{tensor}"),
+                    value: file.to_string().chars().take(60).collect(),
+                    allowed: "the name of a file in the same folder".to_owned(),
+                });
+            };
+            files.push(folder.join(shard));
+        }
         files.sort();
         files.dedup();
     } else {
@@ -158,56 +183,217 @@ fn tensors_beside(config: &Path) -> Result<Option<u64>, Error> {
     Ok(Some(total))
 }
 
-/// Builds a model from GGUF metadata.
+/// GGUF architectures and the model types that describe the same layers.
+const GGUF_KINDS: &[(&str, &str)] = &[
+    ("llama", "llama"),
+    ("qwen2", "qwen2"),
+    ("qwen2moe", "qwen2_moe"),
+    ("qwen3", "qwen3"),
+    ("qwen3moe", "qwen3_moe"),
+    ("gemma", "gemma"),
+    ("gemma2", "gemma2"),
+    ("gemma3", "gemma3_text"),
+    ("phi3", "phi3"),
+    ("olmo2", "olmo2"),
+    ("stablelm", "stablelm"),
+    ("gpt2", "gpt2"),
+    ("gptneox", "gpt_neox"),
+    ("bloom", "bloom"),
+    ("gpt-oss", "gpt_oss"),
+    ("deepseek2", "deepseek_v3"),
+];
+
+/// GGUF keys and the fields of a configuration that mean the same.
+const GGUF_FIELDS: &[(&str, &[&str])] = &[
+    ("block_count", &["num_hidden_layers", "n_layer"]),
+    ("embedding_length", &["hidden_size", "n_embd"]),
+    ("feed_forward_length", &["intermediate_size", "n_inner"]),
+    ("attention.head_count", &["num_attention_heads", "n_head"]),
+    ("attention.head_count_kv", &["num_key_value_heads"]),
+    ("attention.key_length", &["head_dim"]),
+    ("attention.sliding_window", &["sliding_window"]),
+    (
+        "context_length",
+        &["max_position_embeddings", "n_positions"],
+    ),
+    ("expert_count", &["num_experts", "n_routed_experts"]),
+    ("expert_used_count", &["num_experts_per_tok"]),
+    ("expert_feed_forward_length", &["moe_intermediate_size"]),
+    ("expert_shared_count", &["n_shared_experts"]),
+    (
+        "expert_shared_feed_forward_length",
+        &["shared_expert_intermediate_size"],
+    ),
+    ("leading_dense_block_count", &["first_k_dense_replace"]),
+    ("attention.q_lora_rank", &["q_lora_rank"]),
+    ("attention.kv_lora_rank", &["kv_lora_rank"]),
+    ("rope.dimension_count", &["qk_rope_head_dim"]),
+];
+
+/// Builds a model from GGUF metadata, by way of the configuration that says the same.
 fn from_gguf(header: &Gguf, file: &str) -> Result<Model, Error> {
     let architecture = header.architecture.as_str();
+    let Some(&(_, model_type)) = GGUF_KINDS.iter().find(|(name, _)| *name == architecture) else {
+        let known: Vec<&str> = GGUF_KINDS.iter().map(|(name, _)| *name).collect();
+        return Err(if architecture.is_empty() {
+            Error::Missing {
+                file: file.to_owned(),
+                field: "general.architecture".to_owned(),
+            }
+        } else {
+            Error::unknown_architecture(file, architecture, &known)
+        });
+    };
     let get = |key: &str| {
         header
             .numbers
             .get(&format!("{architecture}.{key}"))
             .copied()
     };
-    let need = |key: &str| {
-        get(key).ok_or_else(|| Error::Missing {
-            file: file.to_owned(),
-            field: format!("{architecture}.{key}"),
-        })
+    let mut config = serde_json::Map::new();
+    let experts = get("expert_count").unwrap_or(0);
+    let model_type = if model_type == "llama" && experts > 0 {
+        config.insert("num_local_experts".to_owned(), experts.into());
+        "mixtral"
+    } else {
+        model_type
     };
-    let heads = need("attention.head_count")?;
-    let experts = get("expert_count").filter(|experts| *experts > 0);
-    let mut model = from_shape(&ShapeTable {
-        name: if header.name.is_empty() {
-            file.to_owned()
-        } else {
-            header.name.clone()
-        },
-        layers: need("block_count")?,
-        hidden: need("embedding_length")?,
-        ffn: get("feed_forward_length")
-            .or(get("expert_feed_forward_length"))
-            .unwrap_or(0),
-        heads,
-        kv_heads: get("attention.head_count_kv"),
-        head_width: get("attention.key_length"),
-        vocabulary: if header.n_tokens > 0 {
-            header.n_tokens
-        } else {
-            need("vocab_size")?
-        },
-        gated: Some(!matches!(
-            architecture,
-            "gpt2" | "gptneox" | "bloom" | "falcon" | "mpt" | "phi2" | "bert"
-        )),
-        tied: Some(!header.has_output),
-        experts,
-        experts_per_token: experts.and(get("expert_used_count")),
-        expert_ffn: get("expert_feed_forward_length"),
-        shared_experts: get("expert_shared_count"),
-        dense_layers: get("leading_dense_block_count"),
-        window: get("attention.sliding_window").filter(|window| *window > 0),
-        ..ShapeTable::default()
-    })?;
-    model.architecture = architecture.to_owned();
-    model.max_sequence_tokens = get("context_length");
+    config.insert("model_type".to_owned(), model_type.into());
+    for needed in ["block_count", "embedding_length", "attention.head_count"] {
+        if get(needed).is_none() {
+            return Err(Error::Missing {
+                file: file.to_owned(),
+                field: format!("{architecture}.{needed}` (a whole number of 0 and more) `"),
+            });
+        }
+    }
+    for (key, names) in GGUF_FIELDS {
+        if let Some(value) = get(key) {
+            for name in *names {
+                config.insert((*name).to_owned(), value.into());
+            }
+        }
+    }
+    let vocabulary = if header.n_tokens > 0 {
+        Some(header.n_tokens)
+    } else {
+        get("vocab_size")
+    };
+    config.insert("vocab_size".to_owned(), vocabulary.into());
+    config.insert(
+        "tie_word_embeddings".to_owned(),
+        (!header.has_output).into(),
+    );
+    if let (Some(key), Some(rope)) = (
+        get("attention.key_length_mla").or(get("attention.key_length")),
+        get("rope.dimension_count"),
+    ) && get("attention.kv_lora_rank").is_some()
+    {
+        config.insert(
+            "qk_nope_head_dim".to_owned(),
+            key.saturating_sub(rope).into(),
+        );
+        let value = get("attention.value_length_mla").or(get("attention.value_length"));
+        config.insert("v_head_dim".to_owned(), value.into());
+        config.remove("head_dim");
+    }
+    let mut model = crate::config::from_config(&config.into(), file)?;
+    if !header.name.is_empty() {
+        model.name = crate::config::shown(&header.name);
+    }
+    architecture.clone_into(&mut model.architecture);
+    compare(&mut model, header.parameters, file)?;
     Ok(model)
+}
+
+/// Compares the parameters of tensor files with those that a configuration describes: a small difference (a frequency
+/// table, a vision tower) is noted, another model altogether is refused.
+fn compare(model: &mut Model, exact: u64, file: &str) -> Result<(), Error> {
+    let described = model.parameters();
+    if exact == described || exact == model.main_parameters() {
+        return Ok(());
+    }
+    if exact > 2 * described || exact < model.main_parameters() / 2 {
+        return Err(Error::Contradiction {
+            file: file.to_owned(),
+            what: format!(
+                "the tensors hold {exact} parameters, but the configuration describes {described}: they are not of one model"
+            ),
+        });
+    }
+    model.notes.push(format!(
+        "The tensor files hold {exact} parameters, the configuration describes {described}."
+    ));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder of its own for one test.
+    fn folder(name: &str) -> PathBuf {
+        let folder =
+            std::env::temp_dir().join(format!("outlay-model-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    #[test]
+    fn shards_lie_beside_their_index() {
+        let folder = folder("index");
+        std::fs::write(
+            folder.join("config.json"),
+            r#"{"model_type":"llama","hidden_size":64,"intermediate_size":128,"num_hidden_layers":2,
+                "num_attention_heads":4,"vocab_size":100,"max_position_embeddings":64}"#,
+        )
+        .unwrap();
+        for (index, expected) in [
+            (r#"{"weight_map":{"a":"../../etc/passwd"}}"#, "weight_map.a"),
+            (r#"{"weight_map":{"a":5}}"#, "weight_map.a"),
+            (r#"{"metadata":{}}"#, "weight_map"),
+        ] {
+            std::fs::write(folder.join("model.safetensors.index.json"), index).unwrap();
+            let error = read_path(&folder).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn gguf_metadata_says_what_a_configuration_says() {
+        let llama = [
+            ("block_count", 32),
+            ("embedding_length", 4096),
+            ("feed_forward_length", 14336),
+            ("attention.head_count", 32),
+            ("attention.head_count_kv", 8),
+            ("context_length", 131_072),
+        ];
+        let header = |architecture: &str| Gguf {
+            architecture: architecture.to_owned(),
+            numbers: llama
+                .iter()
+                .map(|(key, value)| (format!("{architecture}.{key}"), *value))
+                .collect(),
+            n_tokens: 128_256,
+            has_output: true,
+            parameters: 8_030_261_248,
+            ..Gguf::default()
+        };
+        let model = from_gguf(&header("llama"), "x.gguf").unwrap();
+        // Llama 3.1 8B's model card.
+        assert_eq!(model.parameters(), 8_030_261_248);
+        let error = from_gguf(&header("whisper"), "x.gguf")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("x.gguf") && error.contains("whisper"),
+            "{error}"
+        );
+        let mut other = header("llama");
+        other.parameters = 16;
+        let error = from_gguf(&other, "x.gguf").unwrap_err().to_string();
+        assert!(error.contains("not of one model"), "{error}");
+    }
 }

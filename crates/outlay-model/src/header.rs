@@ -64,6 +64,16 @@ pub fn safetensors_parameters(
         let Some(shape) = tensor.get("shape").and_then(Value::as_array) else {
             return Err(damaged(file, format!("tensor `{name}` has no `shape`")));
         };
+        let Some(bits) = tensor
+            .get("dtype")
+            .and_then(Value::as_str)
+            .and_then(element_bits)
+        else {
+            return Err(damaged(
+                file,
+                format!("tensor `{name}` has no `dtype` that safetensors knows"),
+            ));
+        };
         let mut elements = 1u64;
         for side in shape {
             elements = side
@@ -71,11 +81,50 @@ pub fn safetensors_parameters(
                 .and_then(|side| elements.checked_mul(side))
                 .ok_or_else(|| damaged(file, format!("tensor `{name}` has an impossible shape")))?;
         }
+        let span = tensor
+            .get("data_offsets")
+            .and_then(Value::as_array)
+            .and_then(|offsets| match offsets.as_slice() {
+                [start, end] => Some((start.as_u64()?, end.as_u64()?)),
+                _ => None,
+            })
+            .filter(|(start, end)| start <= end && *end <= length - 8 - header);
+        let Some((start, end)) = span else {
+            return Err(damaged(
+                file,
+                format!(
+                    "tensor `{name}` has `data_offsets` outside the file; it is cut short or damaged"
+                ),
+            ));
+        };
+        if u128::from(end - start) * 8 != u128::from(elements) * u128::from(bits) {
+            return Err(damaged(
+                file,
+                format!(
+                    "tensor `{name}` has {} bytes for {elements} elements of {bits} bits",
+                    end - start
+                ),
+            ));
+        }
         total = total
             .checked_add(elements)
             .ok_or_else(|| damaged(file, "more parameters than can be counted"))?;
     }
     Ok(total)
+}
+
+/// Bits of an element of a safetensors type.
+fn element_bits(dtype: &str) -> Option<u64> {
+    Some(match dtype {
+        "F64" | "I64" | "U64" | "C64" => 64,
+        "F32" | "I32" | "U32" => 32,
+        "F16" | "BF16" | "I16" | "U16" => 16,
+        "I8" | "U8" | "BOOL" | "F8_E4M3" | "F8_E5M2" | "F8_E8M0" | "F8_E4M3FNUZ"
+        | "F8_E5M2FNUZ" => 8,
+        "F6_E2M3" | "F6_E3M2" => 6,
+        "F4" => 4,
+        _ => return None,
+    })
 }
 
 /// What a GGUF header says.
@@ -294,6 +343,7 @@ mod tests {
     fn safetensors(header: &str) -> Vec<u8> {
         let mut out = (header.len() as u64).to_le_bytes().to_vec();
         out.extend_from_slice(header.as_bytes());
+        out.extend_from_slice(&[0; 34]);
         out
     }
 
@@ -316,10 +366,21 @@ mod tests {
             safetensors_parameters(&mut file.as_slice(), file.len() as u64, "big.safetensors")
                 .unwrap_err();
         assert!(error.to_string().contains("big.safetensors"), "{error}");
-        let hostile = safetensors(r#"{"a":{"shape":[4294967296,4294967296,4294967296]}}"#);
-        assert!(
-            safetensors_parameters(&mut hostile.as_slice(), hostile.len() as u64, "x").is_err()
-        );
+        for hostile in [
+            r#"{"a":{"dtype":"BF16","shape":[4294967296,4294967296,4294967296],"data_offsets":[0,2]}}"#,
+            r#"{"a":{"dtype":"Q99","shape":[1],"data_offsets":[0,2]}}"#,
+            r#"{"a":{"dtype":"BF16","shape":[2],"data_offsets":[0,2]}}"#,
+            r#"{"a":{"dtype":"BF16","shape":[400],"data_offsets":[0,800]}}"#,
+            r#"{"a":{"dtype":"BF16","shape":[1],"data_offsets":[2,0]}}"#,
+            r#"{"a":{"dtype":"BF16","shape":[1]}}"#,
+            "[]",
+        ] {
+            let file = safetensors(hostile);
+            assert!(
+                safetensors_parameters(&mut file.as_slice(), file.len() as u64, "x").is_err(),
+                "{hostile}"
+            );
+        }
     }
 
     fn text(out: &mut Vec<u8>, text: &str) {

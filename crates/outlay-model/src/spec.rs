@@ -192,6 +192,66 @@ pub(crate) struct Spec {
 }
 
 impl Spec {
+    /// What is absurd about the sizes, if anything is: a matrix beyond what any model has, which would also overflow
+    /// the counts.
+    pub fn absurd(&self) -> Option<String> {
+        const MOST: u128 = 1_000_000_000_000_000;
+        let wide = |values: &[u64]| {
+            values
+                .iter()
+                .map(|&value| u128::from(value))
+                .product::<u128>()
+        };
+        let hidden = self.hidden;
+        let mut products = vec![
+            (
+                "vocabulary x width",
+                wide(&[self.vocabulary, hidden.max(self.vocabulary_width)]),
+            ),
+            ("positions x width", wide(&[self.positions, hidden])),
+            ("feed-forward width x width", wide(&[self.ffn, hidden])),
+            (
+                "heads x head width x width",
+                wide(&[self.heads.max(self.kv_heads), self.head_width, hidden]),
+            ),
+        ];
+        if let Some(moe) = self.moe {
+            let side = hidden.max(moe.latent);
+            products.push((
+                "experts x their width x width",
+                wide(&[moe.experts, moe.ffn, side]),
+            ));
+            products.push((
+                "shared experts' width x width",
+                wide(&[moe.shared_ffn, hidden]),
+            ));
+        }
+        if let Some(latent) = self.latent {
+            let widths = latent.nope + latent.rope + latent.value;
+            let rank = latent.query.max(latent.key_value).max(hidden);
+            products.push((
+                "heads x latent widths x rank",
+                wide(&[self.heads, widths, rank]),
+            ));
+        }
+        let layers: u64 = self.layers.iter().map(|layer| layer.repeat).sum();
+        for (what, product) in products {
+            if product > MOST || product * u128::from(layers.max(1)) > 1000 * MOST {
+                return Some(format!(
+                    "{what} makes {product} parameters in one place; no model is larger than 1000000000000000"
+                ));
+            }
+        }
+        if self
+            .layers
+            .iter()
+            .any(|layer| matches!(layer.pattern, Pattern::Window(0) | Pattern::Chunk(0)))
+        {
+            return Some("a sliding window of 0 tokens; allowed: 1 and more".to_owned());
+        }
+        None
+    }
+
     /// Writes the graph.
     pub fn build(&self) -> Model {
         let mut blocks = vec![self.embedding()];

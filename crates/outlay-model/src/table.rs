@@ -118,7 +118,7 @@ pub fn from_shape(table: &ShapeTable) -> Result<Model, Error> {
                 experts,
                 selected,
                 ffn,
-                shared_ffn: table.shared_experts.unwrap_or(0) * ffn,
+                shared_ffn: table.shared_experts.unwrap_or(0).min(1000) * ffn.min(10_000_000),
                 shared_gate: false,
                 selection_bias: false,
                 biases: false,
@@ -132,9 +132,43 @@ pub fn from_shape(table: &ShapeTable) -> Result<Model, Error> {
     } else {
         table.layers
     };
+    for (field, value) in [
+        ("window", table.window),
+        ("experts", table.experts),
+        ("expert_ffn", table.expert_ffn),
+        ("positions", table.positions),
+        ("head_width", table.head_width),
+    ] {
+        if let Some(value) = value
+            && !(1..=10_000_000).contains(&value)
+        {
+            return Err(wrong(field, value, "1 to 10000000"));
+        }
+    }
+    if table.experts.is_none() {
+        for (field, value) in [
+            ("experts_per_token", table.experts_per_token),
+            ("expert_ffn", table.expert_ffn),
+            ("shared_experts", table.shared_experts),
+            ("dense_layers", table.dense_layers),
+        ] {
+            if let Some(value) = value {
+                return Err(wrong(field, value, "only beside `experts`"));
+            }
+        }
+    }
+    if let Some(value) = table.dense_layers
+        && value > table.layers
+    {
+        return Err(wrong(
+            "dense_layers",
+            value,
+            &format!("0 to the {} layers", table.layers),
+        ));
+    }
     let pattern = table.window.map_or(Pattern::Full, Pattern::Window);
     let spec = Spec {
-        name: table.name.clone(),
+        name: crate::config::shown(&table.name),
         architecture: "table".to_owned(),
         family: if table.encoder == Some(true) {
             Family::Encoder
@@ -176,6 +210,12 @@ pub fn from_shape(table: &ShapeTable) -> Result<Model, Error> {
         max_sequence_tokens: None,
         notes: Vec::new(),
     };
+    if let Some(what) = spec.absurd() {
+        return Err(Error::Contradiction {
+            file: file.to_owned(),
+            what,
+        });
+    }
     Ok(spec.build())
 }
 
