@@ -93,9 +93,14 @@ pub fn read_path(path: &Path) -> Result<Loaded, Error> {
                 model: Option<ShapeTable>,
             }
             let text = read_text(path)?;
-            let project: Project = toml::from_str(&text).map_err(|error| Error::Syntax {
-                file: name.clone(),
-                message: error.to_string(),
+            let project: Project = toml::from_str(&text).map_err(|error| {
+                let line = error.span().map_or(1, |span| {
+                    text[..span.start.min(text.len())].matches('\n').count() + 1
+                });
+                Error::Syntax {
+                    file: name.clone(),
+                    message: format!("line {line}: {}", error.message().replace('\n', ", ")),
+                }
             })?;
             let Some(mut table) = project.model else {
                 return Err(Error::Missing {

@@ -175,6 +175,37 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
     if measured <= 0.0 {
         return Err(format!("value is {measured}; allowed: more than 0"));
     }
+    if measured > 1e15 || (row.metric == "mfu" && measured > 1.5) {
+        return Err(format!(
+            "value is {measured}; allowed: up to {}",
+            if row.metric == "mfu" {
+                "1.5 (a share, not a percentage)"
+            } else {
+                "1e15"
+            }
+        ));
+    }
+    for (name, value) in [
+        ("layers", row.layers),
+        ("hidden", row.hidden),
+        ("ffn", row.ffn),
+        ("heads", row.heads),
+        ("kv_heads", row.kv_heads),
+        ("vocab", row.vocab),
+        ("experts", row.experts),
+        ("experts_per_token", row.experts_per_token),
+        ("seq_len", row.seq_len),
+        ("global_batch_seqs", row.global_batch_seqs),
+        ("micro_batch", row.micro_batch),
+    ] {
+        if let Some(value) = value
+            && whole(Some(value)).is_none()
+        {
+            return Err(format!(
+                "{name} is {value}; allowed: whole numbers from 1 to 1000000000"
+            ));
+        }
+    }
     if matches!(row.family.as_str(), "diffusion" | "vision") {
         return Err(format!("family `{}` is not predicted yet", row.family));
     }
@@ -216,6 +247,13 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
     let accelerator = find_accelerator(&row.gpu).map_err(|error| error.to_string())?;
     let mut assumed = Vec::new();
     let model = model_of(row, &mut assumed)?;
+    if !row.framework.is_empty() && Framework::from_name(&row.framework).is_none() {
+        return Err(format!(
+            "framework `{}` is not known; known: {}",
+            row.framework,
+            Framework::ALL.map(Framework::name).join(", ")
+        ));
+    }
     let framework = Framework::from_name(&row.framework)
         .or_else(|| {
             FRAMEWORKS
@@ -357,7 +395,11 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
             replica * data
         ));
     }
+    if expert.is_some_and(|degree| degree > 1) && !model.has_experts() {
+        assumed.push("no expert parallelism, as the model has no experts".to_owned());
+    }
     if layout.interleave > 1 && layout.pipeline == 1 {
+        assumed.push("no chunks, as there is no pipeline".to_owned());
         layout.interleave = 1;
     }
     let mut global = global.unwrap_or_else(|| {

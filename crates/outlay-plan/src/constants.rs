@@ -251,7 +251,11 @@ impl Calibration {
     /// # Errors
     /// A sentence that names the key at fault and what is allowed.
     pub fn from_toml(text: &str) -> Result<Self, String> {
-        let calibration: Self = toml::from_str(text).map_err(|error| error.to_string())?;
+        let calibration: Self =
+            toml::from_str(text).map_err(|error| error.message().replace('\n', ", "))?;
+        if calibration.constants.is_empty() {
+            return Err("no [constants]; `outlay calibrate` writes such a file".to_owned());
+        }
         for (key, &value) in &calibration.constants {
             let (name, scope) = key
                 .split_once('@')
@@ -281,9 +285,9 @@ impl Calibration {
             }
         }
         for (key, spread) in calibration.spreads.iter().chain(&calibration.spreads_known) {
-            if !(spread.low > 0.0 && spread.high.is_finite() && spread.low <= spread.high) {
+            if !(spread.low >= 0.01 && spread.high <= 100.0 && spread.low <= spread.high) {
                 return Err(format!(
-                    "spread `{key}` has low {} and high {}; allowed: 0 < low <= high",
+                    "spread `{key}` has low {} and high {}; allowed: 0.01 <= low <= high <= 100",
                     spread.low, spread.high
                 ));
             }

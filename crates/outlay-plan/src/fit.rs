@@ -470,8 +470,8 @@ pub fn spreads(cases: &[&Case], predicted: &[Option<f64>]) -> BTreeMap<String, S
         },
     );
     for spread in out.values_mut() {
-        spread.low = (spread.low * 1e4).round() / 1e4;
-        spread.high = (spread.high * 1e4).round() / 1e4;
+        spread.low = (spread.low.clamp(0.01, 0.99) * 1e4).round() / 1e4;
+        spread.high = (spread.high.clamp(1.01, 100.0) * 1e4).round() / 1e4;
     }
     out
 }

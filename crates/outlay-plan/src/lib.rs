@@ -18,7 +18,9 @@ pub use complete::complete;
 pub use constants::{Calibration, Constant, DESCRIPTIONS, Description, N_CONSTANTS, Resolved};
 pub use fit::{contradicted, cross_validate, fit, row_folds, spreads};
 pub use layout::{Layout, Offload, Recompute, Schedule};
-pub use measured::{Case, MeasuredRow, MemoryPart, Metric, model_flops_per_token, read_measured};
+pub use measured::{
+    Case, MeasuredRow, MemoryPart, Metric, model_flops_per_token, read_measured, unknown_columns,
+};
 pub use memory::Memory;
 pub use operator::{OperatorCost, forward_flops_per_token};
 pub use search::{Candidate, Found, Space, illegal, search};

@@ -127,6 +127,63 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::
     }
 }
 
+/// Columns that are understood, for a table's header.
+const COLUMNS: &[&str] = &[
+    "id",
+    "source",
+    "year",
+    "model",
+    "family",
+    "params_total_b",
+    "params_active_b",
+    "layers",
+    "hidden",
+    "ffn",
+    "heads",
+    "kv_heads",
+    "vocab",
+    "experts",
+    "experts_per_token",
+    "seq_len",
+    "global_batch_seqs",
+    "micro_batch",
+    "gpu",
+    "num_gpus",
+    "tp",
+    "pp",
+    "vp",
+    "dp",
+    "cp",
+    "ep",
+    "zero_stage",
+    "act_ckpt",
+    "precision",
+    "metric",
+    "value",
+    "tokens_total_b",
+    "verified",
+    "notes",
+    "network_gbit_per_node",
+    "framework",
+];
+
+/// Columns of a table that are not understood, and so play no part: perhaps a slip of the pen.
+pub fn unknown_columns(text: &str) -> Vec<String> {
+    let mut reader = csv::ReaderBuilder::new()
+        .trim(csv::Trim::All)
+        .from_reader(text.as_bytes());
+    reader.headers().map_or_else(
+        |_| Vec::new(),
+        |headers| {
+            headers
+                .iter()
+                .filter(|name| !COLUMNS.contains(name))
+                .map(str::to_owned)
+                .collect()
+        },
+    )
+}
+
 /// Reads a table of measurements.
 ///
 /// # Errors
@@ -150,7 +207,22 @@ pub fn read_measured(text: &str, file: &str) -> Result<Vec<MeasuredRow>, String>
     }
     let mut rows = Vec::new();
     for (index, row) in reader.deserialize::<MeasuredRow>().enumerate() {
-        let mut row = row.map_err(|error| format!("{file}: row {}: {error}", index + 1))?;
+        let mut row = row.map_err(|error| {
+            let row = index + 1;
+            match error.kind() {
+                csv::ErrorKind::Deserialize { err, .. } => {
+                    let column = err
+                        .field()
+                        .and_then(|field| headers.get(field as usize))
+                        .unwrap_or("");
+                    format!(
+                        "{file}: row {row}, column `{column}`: {}; allowed: numbers, or nothing",
+                        err.kind()
+                    )
+                }
+                _ => format!("{file}: row {row}: {error}"),
+            }
+        })?;
         if row.id.is_empty() {
             row.id = format!("row-{}", index + 1);
         }

@@ -158,17 +158,28 @@ impl Rates {
         })
     }
 
+    /// Time to unpack 4-bit weights for one product: half a byte read and two written for each (QLoRA, forward and again
+    /// backward).
+    fn unpack_s(&self, weights: f64) -> f64 {
+        if self.method == Method::Qlora {
+            2.56 * weights / self.bandwidth
+        } else {
+            0.0
+        }
+    }
+
     /// Bytes kept for each element of a product's input until its weights' gradient is computed.
     ///
     /// Frozen products need none: with adapters on the queries and values alone (the usual choice), one input of a
     /// layer is kept for the adapters, and counted among the products that keep theirs. bitsandbytes' 4-bit products
-    /// keep each input in fp32.
+    /// keep each input in fp32; recompiled ones do not.
     fn kept_input(&self, narrow: bool) -> f64 {
         match self.method {
             Method::Full if narrow => self.kept,
             Method::Full => self.storage,
             Method::Lora => 0.0,
-            Method::Qlora => 4.0,
+            Method::Qlora if self.eager => 4.0,
+            Method::Qlora => 0.0,
         }
     }
 }
@@ -311,7 +322,9 @@ pub fn operator_cost(operator: &Operator, share: &Share, rates: &Rates) -> Opera
             let aligned = inputs % 64.0 == 0.0 && outputs % 64.0 == 0.0;
             let rate = if narrow { rates.narrow } else { rates.wide }
                 * if aligned { 1.0 } else { rates.misaligned };
-            let product = flops / rate + rates.traffic * bytes / rates.memory;
+            let product = flops / rate
+                + rates.traffic * bytes / rates.memory
+                + rates.unpack_s(inputs * outputs);
             let cast_back = if narrow {
                 rates.cast * 4.0 * tokens * outputs / rates.pointwise
             } else {
@@ -596,7 +609,7 @@ mod tests {
             sequence_tokens: 4096,
             global_batch_sequences: 1,
             tokens_total: 1.0,
-            precision: crate::workload::Precision::Bf16,
+            precision: Precision::Bf16,
             optimizer: crate::workload::Optimizer::Adamw,
             method: Method::Full,
             framework: Framework::Megatron,

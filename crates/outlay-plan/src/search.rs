@@ -156,9 +156,11 @@ fn degrees(costing: &Costing<'_>, shape: &Shape, accelerators: u32, space: Space
                 continue;
             }
             for context in divisors(accelerators / tensor / pipeline) {
-                if !sequence.is_multiple_of(2 * u64::from(context))
-                    || sequence / u64::from(context) < 512
-                    || !usual(&context)
+                // A ring takes the sequence in two parts of each rank, and parts below 512 tokens are not worth sending.
+                if context > 1
+                    && (!sequence.is_multiple_of(2 * u64::from(context))
+                        || sequence / u64::from(context) < 512
+                        || !usual(&context))
                 {
                     continue;
                 }

@@ -197,7 +197,7 @@ impl<'a> Costing<'a> {
             return 1.0;
         }
         let age = self.workload.software_year - f64::from(self.accelerator.released);
-        (1.0 + self.constants.get(Constant::Maturity)).powf(2.0 - age.clamp(0.0, 5.0))
+        (1.0 + self.constants.get(Constant::Maturity)).powf(2.0 - age.clamp(0.0, 3.0))
     }
 
     /// Cost of every operator of a block for one micro-batch, for explanations.
@@ -394,16 +394,12 @@ impl<'a> Costing<'a> {
             + 3.0 * slice.context_s;
         let ends_s = slice.head_s + slice.predict_s + slice.embedding_s;
         let mean_s = layers_s / stages;
-        // The slowest stage: the one with most layers, or the last with the head where layers divide evenly.
+        // The slowest stage: one with most layers, or the last, which has least of them and the head.
         let slow_s = if layout.pipeline == 1 {
             layers_s + ends_s
         } else {
-            let even = self.layers % stages == 0.0;
-            let last = if even {
-                mean_s + slice.head_s + slice.predict_s
-            } else {
-                layers_s * per_stage
-            };
+            let least = (self.layers / stages).floor() / self.layers;
+            let last = layers_s * least + slice.head_s + slice.predict_s;
             last.max(layers_s * per_stage)
         };
         let share_of_layers = if layout.pipeline == 1 {
@@ -427,7 +423,7 @@ impl<'a> Costing<'a> {
                 * constants.get(Constant::Bubble)
         };
         let hand_over = self.hand_over_s(layout, slice, batches);
-        let imbalance = batches * slow_s - ideal;
+        let imbalance = (batches * slow_s - ideal).max(0.0);
         let part = |seconds: f64| batches * seconds * share_of_layers;
         let ends_forward = batches * ends_s / stages / 3.0;
         let mut time = StepTime {
@@ -448,7 +444,7 @@ impl<'a> Costing<'a> {
         time.tensor_s = part(slice.tensor_s) * passes;
         time.expert_s = part(slice.expert_s) * passes;
         time.context_s = part(slice.context_s) * (passes + 1.0);
-        time.bubble_s = (imbalance + ramp + hand_over).max(0.0);
+        time.bubble_s = imbalance + ramp + hand_over;
         let window = time.forward_s + time.backward_s + time.recompute_s;
         time.data_s = self.data_parallel_s(layout, batches, window);
         time.optimizer_s = self.optimizer_s(layout);

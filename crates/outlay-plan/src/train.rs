@@ -1,6 +1,6 @@
 //! The answer to "what will this training run cost?".
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use outlay_catalog::{Accelerator, Offer, Pricing};
 use outlay_units::{Estimate, GIB};
@@ -14,7 +14,7 @@ use crate::measured::model_flops_per_token;
 use crate::memory::Memory;
 use crate::search::{Candidate, Found, Space, illegal, search};
 use crate::step::{Costing, StepTime};
-use crate::workload::{Framework, Precision, Workload};
+use crate::workload::{Framework, Method, Optimizer, Precision, Workload};
 
 /// An accelerator to plan on, with the offers it can be had at.
 #[derive(Clone, Debug)]
@@ -99,7 +99,7 @@ pub struct Plan {
     pub tokens_per_s: Estimate,
     /// Model TFLOP/s of one accelerator.
     pub tflops_per_accelerator: Estimate,
-    /// Model FLOPs utilisation, against the dense 16-bit peak (or the fp32 peak for fp32 arithmetic).
+    /// Model FLOPs utilisation, against the dense peak of the number format that products use.
     pub mfu: Estimate,
     /// Peak memory of one accelerator, in GiB.
     pub memory_gib: Estimate,
@@ -122,7 +122,7 @@ pub struct Answer {
     pub parameters: u64,
     /// Parameters that a token touches.
     pub active_parameters: u64,
-    /// Training FLOPs of a token: three forwards, attention over all pairs.
+    /// Training FLOPs of a token: three forwards (two where weights are frozen), attention over all pairs.
     pub flops_per_token: f64,
     /// Tokens.
     pub tokens: f64,
@@ -154,7 +154,7 @@ pub enum PlanError {
     NoFormat(usize, &'static str),
     /// Nothing fits.
     #[error(
-        "`{model}` does not fit: the leanest layout on {count} x {accelerator} needs {needed_gib:.1} GiB of {capacity_gib:.1} GiB each"
+        "`{model}` does not fit: {which} on {count} x {accelerator} needs {needed_gib:.1} GiB of {capacity_gib:.1} GiB each"
     )]
     FitsNowhere {
         /// Model name.
@@ -167,6 +167,8 @@ pub enum PlanError {
         needed_gib: f64,
         /// Usable on each, in GiB.
         capacity_gib: f64,
+        /// Which layout that is.
+        which: &'static str,
         /// What would make it fit.
         hints: Vec<String>,
     },
@@ -367,28 +369,30 @@ pub fn plan_train(question: &Question<'_>, calibration: &Calibration) -> Result<
     } else if implied.is_finite() && best.wall_clock_s.p50 <= implied {
         notes.push("No deadline was given: plans of up to 90 days were ranked by cost.".to_owned());
     }
-    let mut seen = BTreeMap::new();
-    let others: Vec<Plan> = plans[1..]
-        .iter()
-        .filter(|plan| {
-            // At a fixed size the layouts differ, otherwise the offers do.
-            let key = if fixed {
-                (plan.provider.clone(), plan.layout_brief.clone())
-            } else {
-                (plan.provider.clone(), plan.accelerator.clone())
-            };
-            seen.insert(key, ()).is_none()
-        })
-        .take(5)
-        .cloned()
-        .collect();
+    if best.memory_gib.p90 > best.memory_capacity_gib {
+        let roomy = plans
+            .iter()
+            .filter(|plan| within(plan) && plan.memory_gib.p90 <= plan.memory_capacity_gib)
+            .map(|plan| plan.layout_brief.as_str())
+            .next();
+        notes.push(format!(
+            "Memory is near the limit: one run in ten would need {:.0} GiB or more of {:.0}.{}",
+            best.memory_gib.p90,
+            best.memory_capacity_gib,
+            roomy.map_or_else(String::new, |brief| format!(
+                " `{brief}` has room to spare."
+            ))
+        ));
+    }
+    let others = next_best(&plans, fixed);
     let model = &workload.model;
     Ok(Answer {
         format: 1,
         model: model.name.clone(),
         parameters: model.parameters(),
         active_parameters: model.active_parameters(),
-        flops_per_token: 3.0 * model_flops_per_token(model, workload.sequence_tokens, false),
+        flops_per_token: workload.method.passes()
+            * model_flops_per_token(model, workload.sequence_tokens, false),
         tokens: workload.tokens_total,
         sequence_tokens: workload.sequence_tokens,
         global_batch_sequences: workload.global_batch_sequences,
@@ -400,6 +404,28 @@ pub fn plan_train(question: &Question<'_>, calibration: &Calibration) -> Result<
         layouts_priced: priced.iter().map(|(_, _, _, found)| found.n_priced).sum(),
         notes,
     })
+}
+
+/// The next-best plans, cheapest first: at a fixed size up to three other layouts and the offers of other providers,
+/// otherwise other hardware and providers.
+fn next_best(plans: &[Plan], fixed: bool) -> Vec<Plan> {
+    let best = &plans[0];
+    let mut seen = BTreeSet::from([(best.provider.as_str(), best.accelerator.as_str())]);
+    let mut layouts = BTreeSet::from([best.layout_brief.as_str()]);
+    let mut out: Vec<Plan> = Vec::new();
+    for plan in &plans[1..] {
+        let another_layout = fixed
+            && plan.provider == best.provider
+            && plan.pricing == best.pricing
+            && layouts.len() < 4
+            && layouts.insert(&plan.layout_brief);
+        let another_offer = seen.insert((&plan.provider, &plan.accelerator));
+        if another_layout || another_offer {
+            out.push(plan.clone());
+        }
+    }
+    out.truncate(6);
+    out
 }
 
 fn one_layout(costing: &Costing<'_>, layout: Layout, space: Space) -> Found {
@@ -417,6 +443,19 @@ fn one_layout(costing: &Costing<'_>, layout: Layout, space: Space) -> Found {
         n_fitting: u64::from(fits),
         smallest: (!fits).then_some(candidate),
     }
+}
+
+/// Dense peak of a number format's products, in TFLOP/s.
+fn accelerator_peak(accelerator: &Accelerator, precision: Precision) -> f64 {
+    let peaks = &accelerator.peak_tflops;
+    match precision {
+        Precision::Fp32 => None,
+        Precision::Tf32 => peaks.tf32,
+        Precision::Bf16 | Precision::Fp16 => peaks.bf16.or(peaks.fp16),
+        Precision::Fp8 | Precision::Mxfp8 => peaks.fp8,
+        Precision::Mxfp4 | Precision::Nvfp4 => peaks.fp4,
+    }
+    .unwrap_or(peaks.fp32)
 }
 
 /// The cheapest offer of each provider and way of selling.
@@ -484,15 +523,11 @@ fn plan_of(
         offer.map_or("", |offer| offer.provider.as_str()),
         offer.map_or("", |offer| offer.region.as_str()),
     );
-    let flops = 3.0 * model_flops_per_token(&workload.model, workload.sequence_tokens, false);
+    let flops = workload.method.passes()
+        * model_flops_per_token(&workload.model, workload.sequence_tokens, false);
     let rate = Estimate::around(step_s, step_spread).rate_of(tokens_per_step);
     let tflops = rate.scaled(flops / 1e12 / f64::from(count));
-    let peaks = &accelerator.peak_tflops;
-    let peak = match workload.precision {
-        Precision::Fp32 => peaks.fp32,
-        Precision::Tf32 => peaks.tf32.unwrap_or(peaks.fp32),
-        _ => peaks.bf16.or(peaks.fp16).unwrap_or(peaks.fp32),
-    };
+    let peak = accelerator_peak(accelerator, workload.precision);
     Plan {
         accelerator: accelerator.id.clone(),
         count,
@@ -580,28 +615,108 @@ fn explain_misfit(
     };
     let needed_gib = least.memory.total_bytes() / GIB;
     let capacity_gib = costing.accelerator.memory_gib * 0.94;
-    let mut hints = Vec::new();
-    let more = (f64::from(count) * needed_gib / capacity_gib).ceil() as u32;
-    hints.push(format!(
-        "more accelerators: about {} x {} (state is divided among them)",
-        more.next_power_of_two().max(count * 2),
-        choice.accelerator.id
-    ));
-    if workload.method == crate::workload::Method::Full {
-        hints.push("an optimizer with less state (`--optimizer adam8bit` or `adafactor`), or LoRA (`--method lora`)".to_owned());
-    }
-    if workload.sequence_tokens > 2048 {
-        hints.push(format!(
-            "shorter sequences (`--sequence {}`)",
-            workload.sequence_tokens / 2
-        ));
-    }
+    let hints = remedies(question, costing, count);
     PlanError::FitsNowhere {
         model: workload.model.name.clone(),
         count,
         accelerator: choice.accelerator.id.clone(),
         needed_gib,
         capacity_gib,
+        which: if question.layout.is_some() {
+            "the layout given"
+        } else {
+            "the leanest layout"
+        },
         hints,
     }
+}
+
+/// What would make the workload fit, each tried: a layout of its own, more accelerators, less state, adapters, shorter
+/// sequences.
+fn remedies(question: &Question<'_>, costing: &Costing<'_>, count: u32) -> Vec<String> {
+    let space = Space {
+        common_only: true,
+        ..Space::default()
+    };
+    let accelerator = costing.accelerator;
+    let best = |workload: &Workload, count: u32| {
+        let mut costing = Costing::with_constants(workload, accelerator, costing.constants)?;
+        costing.network_bytes_per_s = accelerator.network.gbit_per_s * 0.125e9;
+        let found = search(&costing, count, space, 1);
+        found.best.first().map(|candidate| candidate.layout.brief())
+    };
+    let workload = costing.workload;
+    let mut hints = Vec::new();
+    if question.layout.is_some()
+        && let Some(brief) = best(workload, count)
+    {
+        hints.push(format!("another layout: `{brief}` fits"));
+    }
+    let node = accelerator.node_size.max(1);
+    let more = std::iter::successors(Some(count), |count| count.checked_mul(2))
+        .skip(1)
+        .take_while(|count| *count <= 65_536)
+        .filter(|count| *count <= node || count % node == 0);
+    for more in more {
+        // Data-parallel ranks divide the batch, so it grows with them where it must.
+        let grown = Workload {
+            global_batch_sequences: workload.global_batch_sequences.max(u64::from(more)),
+            ..workload.clone()
+        };
+        if best(&grown, more).is_some() {
+            hints.push(format!(
+                "more accelerators: {more} x {} hold it",
+                accelerator.id
+            ));
+            break;
+        }
+    }
+    if workload.method == Method::Full {
+        for optimizer in [Optimizer::Adam8bit, Optimizer::Adafactor] {
+            let leaner = Workload {
+                optimizer,
+                ..workload.clone()
+            };
+            if optimizer.moment_bytes() < workload.optimizer.moment_bytes()
+                && best(&leaner, count).is_some()
+            {
+                hints.push(format!(
+                    "an optimizer with less state: `--optimizer {}`",
+                    optimizer.name()
+                ));
+                break;
+            }
+        }
+    }
+    for (method, name) in [(Method::Lora, "lora"), (Method::Qlora, "qlora")] {
+        let adapted = Workload {
+            method,
+            ..workload.clone()
+        };
+        let less = match workload.method {
+            Method::Full => true,
+            Method::Lora => method == Method::Qlora,
+            Method::Qlora => false,
+        };
+        if less && best(&adapted, count).is_some() {
+            hints.push(format!("adapters on frozen weights: `--method {name}`"));
+            break;
+        }
+    }
+    let mut length = workload.sequence_tokens / 2;
+    while length >= 512 {
+        let shorter = Workload {
+            sequence_tokens: length,
+            ..workload.clone()
+        };
+        if best(&shorter, count).is_some() {
+            hints.push(format!("shorter sequences: `--sequence {length}`"));
+            break;
+        }
+        length /= 2;
+    }
+    if hints.is_empty() {
+        hints.push("no single change makes it fit; try an accelerator with more memory".to_owned());
+    }
+    hints
 }

@@ -132,6 +132,16 @@ pub enum Optimizer {
     Sgd,
 }
 
+impl Method {
+    /// FLOPs of a step relative to one forward: frozen weights need no gradient of their own.
+    pub fn passes(self) -> f64 {
+        match self {
+            Self::Full => 3.0,
+            Self::Lora | Self::Qlora => 2.0,
+        }
+    }
+}
+
 impl Optimizer {
     /// Every optimizer, in the order of help texts.
     pub const ALL: [Self; 5] = [

@@ -19,7 +19,18 @@ fn fail(text: &str, expected: &'static str) -> ParseError {
     }
 }
 
-/// Splits `12.5abc` into the number and the suffix; digits may be grouped by `_` or `,`.
+/// Whether commas stand between groups of three digits only, so that no decimal comma is swallowed.
+fn grouped(number: &str) -> bool {
+    let whole = number.split('.').next().unwrap_or("");
+    let rest = &number[whole.len()..];
+    let mut groups = whole.trim_start_matches('-').split(',');
+    let first = groups.next().unwrap_or("");
+    !rest.contains(',')
+        && (!whole.contains(',') || (1..=3).contains(&first.len()))
+        && groups.all(|group| group.len() == 3)
+}
+
+/// Splits `12.5abc` into the number and the suffix; digits may be grouped by `_`, or in threes by `,`.
 fn split(text: &str) -> Option<(f64, &str)> {
     let text = text.trim();
     let bytes = text.as_bytes();
@@ -39,6 +50,9 @@ fn split(text: &str) -> Option<(f64, &str)> {
         } else {
             break;
         }
+    }
+    if !grouped(&text[..end]) {
+        return None;
     }
     let digits: String = text[..end]
         .chars()
@@ -104,10 +118,12 @@ pub fn parse_tokens(text: &str) -> Result<f64, ParseError> {
 pub fn parse_money_usd(text: &str) -> Result<f64, ParseError> {
     const EXPECTED: &str = "an amount of US dollars (such as 5000usd, $5000 or 2.5M)";
     let lower = text.trim().to_ascii_lowercase();
+    // One sign of the currency, before or after.
     let bare = lower
-        .trim_start_matches('$')
-        .trim_end_matches("usd")
-        .trim_end_matches('$')
+        .strip_prefix('$')
+        .or_else(|| lower.strip_suffix("usd"))
+        .or_else(|| lower.strip_suffix('$'))
+        .unwrap_or(&lower)
         .trim();
     parse_count(bare).map_err(|_| fail(text, EXPECTED))
 }
@@ -119,7 +135,7 @@ pub fn parse_money_usd(text: &str) -> Result<f64, ParseError> {
 pub fn parse_duration_seconds(text: &str) -> Result<f64, ParseError> {
     const EXPECTED: &str = "a duration with its unit (such as 14d, 36h, 90m or 2w)";
     let (number, suffix) = split(text).ok_or_else(|| fail(text, EXPECTED))?;
-    let unit = match suffix {
+    let unit = match suffix.to_ascii_lowercase().as_str() {
         "s" | "sec" | "second" | "seconds" => 1.0,
         "m" | "min" | "minute" | "minutes" => 60.0,
         "h" | "hour" | "hours" => 3600.0,
@@ -146,6 +162,16 @@ mod tests {
         assert_eq!(parse_money_usd("$5,000").unwrap(), 5000.0);
         assert_eq!(parse_money_usd("5000usd").unwrap(), 5000.0);
         assert_eq!(parse_duration_seconds("14d").unwrap(), 14.0 * 86_400.0);
+        assert_eq!(parse_count("1,234,567.5").unwrap(), 1_234_567.5);
+    }
+
+    #[test]
+    fn a_decimal_comma_is_refused_and_not_swallowed() {
+        for text in ["1,5B", "1,2,3", "1,5", "1.5,000", "1,2345", ",5"] {
+            assert!(parse_count(text).is_err(), "{text}");
+        }
+        assert!(parse_duration_seconds("1,5d").is_err());
+        assert!(parse_money_usd("$$5000$$").is_err());
     }
 
     #[test]

@@ -62,7 +62,13 @@ impl Failure {
         let mut out = anstream::stderr().lock();
         let red = anstyle::AnsiColor::Red.on_default().bold();
         let cyan = anstyle::AnsiColor::Cyan.on_default().bold();
-        let _ = writeln!(out, "{red}error:{red:#} {}", self.message);
+        // One line, and nothing in it that a terminal would obey: the text may quote a file.
+        let message: String = self
+            .message
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect();
+        let _ = writeln!(out, "{red}error:{red:#} {message}");
         for hint in &self.hints {
             let _ = writeln!(out, "{cyan}hint:{cyan:#} {hint}");
         }
@@ -74,16 +80,39 @@ impl Failure {
     }
 }
 
+/// What is wrong with a TOML text, in one line with its place.
+pub fn toml_message(error: &toml::de::Error, text: &str) -> String {
+    let line = error.span().map_or(1, |span| {
+        text[..span.start.min(text.len())].matches('\n').count() + 1
+    });
+    format!("line {line}: {}", error.message().replace('\n', ", "))
+}
+
 /// Reads a text file; the message names it.
 pub fn read_text(path: &std::path::Path) -> Result<String, Failure> {
+    // A pipe would wait for a writer, and a device may have no end.
+    if std::fs::metadata(path).is_ok_and(|data| !data.is_file() || data.len() > 1_000_000_000) {
+        return Err(Failure::input(format!(
+            "`{}` is no regular file of up to 1 GB",
+            path.display()
+        )));
+    }
     std::fs::read_to_string(path)
         .map_err(|error| Failure::input(format!("cannot read `{}`: {error}", path.display())))
 }
 
 /// Writes a file whole or not at all: to a neighbour first, then renamed.
 pub fn write_whole(path: &std::path::Path, text: &str) -> Result<(), Failure> {
+    // Through links, and never in place of a device.
+    let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    if std::fs::metadata(path).is_ok_and(|data| !data.is_file()) {
+        return Err(Failure::input(format!(
+            "`{}` is no regular file to write to",
+            path.display()
+        )));
+    }
     let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(".part");
+    name.push(format!(".{}.part", std::process::id()));
     let part = path.with_file_name(name);
     std::fs::write(&part, text)
         .and_then(|()| std::fs::rename(&part, path))

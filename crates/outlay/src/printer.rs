@@ -59,6 +59,17 @@ impl Printer {
                 *width = (*width).max(cell.chars().count());
             }
         }
+        // A line of more than 80 columns breaks on most terminals: the widest texts give way.
+        loop {
+            let total = widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1);
+            let widest = (0..widths.len())
+                .filter(|&column| matches!(header[column].1, Align::Left) && widths[column] > 8)
+                .max_by_key(|&column| widths[column]);
+            match widest {
+                Some(column) if total > 80 => widths[column] -= 1,
+                _ => break,
+            }
+        }
         let dim = anstyle::Style::new().dimmed();
         let names: Vec<String> = header.iter().map(|(name, _)| (*name).to_owned()).collect();
         let head = aligned(&names, header, &widths);
@@ -100,9 +111,23 @@ impl Printer {
     }
 }
 
+/// Says something on stderr that is no part of the answer.
+pub fn aside(text: &str) {
+    let mut err = anstream::stderr().lock();
+    let _ = writeln!(err, "note: {text}");
+}
+
 fn aligned(row: &[String], header: &[(&str, Align)], widths: &[usize]) -> String {
     let mut line = String::new();
     for ((cell, (_, align)), &width) in row.iter().zip(header).zip(widths) {
+        let short: String;
+        let cell = if cell.chars().count() > width {
+            let kept: String = cell.chars().take(width.saturating_sub(2)).collect();
+            short = format!("{kept}..");
+            &short
+        } else {
+            cell
+        };
         if !line.is_empty() {
             line.push_str("  ");
         }

@@ -30,6 +30,15 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     let rows = read_all(&args.files)?;
+    if let Ok(existing) = crate::failure::read_text(&args.output)
+        && Calibration::from_toml(&existing).is_err()
+    {
+        return Err(Failure::input(format!(
+            "`{}` exists and is no calibration; it is left as it is",
+            args.output.display()
+        ))
+        .hint("name another file with `-o`"));
+    }
     let start = if args.from_scratch {
         Calibration::default()
     } else {
@@ -65,6 +74,20 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     }
     let known = cross_validate(&cases, &row_folds(&cases), args.rounds, start);
     calibration.spreads_known = spreads(&cases, &known);
+    if let Some(start) = start {
+        // A handful of rows says little about the spread; the rest of it is that of other sources' own rows.
+        for (kind, spread) in &mut calibration.spreads_known {
+            let n = cases
+                .iter()
+                .filter(|case| case.kind == *kind || kind == "other")
+                .count() as f64;
+            let usual = start.spread(kind, true);
+            let mix =
+                |own: f64, usual: f64| ((n * own.ln() + 10.0 * usual.ln()) / (n + 10.0)).exp();
+            spread.low = mix(spread.low, usual.low);
+            spread.high = mix(spread.high, usual.high);
+        }
+    }
     calibration.spreads = match start {
         // One's own rows say nothing about the clusters of others.
         Some(start) => start.spreads.clone(),

@@ -17,7 +17,7 @@ use outlay_units::{
 };
 use serde::Deserialize;
 
-use crate::failure::{Failure, read_text};
+use crate::failure::{Failure, read_text, toml_message};
 use crate::printer::{Align, Printer};
 
 /// Arguments of `outlay plan train`.
@@ -42,11 +42,11 @@ pub struct Args {
     #[arg(long, allow_hyphen_values = true)]
     deadline: Option<String>,
     /// Tokens in a sequence (default: what the model supports, up to 4096)
-    #[arg(long, value_name = "TOKENS")]
-    sequence: Option<u64>,
+    #[arg(long, value_name = "TOKENS", allow_hyphen_values = true)]
+    sequence: Option<String>,
     /// Sequences in an optimizer step (default: about 4M tokens)
-    #[arg(long, value_name = "SEQUENCES")]
-    batch: Option<u64>,
+    #[arg(long, value_name = "SEQUENCES", allow_hyphen_values = true)]
+    batch: Option<String>,
     /// Number format of matrix products: fp32, tf32, bf16, fp16, fp8, mxfp8, mxfp4 or nvfp4
     #[arg(long)]
     precision: Option<String>,
@@ -100,15 +100,16 @@ pub struct Args {
         allow_hyphen_values = true
     )]
     electricity: Option<f64>,
-    /// Price this layout in place of a search, in the words of the answer: "TP4 PP8x2 FSDP mb2 selective"
+    /// Price this layout in place of a search, in the words of the answer: "TP4 PP2x2 ZeRO-1 mb1 selective"
+    /// (tensor, pipeline x chunks, context, expert and data parallel degrees, sharding, micro-batch, recomputation)
     #[arg(long, value_name = "LAYOUT", requires = "gpus")]
     layout: Option<String>,
     /// Read more offers from a folder of SkyPilot catalogs
     #[arg(long, value_name = "FOLDER")]
     catalog: Option<PathBuf>,
     /// Power usage effectiveness of the data centre
-    #[arg(long, default_value_t = 1.2)]
-    pue: f64,
+    #[arg(long, default_value = "1.2", allow_hyphen_values = true)]
+    pue: String,
     /// Use the constants of this file
     #[arg(long, value_name = "FILE.toml")]
     calibration: Option<PathBuf>,
@@ -166,12 +167,22 @@ pub fn run(mut args: Args, printer: &mut Printer) -> Result<(), Failure> {
                 .hint("add `--tokens 20B`; a compute-optimal run uses about 20 tokens for each parameter"));
         }
     };
-    if !(1.0..=10.0).contains(&args.pue) {
+    if tokens < 1.0 {
         return Err(Failure::input(format!(
-            "--pue is {}; allowed: 1 to 10",
-            args.pue
+            "--tokens is {tokens}; allowed: 1 and more"
         )));
     }
+    let pue = match args.pue.trim().parse::<f64>() {
+        Ok(pue) if (1.0..=10.0).contains(&pue) => pue,
+        _ => {
+            return Err(Failure::input(format!(
+                "--pue is `{}`; allowed: 1 to 10",
+                args.pue
+            )));
+        }
+    };
+    let sequence = whole("sequence", args.sequence.as_deref(), 100_000_000)?;
+    let batch = whole("batch", args.batch.as_deref(), 1_000_000_000)?;
     let fixed = args.gpus.as_deref().map(parse_gpus).transpose()?;
     let budget_usd = args
         .budget
@@ -219,16 +230,15 @@ pub fn run(mut args: Args, printer: &mut Printer) -> Result<(), Failure> {
         &Framework::ALL.map(Framework::name),
     )?
     .unwrap_or_else(|| {
-        Framework::usual(fixed.map_or("", |(_, accelerator)| &accelerator.generation))
+        if method == Method::Full {
+            Framework::usual(fixed.map_or("", |(_, accelerator)| &accelerator.generation))
+        } else {
+            // Adapters are mostly trained with plain PyTorch scripts.
+            Framework::Pytorch
+        }
     });
     let mut assumed = Vec::new();
-    let sequence_tokens = match args.sequence {
-        Some(0) => return Err(Failure::input("--sequence is 0; allowed: 1 and more")),
-        Some(length) if length > 100_000_000 => {
-            return Err(Failure::input(format!(
-                "--sequence is {length}; allowed: up to 100,000,000 tokens"
-            )));
-        }
+    let sequence_tokens = match sequence {
         Some(length) => length,
         None => {
             let length = model.max_sequence_tokens.unwrap_or(4096).clamp(1, 4096);
@@ -236,11 +246,12 @@ pub fn run(mut args: Args, printer: &mut Printer) -> Result<(), Failure> {
             length
         }
     };
-    let global_batch_sequences = match args.batch {
-        Some(0) => return Err(Failure::input("--batch is 0; allowed: 1 and more")),
-        Some(batch) if batch > 1_000_000_000 => {
+    let global_batch_sequences = match batch {
+        Some(batch) if batch as f64 * sequence_tokens as f64 > tokens => {
             return Err(Failure::input(format!(
-                "--batch is {batch}; allowed: up to 1,000,000,000 sequences"
+                "one step of --batch {batch} sequences of {sequence_tokens} tokens is {} tokens, more than the {} of --tokens",
+                count(batch as f64 * sequence_tokens as f64),
+                count(tokens)
             )));
         }
         Some(batch) => batch,
@@ -319,12 +330,19 @@ pub fn run(mut args: Args, printer: &mut Printer) -> Result<(), Failure> {
             let intensity = carbon_intensity(provider, region);
             (intensity.g_co2e_per_kwh, intensity.basis)
         },
-        pue: args.pue,
-        framework_given: args.framework.is_some(),
+        pue,
+        framework_given: args.framework.is_some() || method != Method::Full,
         own_calibration: args.calibration.is_some(),
         exhaustive: false,
     };
     let mut answer = plan_train(&question, &calibration).map_err(|error| explain_error(&error))?;
+    if budget_usd.is_some() && answer.best.usd.is_none() {
+        return Err(Failure::input(format!(
+            "--budget cannot be checked: no price of {} is known",
+            answer.best.accelerator
+        ))
+        .hint("give its price: `--price 2.49/h`"));
+    }
     if args.framework.is_none() {
         assumed.push(format!(
             "software as fast as {} (--framework says which)",
@@ -349,7 +367,7 @@ pub fn run(mut args: Args, printer: &mut Printer) -> Result<(), Failure> {
         Ok(())
     } else {
         Err(Failure::check(
-            "no plan considered meets the budget and the deadline",
+            "no plan considered meets the limits given (see the sentences above)",
         ))
     }
 }
@@ -363,14 +381,38 @@ fn load(args: &mut Args) -> Result<Model, Failure> {
     {
         let text = read_text(path)?;
         let project: Project = toml::from_str(&text)
-            .map_err(|error| Failure::input(format!("{}: {error}", path.display())))?;
+            .map_err(|error| {
+                let what = toml_message(&error, &text);
+                Failure::input(format!("{}: {what}", path.display()))
+                    .hint("quantities are texts, as on the command line: tokens = \"20B\", budget = \"5000usd\"")
+            })?;
+        for (first, second, both) in [
+            (
+                "[model]",
+                "model",
+                project.model.is_some() && project.train.model.is_some(),
+            ),
+            (
+                "price",
+                "owned",
+                project.train.price.is_some() && project.train.owned.is_some(),
+            ),
+        ] {
+            if both {
+                return Err(Failure::input(format!(
+                    "{}: both {first} and `{second}` are given; allowed: one of them",
+                    path.display()
+                )));
+            }
+        }
         let train = project.train;
         args.tokens = args.tokens.take().or(train.tokens);
         args.gpus = args.gpus.take().or(train.gpus);
         args.budget = args.budget.take().or(train.budget);
         args.deadline = args.deadline.take().or(train.deadline);
-        args.sequence = args.sequence.or(train.sequence);
-        args.batch = args.batch.or(train.batch);
+        let number = |value: Option<u64>| value.map(|value| value.to_string());
+        args.sequence = args.sequence.take().or(number(train.sequence));
+        args.batch = args.batch.take().or(number(train.batch));
         args.precision = args.precision.take().or(train.precision);
         args.optimizer = args.optimizer.take().or(train.optimizer);
         args.method = args.method.take().or(train.method);
@@ -410,6 +452,17 @@ fn load(args: &mut Args) -> Result<Model, Failure> {
     }
 }
 
+/// Reads a whole number of an option, from 1.
+fn whole(option: &str, text: Option<&str>, most: u64) -> Result<Option<u64>, Failure> {
+    let Some(text) = text else { return Ok(None) };
+    match outlay_units::parse_count(text) {
+        Ok(value) if value.fract() == 0.0 && value <= most as f64 => Ok(Some(value as u64)),
+        _ => Err(Failure::input(format!(
+            "--{option} is `{text}`; allowed: whole numbers from 1 to {most}"
+        ))),
+    }
+}
+
 fn read_model_file(path: &Path) -> Result<Model, Failure> {
     outlay_model::read_path(path)
         .map(|loaded| loaded.model)
@@ -420,8 +473,10 @@ fn named(name: &str) -> Result<Model, Failure> {
     let looks_like_path = name.contains('/') || name.ends_with(".json") || name.ends_with(".gguf");
     match outlay_model::find(name) {
         Ok(found) => found.model().map_err(Failure::input),
-        Err(_) if looks_like_path => Err(Failure::input(format!("`{name}` does not exist"))
-            .hint("give a config.json, a folder that has one, or a name from `outlay models`")),
+        Err(_) if looks_like_path => Err(Failure::input(format!(
+            "model file `{name}` does not exist"
+        ))
+        .hint("give a config.json, a folder that has one, or a name from `outlay models`")),
         Err(error) => Err(Failure::input(error)
             .hint("run `outlay models` to see the built-in models, or give a config.json")),
     }
@@ -439,14 +494,15 @@ fn parse_gpus(text: &str) -> Result<(u32, &'static outlay_catalog::Accelerator),
         }
         _ => ("1", text.trim()),
     };
-    let n: u32 = n
-        .parse()
-        .map_err(|_| wrong(format!("`{n}` is not a number of accelerators")))?;
-    if n == 0 || n > 1_000_000 {
-        return Err(wrong(format!("{n} accelerators; allowed: 1 to 1,000,000")));
+    let n = match n.parse::<u32>() {
+        Ok(n) if (1..=1_000_000).contains(&n) => n,
+        _ => return Err(wrong(format!("{n} accelerators; allowed: 1 to 1,000,000"))),
+    };
+    if !name.chars().any(|c| c.is_ascii_alphabetic()) {
+        return Err(wrong("no accelerator is named".to_owned()));
     }
     let accelerator = find_accelerator(name)
-        .map_err(|error| Failure::input(error).hint("run `outlay hardware` to see them all"))?;
+        .map_err(|error| wrong(error.to_string()).hint("run `outlay hardware` to see them all"))?;
     Ok((n, accelerator))
 }
 
@@ -506,7 +562,15 @@ fn gather_offers(
     }
     let mut offers: Vec<Offer> = builtin_offers().to_vec();
     if let Some(folder) = &args.catalog {
-        let (more, _) = outlay_catalog::read_folder(folder).map_err(Failure::input)?;
+        let (more, findings) = outlay_catalog::read_folder(folder).map_err(Failure::input)?;
+        if !findings.is_empty() {
+            crate::printer::aside(&format!(
+                "{} rows of `{}` were left out; `outlay prices --catalog {}` says why",
+                findings.len(),
+                folder.display(),
+                folder.display()
+            ));
+        }
         offers.extend(more);
     }
     offers.retain(|offer| {
@@ -552,7 +616,7 @@ fn owned_offer(
         lifetime_years: within("lifetime", args.lifetime.unwrap_or(4.0), 0.1, 30.0)?,
         utilisation: within("utilisation", args.utilisation.unwrap_or(0.7), 0.01, 1.0)?,
         electricity_usd_per_kwh: within("electricity", args.electricity.unwrap_or(0.12), 0.0, 5.0)?,
-        pue: args.pue,
+        pue: args.pue.trim().parse().unwrap_or(1.2),
         watts: outlay_plan::server_watts(accelerator),
     };
     Ok(Offer {

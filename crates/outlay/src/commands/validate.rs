@@ -22,7 +22,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE.toml")]
     calibration: Option<PathBuf>,
     /// Fit anew for each source (or publisher), without its rows, and predict those rows
-    #[arg(long, value_name = "BY", num_args = 0..=1, default_missing_value = "source", value_parser = ["source", "publisher"])]
+    #[arg(long, value_name = "BY", num_args = 0..=1, require_equals = true, default_missing_value = "source", value_parser = ["source", "publisher"])]
     cross_validate: Option<String>,
     /// Show every row
     #[arg(long)]
@@ -69,10 +69,21 @@ struct Row {
 pub fn read_all(files: &[PathBuf]) -> Result<Vec<MeasuredRow>, Failure> {
     let mut rows = Vec::new();
     for file in files {
-        rows.extend(
-            read_measured(&read_text(file)?, &file.display().to_string())
-                .map_err(Failure::input)?,
-        );
+        let text = read_text(file)?;
+        let name = file.display().to_string();
+        let unknown = outlay_plan::unknown_columns(&text);
+        if !unknown.is_empty() {
+            crate::printer::aside(&format!(
+                "{name}: columns not known, and so left out: {} (docs/measured.md lists the known ones)",
+                unknown.join(", ")
+            ));
+        }
+        rows.extend(read_measured(&text, &name).map_err(Failure::input)?);
+    }
+    if rows.is_empty() {
+        return Err(Failure::input(
+            "no row in the tables given; one measured run in each row is needed",
+        ));
     }
     Ok(rows)
 }
@@ -166,6 +177,17 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         None => predict(&cases, &calibration),
         Some(by) => predict_unseen(&cases, &scored, by),
     };
+    if cases.is_empty() && !args.json {
+        let reasons: Vec<&String> = completed
+            .iter()
+            .filter_map(|row| row.as_ref().err())
+            .collect();
+        return Err(Failure::input(format!(
+            "none of the {} rows can be predicted; the first: {}",
+            measured.len(),
+            reasons.first().map_or("", |reason| reason.as_str())
+        )));
+    }
     let mut predictions = cases.iter().zip(predicted).zip(&scored);
     let mut rows = Vec::new();
     for (row, completed) in measured.iter().zip(&completed) {
@@ -296,7 +318,7 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         rows.len()
     ));
     for (reason, n) in reasons {
-        printer.line(&format!("  {n} not predicted: {reason}"));
+        printer.sentence(&format!("{n} not predicted: {reason}"));
     }
     Ok(())
 }
