@@ -376,12 +376,29 @@ impl<'a> Costing<'a> {
         .ceil()
     }
 
+    /// Time of the slowest pipeline stage for one micro-batch.
+    ///
+    /// Layers that divide evenly are divided evenly, and the last stage has the head on top. Otherwise whoever
+    /// places them by hand gives the last stage so many fewer that it does not hold up the rest.
+    fn slowest_stage_s(&self, stages: f64, layers_s: f64, head_s: f64) -> f64 {
+        let layer_s = layers_s / self.layers;
+        if self.layers % stages == 0.0 {
+            return layers_s / stages + head_s;
+        }
+        let ideal = (layers_s + head_s) / stages / layer_s;
+        let with = |most: f64| {
+            let last = (self.layers - most * (stages - 1.0)).max(0.0);
+            let rest = ((self.layers - last) / (stages - 1.0)).ceil();
+            (rest * layer_s).max(last * layer_s + head_s)
+        };
+        with(ideal.ceil()).min(with(ideal.floor().max(1.0)))
+    }
+
     /// Puts a slice together into a step.
     pub fn step(&self, layout: &Layout, slice: &Slice) -> StepTime {
         let constants = &self.constants;
         let stages = f64::from(layout.pipeline);
         let batches = self.micro_batches(layout);
-        let per_stage = (self.layers / stages).ceil() / self.layers;
         let repeated = match layout.recompute {
             Recompute::None => 0.0,
             Recompute::Selective => slice.selective_s,
@@ -394,13 +411,10 @@ impl<'a> Costing<'a> {
             + 3.0 * slice.context_s;
         let ends_s = slice.head_s + slice.predict_s + slice.embedding_s;
         let mean_s = layers_s / stages;
-        // The slowest stage: one with most layers, or the last, which has least of them and the head.
         let slow_s = if layout.pipeline == 1 {
             layers_s + ends_s
         } else {
-            let least = (self.layers / stages).floor() / self.layers;
-            let last = layers_s * least + slice.head_s + slice.predict_s;
-            last.max(layers_s * per_stage)
+            self.slowest_stage_s(stages, layers_s, slice.head_s + slice.predict_s)
         };
         let share_of_layers = if layout.pipeline == 1 {
             1.0
