@@ -136,7 +136,7 @@ constants! {
     Misaligned "misaligned" 0.75 0.3 [0.2, 1.0] true false "rate of products off multiples of 64";
     Scan "scan" 0.2 0.7 [0.01, 0.95] false false "share of the 16-bit peak, chunked scans";
     Expert "expert" 0.8 0.4 [0.1, 1.5] true true "rate of experts' products, of dense ones";
-    Pointwise "pointwise" 1.2 0.5 [0.1, 12.0] false true "passes over memory of pointwise work";
+    Pointwise "pointwise" 1.2 0.5 [0.1, 12.0] true true "passes over memory of pointwise work";
     Memory "memory" 0.8 0.1 [0.2, 1.0] true false "share of memory bandwidth reached";
     Cast "cast" 1.0 0.5 [0.05, 10.0] false true "passes to quantize for narrow formats";
     Maturity "maturity" 0.03 0.7 [0.0, 0.3] false false "yearly gain of kernels after release";

@@ -197,7 +197,7 @@ impl<'a> Costing<'a> {
             return 1.0;
         }
         let age = self.workload.software_year - f64::from(self.accelerator.released);
-        (1.0 + self.constants.get(Constant::Maturity)).powf(2.0 - age.clamp(0.0, 3.0))
+        (1.0 + self.constants.get(Constant::Maturity)).powf(2.0 - age.clamp(0.0, 4.0))
     }
 
     /// Cost of every operator of a block for one micro-batch, for explanations.

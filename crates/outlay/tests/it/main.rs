@@ -228,10 +228,119 @@ fn a_model_that_fits_nowhere_says_what_would_help() {
     let text = stderr(&output);
     assert!(
         text.contains("does not fit")
-            && text.contains("more accelerators")
-            && text.contains("adam8bit"),
+            && text.contains("128 x A100-80GB-SXM")
+            && text.contains("`--method qlora`"),
         "{text}"
     );
+    // What is offered holds.
+    let plan = ["plan", "train", "llama-3.1-405b", "--tokens", "1T"];
+    for remedy in [
+        &["--gpus", "128xA100"][..],
+        &["--gpus", "8xA100", "--method", "qlora"],
+    ] {
+        let output = outlay(&[&plan[..], remedy].concat());
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{remedy:?} {}",
+            stderr(&output)
+        );
+    }
+}
+
+#[test]
+fn odd_sequences_and_uneven_pipelines_are_planned() {
+    for length in ["128", "257", "4095"] {
+        let output = outlay(&[
+            "plan",
+            "train",
+            "bert-base",
+            "--tokens",
+            "1B",
+            "--gpus",
+            "8xV100",
+            "--sequence",
+            length,
+        ]);
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{length} {}",
+            stderr(&output)
+        );
+    }
+    // 12 layers on 8 stages: half of the stages have twice the layers of the rest, so that data parallelism wins.
+    let step = |layout: &str| {
+        let output = outlay(&[
+            "plan", "train", "gpt2", "--tokens", "10B", "--gpus", "8xH100", "--layout", layout,
+            "--json",
+        ]);
+        let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        answer["best"]["step_s"]["p50"].as_f64().unwrap()
+    };
+    assert!(step("PP8 mb4") > 1.3 * step("DP8 mb4"));
+}
+
+#[test]
+fn contradictions_are_refused_with_their_place() {
+    let folder = folder("contradictions");
+    let project = folder.join("outlay.toml");
+    for (text, expected) in [
+        ("[train]\nmodel = \"gpt2\"\ntokens = 20\n", "line 3"),
+        (
+            "[model]\nlayers = 2\nhidden = 64\nffn = 256\nheads = 4\nvocabulary = 100\nwindow = 0\n[train]\ntokens = \"1B\"\n",
+            "window",
+        ),
+        (
+            "[model]\nlayers = 2\n[train]\nmodel = \"gpt2\"\ntokens = \"1B\"\n",
+            "one of them",
+        ),
+    ] {
+        std::fs::write(&project, text).unwrap();
+        let output = outlay(&[
+            "plan",
+            "train",
+            project.to_str().unwrap(),
+            "--gpus",
+            "8xH100",
+        ]);
+        let error = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{error}");
+        assert!(
+            error.contains("outlay.toml") && error.contains(expected),
+            "{error}"
+        );
+        assert!(output.stdout.is_empty());
+    }
+    for (arguments, expected) in [
+        (&["--tokens", "1B", "--gpus", "64"][..], "--gpus"),
+        (&["--tokens", "1,5B", "--gpus", "8xH100"], "--tokens"),
+        (
+            &[
+                "--tokens",
+                "1B",
+                "--gpus",
+                "8xH100",
+                "--batch",
+                "1000000000",
+            ],
+            "--tokens",
+        ),
+        (
+            &["--tokens", "1B", "--gpus", "8xH100", "--sequence", "-1"],
+            "--sequence",
+        ),
+        (
+            &["--tokens", "1B", "--gpus", "8xTPU-v5p", "--budget", "1usd"],
+            "--budget",
+        ),
+    ] {
+        let output = outlay(&[&["plan", "train", "llama-3.1-8b"][..], arguments].concat());
+        let error = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{error}");
+        assert!(error.contains(expected), "{error}");
+        assert!(output.stdout.is_empty());
+    }
 }
 
 #[test]
@@ -304,6 +413,7 @@ fn validates_and_calibrates_on_own_measurements() {
     let folder = folder("measured");
     let table = folder.join("measured.csv");
     std::fs::write(&table, MEASURED).unwrap();
+    let _ = std::fs::remove_file(folder.join("mine.toml"));
     let output = outlay(&["validate", table.to_str().unwrap(), "--json"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -330,6 +440,21 @@ fn validates_and_calibrates_on_own_measurements() {
         constants.to_str().unwrap(),
     ]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    // Neither measurements nor anything else that is no calibration is written over.
+    for output in [&table, &folder.join("notes.txt")] {
+        if !output.exists() {
+            std::fs::write(output, "mine").unwrap();
+        }
+        let before = std::fs::read(output).unwrap();
+        let refused = outlay(&[
+            "calibrate",
+            table.to_str().unwrap(),
+            "-o",
+            output.to_str().unwrap(),
+        ]);
+        assert_eq!(refused.status.code(), Some(2));
+        assert_eq!(std::fs::read(output).unwrap(), before);
+    }
     std::fs::write(&constants, "[constants]\nspeed = 3.0\n").unwrap();
     let output = outlay(&[
         "validate",
