@@ -24,6 +24,9 @@ pub struct Args {
     /// Fit anew for each source (or publisher), without its rows, and predict those rows
     #[arg(long, value_name = "BY", num_args = 0..=1, require_equals = true, default_missing_value = "source", value_parser = ["source", "publisher"])]
     cross_validate: Option<String>,
+    /// Fit on these tables too when cross-validating, without predicting their rows
+    #[arg(long, value_name = "MEASURED.csv", requires = "cross_validate")]
+    fit_with: Vec<PathBuf>,
     /// Show every row
     #[arg(long)]
     rows: bool,
@@ -65,8 +68,18 @@ struct Row {
     layout: String,
 }
 
-/// Reads all tables.
+/// Reads all tables; at least one row must be there.
 pub fn read_all(files: &[PathBuf]) -> Result<Vec<MeasuredRow>, Failure> {
+    let rows = read_tables(files)?;
+    if rows.is_empty() {
+        return Err(Failure::input(
+            "no row in the tables given; one measured run in each row is needed",
+        ));
+    }
+    Ok(rows)
+}
+
+fn read_tables(files: &[PathBuf]) -> Result<Vec<MeasuredRow>, Failure> {
     let mut rows = Vec::new();
     for file in files {
         let text = read_text(file)?;
@@ -79,11 +92,6 @@ pub fn read_all(files: &[PathBuf]) -> Result<Vec<MeasuredRow>, Failure> {
             ));
         }
         rows.extend(read_measured(&text, &name).map_err(Failure::input)?);
-    }
-    if rows.is_empty() {
-        return Err(Failure::input(
-            "no row in the tables given; one measured run in each row is needed",
-        ));
     }
     Ok(rows)
 }
@@ -106,22 +114,24 @@ fn predict(cases: &[&Case], calibration: &Calibration) -> Predictions {
 }
 
 /// Predicts each fold with constants and spreads of the other folds. Rows that are not scored are predicted, but
-/// steer neither.
-fn predict_unseen(cases: &[&Case], scored: &[bool], by: &str) -> Predictions {
-    let folds: Vec<String> = cases
-        .iter()
-        .map(|case| {
-            if by == "publisher" {
-                let end = case.source.find([':', '(', ' ']);
-                case.source[..end.unwrap_or(case.source.len())].to_owned()
-            } else {
-                case.source.clone()
-            }
-        })
-        .collect();
+/// steer neither; rows `beside` steer, but are not predicted.
+fn predict_unseen(cases: &[&Case], scored: &[bool], beside: &[Case], by: &str) -> Predictions {
+    let fold = |case: &Case| {
+        if by == "publisher" {
+            let end = case.source.find([':', '(', ' ']);
+            case.source[..end.unwrap_or(case.source.len())].to_owned()
+        } else {
+            case.source.clone()
+        }
+    };
+    let folds: Vec<String> = cases.iter().map(|case| fold(case)).collect();
     let chosen: Vec<usize> = (0..cases.len()).filter(|&index| scored[index]).collect();
-    let chosen_cases: Vec<&Case> = chosen.iter().map(|&index| cases[index]).collect();
-    let chosen_folds: Vec<String> = chosen.iter().map(|&index| folds[index].clone()).collect();
+    let chosen_cases: Vec<&Case> = chosen
+        .iter()
+        .map(|&index| cases[index])
+        .chain(beside)
+        .collect();
+    let chosen_folds: Vec<String> = chosen_cases.iter().map(|case| fold(case)).collect();
     let predicted = cross_validate(&chosen_cases, &chosen_folds, 40, None);
     let mut out = vec![
         (
@@ -136,7 +146,7 @@ fn predict_unseen(cases: &[&Case], scored: &[bool], by: &str) -> Predictions {
     let mut by_fold: BTreeMap<&str, Calibration> = BTreeMap::new();
     for (position, &index) in chosen.iter().enumerate() {
         let calibration = by_fold.entry(&folds[index]).or_insert_with(|| {
-            let others: Vec<usize> = (0..chosen.len())
+            let others: Vec<usize> = (0..chosen_cases.len())
                 .filter(|&other| chosen_folds[other] != folds[index])
                 .collect();
             let other_cases: Vec<&Case> = others.iter().map(|&other| chosen_cases[other]).collect();
@@ -175,7 +185,14 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         .collect();
     let predicted = match args.cross_validate.as_deref() {
         None => predict(&cases, &calibration),
-        Some(by) => predict_unseen(&cases, &scored, by),
+        Some(by) => {
+            let beside: Vec<Case> = read_tables(&args.fit_with)?
+                .iter()
+                .filter_map(|row| complete(row, &calibration).ok())
+                .filter(|case| case.verified)
+                .collect();
+            predict_unseen(&cases, &scored, &beside, by)
+        }
     };
     if cases.is_empty() && !args.json {
         let reasons: Vec<&String> = completed
