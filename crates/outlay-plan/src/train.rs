@@ -280,7 +280,7 @@ pub fn plan_train(question: &Question<'_>, calibration: &Calibration) -> Result<
             )?;
             let found = match question.layout {
                 Some(layout) => one_layout(&costing, layout, space),
-                None => search(&costing, count, space, keep),
+                None => with_room(&costing, count, space, keep, question, calibration),
             };
             Some((choice, count, costing, found))
         })
@@ -327,12 +327,21 @@ pub fn plan_train(question: &Question<'_>, calibration: &Calibration) -> Result<
     } else {
         90.0 * 86_400.0
     };
+    // A plan that may run out of memory must be a few percent cheaper to be worth the risk.
+    let risk = |plan: &Plan| {
+        if plan.memory_gib.p90 > plan.memory_capacity_gib {
+            NEAR_LIMIT
+        } else {
+            1.0
+        }
+    };
     plans.sort_by(|a, b| {
         let rank = |plan: &Plan| (!within(plan), plan.wall_clock_s.p50 > implied);
+        let time = |plan: &Plan| risk(plan) * plan.wall_clock_s.p50;
         rank(a).cmp(&rank(b)).then_with(|| {
-            usd(a)
-                .total_cmp(&usd(b))
-                .then(a.wall_clock_s.p50.total_cmp(&b.wall_clock_s.p50))
+            (risk(a) * usd(a))
+                .total_cmp(&(risk(b) * usd(b)))
+                .then(time(a).total_cmp(&time(b)))
         })
     });
     let pareto = pareto(&plans);
@@ -384,6 +393,20 @@ pub fn plan_train(question: &Question<'_>, calibration: &Calibration) -> Result<
             ))
         ));
     }
+    if let Some(cheaper) = plans
+        .iter()
+        .filter(|plan| within(plan) && risk(plan) > 1.0 && usd(plan) < usd(&best))
+        .min_by(|a, b| usd(a).total_cmp(&usd(b)))
+        && risk(&best) == 1.0
+    {
+        notes.push(format!(
+            "`{}` is {:.1}% cheaper, but near the limit of memory ({:.0} GiB of {:.0} at p90).",
+            cheaper.layout_brief,
+            (1.0 - usd(cheaper) / usd(&best)) * 100.0,
+            cheaper.memory_gib.p90,
+            cheaper.memory_capacity_gib
+        ));
+    }
     let others = next_best(&plans, fixed);
     let model = &workload.model;
     Ok(Answer {
@@ -404,6 +427,38 @@ pub fn plan_train(question: &Question<'_>, calibration: &Calibration) -> Result<
         layouts_priced: priced.iter().map(|(_, _, _, found)| found.n_priced).sum(),
         notes,
     })
+}
+
+/// How much a plan near the memory limit must be cheaper or faster than one with room.
+const NEAR_LIMIT: f64 = 1.03;
+
+/// The fastest layouts that fit in the median, and those that fit nine times in ten.
+fn with_room(
+    costing: &Costing<'_>,
+    count: u32,
+    space: Space,
+    keep: usize,
+    question: &Question<'_>,
+    calibration: &Calibration,
+) -> Found {
+    let mut found = search(costing, count, space, keep);
+    let known = question.own_calibration && calibration.is_own(&costing.accelerator.id);
+    let roomy = Space {
+        memory_share: space
+            .memory_share
+            .min(1.0 / calibration.spread("memory", known).high),
+        ..space
+    };
+    for candidate in search(costing, count, roomy, keep).best {
+        if found
+            .best
+            .iter()
+            .all(|other| other.layout != candidate.layout)
+        {
+            found.best.push(candidate);
+        }
+    }
+    found
 }
 
 /// The next-best plans, cheapest first: at a fixed size up to three other layouts and the offers of other providers,
