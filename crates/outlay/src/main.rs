@@ -3,6 +3,7 @@
 mod commands;
 mod explain;
 mod failure;
+mod plot;
 mod printer;
 
 use std::process::ExitCode;

@@ -18,6 +18,7 @@ use outlay_units::{
 use serde::Deserialize;
 
 use crate::failure::{Failure, read_text, toml_message};
+use crate::plot::{Picture, Point};
 use crate::printer::{Align, Printer};
 
 /// Arguments of `outlay plan train`.
@@ -116,6 +117,9 @@ pub struct Args {
     /// Show FLOPs, bytes, time and memory by operator and phase, and the constants used
     #[arg(long)]
     explain: bool,
+    /// Draw cost against time of the plans that no other beats, and the next best, to an .svg or .html file
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
     /// Print JSON (documented in docs/plan-train.schema.json)
     #[arg(long)]
     json: bool,
@@ -355,6 +359,9 @@ pub fn run(mut args: Args, printer: &mut Printer) -> Result<(), Failure> {
             .push(format!("Assumed: {}.", assumed.join("; ")));
     }
     note_old_price(&mut answer);
+    if let Some(path) = &args.plot {
+        draw(&answer, path)?;
+    }
     if args.json {
         printer.json(&answer)?;
     } else {
@@ -370,6 +377,69 @@ pub fn run(mut args: Args, printer: &mut Printer) -> Result<(), Failure> {
             "no plan considered meets the limits given (see the sentences above)",
         ))
     }
+}
+
+/// Draws cost against time: the best plan, the plans that no other beats, and the next best.
+fn draw(answer: &Answer, path: &Path) -> Result<(), Failure> {
+    const DAY_S: f64 = 86_400.0;
+    let mut points: Vec<Point> = Vec::new();
+    let groups = [
+        (0, std::slice::from_ref(&answer.best)),
+        (1, answer.pareto.as_slice()),
+        (2, answer.others.as_slice()),
+    ];
+    for (series, plans) in groups {
+        for plan in plans {
+            let Some(usd) = plan.usd else { continue };
+            let y = plan.wall_clock_s.p50 / DAY_S;
+            // A plan of two groups is drawn once.
+            if points
+                .iter()
+                .any(|point| point.x == usd.p50 && point.y == y)
+            {
+                continue;
+            }
+            // Texts of points that all but touch would cover each other.
+            let near = |a: f64, b: f64| (a / b).ln().abs() < 0.12;
+            let crowded = points
+                .iter()
+                .any(|point| point.label.is_some() && near(point.x, usd.p50) && near(point.y, y));
+            points.push(Point {
+                x: usd.p50,
+                y,
+                x_range: (series == 0).then_some((usd.p10, usd.p90)),
+                series,
+                label: (series < 2 && !crowded)
+                    .then(|| format!("{} x {}", plan.count, plan.accelerator)),
+            });
+        }
+    }
+    if points.is_empty() {
+        return Err(
+            Failure::input("--plot: no price is known, so there is no cost to draw")
+                .hint("give a price: `--price 2.49/h`"),
+        );
+    }
+    let series = [
+        "chosen (line: p10 to p90)",
+        "no plan is cheaper and faster",
+        "next best",
+    ];
+    Picture {
+        title: &format!(
+            "{}, {} tokens: cost against time",
+            answer.model,
+            count(answer.tokens)
+        ),
+        x_name: "cost (US dollars)",
+        y_name: "wall-clock time",
+        series: &series.map(str::to_owned),
+        points: &points,
+        diagonal: false,
+        x_text: usd,
+        y_text: |days| duration(days * DAY_S),
+    }
+    .write(path)
 }
 
 /// Reads the model, and fills options from `outlay.toml` where the argument is a project.

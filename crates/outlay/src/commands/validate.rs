@@ -10,6 +10,7 @@ use outlay_units::{Estimate, Spread};
 use serde::Serialize;
 
 use crate::failure::{Failure, read_text};
+use crate::plot::{Picture, Point};
 use crate::printer::{Align, Printer};
 
 /// Arguments of `outlay validate`.
@@ -33,6 +34,9 @@ pub struct Args {
     /// Show how the prediction of one row comes about: time by phase, communication, memory, operators
     #[arg(long, value_name = "ID")]
     explain: Option<String>,
+    /// Draw predicted against measured to an .svg or .html file
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -261,6 +265,9 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         }
         rows.push(out);
     }
+    if let Some(path) = &args.plot {
+        draw(&rows, path)?;
+    }
     if args.json {
         return printer.json(&serde_json::json!({ "format": 1, "rows": rows }));
     }
@@ -338,6 +345,47 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         printer.sentence(&format!("{n} not predicted: {reason}"));
     }
     Ok(())
+}
+
+/// Draws predictions against measurements, as multiples of each sort's median so that all metrics share one picture.
+fn draw(rows: &[Row], path: &std::path::Path) -> Result<(), Failure> {
+    let sorts = ["throughput", "memory", "whole runs"];
+    let mut points = Vec::new();
+    let mut middles: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for row in rows {
+        middles
+            .entry(&row.metric)
+            .or_default()
+            .extend(row.measured.filter(|_| row.scored));
+    }
+    for row in rows.iter().filter(|row| row.scored) {
+        let (Some(p10), Some(p50), Some(p90), Some(measured)) =
+            (row.p10, row.p50, row.p90, row.measured)
+        else {
+            continue;
+        };
+        let mut values = middles[row.metric.as_str()].clone();
+        values.sort_by(f64::total_cmp);
+        let middle = values[values.len() / 2];
+        points.push(Point {
+            x: p50 / middle,
+            y: measured / middle,
+            x_range: Some((p10 / middle, p90 / middle)),
+            series: sorts.iter().position(|sort| *sort == row.sort).unwrap_or(0),
+            label: None,
+        });
+    }
+    Picture {
+        title: "Predicted (p10 to p90) against measured, in multiples of each metric's median",
+        x_name: "predicted",
+        y_name: "measured",
+        series: &sorts.map(str::to_owned),
+        points: &points,
+        diagonal: true,
+        x_text: outlay_units::significant,
+        y_text: outlay_units::significant,
+    }
+    .write(path)
 }
 
 /// One row, step by step.

@@ -1,0 +1,227 @@
+//! Pictures: drawings of points over two logarithmic axes, as SVG or as a page that holds one.
+
+use std::path::Path;
+
+use plotters::prelude::*;
+
+use crate::failure::{Failure, write_whole};
+
+/// One point, with what it is.
+pub struct Point {
+    /// Across.
+    pub x: f64,
+    /// Upwards.
+    pub y: f64,
+    /// From p10 to p90 across, where it is a prediction.
+    pub x_range: Option<(f64, f64)>,
+    /// Which series it belongs to, an index into the names.
+    pub series: usize,
+    /// Text beside it.
+    pub label: Option<String>,
+}
+
+/// A picture of points.
+pub struct Picture<'a> {
+    /// Title.
+    pub title: &'a str,
+    /// What is across, with its unit.
+    pub x_name: &'a str,
+    /// What is upwards, with its unit.
+    pub y_name: &'a str,
+    /// Names of the series.
+    pub series: &'a [String],
+    /// The points; all coordinates are more than zero.
+    pub points: &'a [Point],
+    /// Whether to draw the line where both are equal.
+    pub diagonal: bool,
+    /// How to write a number across, and upwards.
+    pub x_text: fn(f64) -> String,
+    /// See `x_text`.
+    pub y_text: fn(f64) -> String,
+}
+
+/// Colours that stay apart for colour-blind readers (Okabe and Ito, 2008).
+const COLOURS: [RGBColor; 6] = [
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(230, 159, 0),
+    RGBColor(86, 180, 233),
+];
+
+/// Least and most of some values, with a little room around.
+fn limits(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    let (least, most) = values.fold((f64::INFINITY, 0.0f64), |(least, most), value| {
+        (least.min(value), most.max(value))
+    });
+    (least / 1.25, most * 1.25)
+}
+
+impl Picture<'_> {
+    /// Writes the picture to a file; its name says the format.
+    ///
+    /// # Errors
+    /// Another ending than `.svg` or `.html`, nothing to draw, or a file that cannot be written.
+    pub fn write(&self, path: &Path) -> Result<(), Failure> {
+        let ending = path.extension().and_then(|ending| ending.to_str());
+        if !matches!(ending, Some("svg" | "html")) {
+            return Err(Failure::input(format!(
+                "--plot `{}`: allowed: names that end in .svg or .html",
+                path.display()
+            )));
+        }
+        if self.points.is_empty() {
+            return Err(Failure::input("--plot: there is nothing to draw"));
+        }
+        let svg = self
+            .draw()
+            .map_err(|error| Failure::outside(format!("--plot: {error}")))?;
+        let text = if ending == Some("html") {
+            format!(
+                "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>{0}</title>\n<body style=\"margin:1rem\" aria-label=\"{0}\">\n{svg}\n</body>\n</html>\n",
+                self.title
+            )
+        } else {
+            svg
+        };
+        write_whole(path, &text)
+    }
+
+    fn draw(&self) -> Result<String, Box<dyn std::error::Error>> {
+        let mut svg = String::new();
+        {
+            let area = SVGBackend::with_string(&mut svg, (880, 600)).into_drawing_area();
+            area.fill(&WHITE)?;
+            let xs = self.points.iter().flat_map(|point| {
+                let (low, high) = point.x_range.unwrap_or((point.x, point.x));
+                [point.x, low, high]
+            });
+            let (mut x_least, mut x_most) = limits(xs);
+            let (mut y_least, mut y_most) = limits(self.points.iter().map(|point| point.y));
+            if self.points.iter().any(|point| point.label.is_some()) {
+                // Room for the text beside the last point.
+                x_most *= 1.3;
+            }
+            if self.diagonal {
+                x_least = x_least.min(y_least);
+                y_least = x_least;
+                x_most = x_most.max(y_most);
+                y_most = x_most;
+            }
+            let mut chart = ChartBuilder::on(&area)
+                .caption(self.title, ("sans-serif", 20))
+                .margin(16)
+                .x_label_area_size(48)
+                .y_label_area_size(84)
+                .build_cartesian_2d((x_least..x_most).log_scale(), (y_least..y_most).log_scale())?;
+            chart
+                .configure_mesh()
+                .x_labels(5)
+                .y_labels(8)
+                .x_desc(self.x_name)
+                .y_desc(self.y_name)
+                .x_label_formatter(&|value| (self.x_text)(*value))
+                .y_label_formatter(&|value| (self.y_text)(*value))
+                .label_style(("sans-serif", 14))
+                .axis_desc_style(("sans-serif", 15))
+                .bold_line_style(BLACK.mix(0.12))
+                .light_line_style(TRANSPARENT)
+                .draw()?;
+            if self.diagonal {
+                chart.draw_series(std::iter::once(PathElement::new(
+                    vec![(x_least, x_least), (x_most, x_most)],
+                    BLACK.mix(0.5),
+                )))?;
+            }
+            for (index, name) in self.series.iter().enumerate() {
+                let colour = COLOURS[index % COLOURS.len()];
+                let members = || {
+                    self.points
+                        .iter()
+                        .filter(move |point| point.series == index)
+                };
+                chart.draw_series(members().filter_map(|point| {
+                    let (low, high) = point.x_range?;
+                    Some(PathElement::new(
+                        vec![(low, point.y), (high, point.y)],
+                        colour.mix(0.45).stroke_width(2),
+                    ))
+                }))?;
+                chart
+                    .draw_series(
+                        members().map(|point| {
+                            Circle::new((point.x, point.y), 4, colour.mix(0.7).filled())
+                        }),
+                    )?
+                    .label(name.as_str())
+                    .legend(move |(x, y)| Circle::new((x + 8, y), 4, colour.filled()));
+            }
+            chart.draw_series(self.points.iter().filter_map(|point| {
+                let label = point.label.clone()?;
+                Some(
+                    EmptyElement::at((point.x, point.y))
+                        + Text::new(label, (8, -14), ("sans-serif", 13)),
+                )
+            }))?;
+            if self.series.len() > 1 {
+                chart
+                    .configure_series_labels()
+                    .position(if self.diagonal {
+                        SeriesLabelPosition::UpperLeft
+                    } else {
+                        SeriesLabelPosition::UpperRight
+                    })
+                    .background_style(WHITE.mix(0.85))
+                    .border_style(BLACK.mix(0.2))
+                    .label_font(("sans-serif", 14))
+                    .draw()?;
+            }
+            area.present()?;
+        }
+        Ok(svg)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn points_stand_where_they_belong() {
+        let point = |x: f64, y: f64| Point {
+            x,
+            y,
+            x_range: Some((x / 2.0, x * 2.0)),
+            series: 0,
+            label: Some(format!("at {x}")),
+        };
+        let points = [point(1.0, 1.0), point(100.0, 10.0)];
+        let picture = Picture {
+            title: "Two points",
+            x_name: "x",
+            y_name: "y",
+            series: &["one".to_owned()],
+            points: &points,
+            diagonal: false,
+            x_text: |value| value.to_string(),
+            y_text: |value| value.to_string(),
+        };
+        let svg = picture.draw().unwrap();
+        let circles: Vec<(f64, f64)> = svg
+            .lines()
+            .filter(|line| line.contains("<circle"))
+            .map(|line| {
+                let number = |name: &str| {
+                    let start = line.find(&format!(" {name}=\"")).unwrap() + name.len() + 3;
+                    line[start..].split('"').next().unwrap().parse().unwrap()
+                };
+                (number("cx"), number("cy"))
+            })
+            .collect();
+        assert_eq!(circles.len(), 2, "{svg}");
+        // The second is to the right of the first, and above it.
+        assert!(circles[1].0 > circles[0].0 && circles[1].1 < circles[0].1);
+        assert!(svg.contains("at 100") && svg.contains("Two points"));
+    }
+}
