@@ -19,6 +19,8 @@ pub struct BuiltinModel {
     pub parameters: u64,
     /// Whether `parameters` is a published count, rather than one that follows from published shapes.
     pub is_published: bool,
+    /// The published figure with the digits that it has, such as `671B`, where no count is published.
+    pub about: Option<String>,
     /// Where the figures come from.
     pub source: String,
     pub(crate) config: serde_json::Value,
@@ -36,6 +38,7 @@ struct Entry {
     #[serde(default)]
     aliases: Vec<String>,
     parameters: Option<u64>,
+    about: Option<String>,
     source: String,
     config: serde_json::Value,
 }
@@ -67,6 +70,7 @@ pub fn builtin() -> &'static [BuiltinModel] {
                     aliases: entry.aliases,
                     parameters: entry.parameters.unwrap_or(computed),
                     is_published: entry.parameters.is_some(),
+                    about: entry.about,
                     source: entry.source,
                     config: entry.config,
                 }
@@ -127,6 +131,32 @@ mod tests {
         }
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
         assert!(n >= 40, "only {n} published counts");
+    }
+
+    #[test]
+    fn published_figures_are_met_to_their_last_digit() {
+        let mut n = 0;
+        for entry in builtin() {
+            let Some(about) = &entry.about else { continue };
+            let (digits, unit) = about.split_at(about.len() - 1);
+            let unit = match unit {
+                "M" => 1e6,
+                "B" => 1e9,
+                "T" => 1e12,
+                _ => panic!("{}: `{about}`", entry.name),
+            };
+            let decimals = digits.split_once('.').map_or(0, |(_, after)| after.len());
+            let counted = entry.model().unwrap().main_parameters() as f64 / unit;
+            assert_eq!(
+                format!("{counted:.decimals$}"),
+                digits,
+                "{}: {counted} {}",
+                entry.name,
+                entry.source
+            );
+            n += 1;
+        }
+        assert!(n >= 20, "only {n} published figures");
     }
 
     #[test]

@@ -419,6 +419,7 @@ pub(crate) fn base(
         tied: true,
         head_bias: false,
         positions: 0,
+        rotary: true,
         embedding_extra: 0,
         head_extra: 0,
         final_norm: true,
@@ -448,6 +449,7 @@ fn gpt2(fields: &Fields<'_>) -> Result<Spec, Error> {
         fields.need(&["vocab_size"])?,
     )?;
     spec.positions = fields.need(&["n_positions", "n_ctx"])?;
+    spec.rotary = false;
     Ok(spec)
 }
 
@@ -485,6 +487,7 @@ fn opt(fields: &Fields<'_>) -> Result<Spec, Error> {
             !fields.flag("do_layer_norm_before", true),
         );
     }
+    spec.rotary = false;
     Ok(spec)
 }
 
@@ -499,6 +502,7 @@ fn bloom(fields: &Fields<'_>) -> Result<Spec, Error> {
         fields.need(&["vocab_size"])?,
     )?;
     spec.embedding_extra = 2 * hidden;
+    spec.rotary = false;
     Ok(spec)
 }
 
@@ -531,6 +535,7 @@ fn falcon(fields: &Fields<'_>) -> Result<Spec, Error> {
     if new && fields.size(&["num_ln_in_parallel_attn"])? == Some(1) {
         spec.norms = 1;
     }
+    spec.tied = fields.flag("tie_word_embeddings", true);
     Ok(spec)
 }
 
@@ -551,6 +556,7 @@ fn mpt(fields: &Fields<'_>) -> Result<Spec, Error> {
     if fields.flag("learned_pos_emb", false) {
         spec.positions = fields.need(&["max_seq_len"])?;
     }
+    spec.rotary = false;
     Ok(spec)
 }
 
@@ -574,6 +580,7 @@ fn bert(fields: &Fields<'_>, model_type: &str) -> Result<Spec, Error> {
     spec.embedding_extra = types * hidden + 2 * hidden;
     spec.final_norm = false;
     spec.head_extra = hidden * hidden + hidden;
+    spec.rotary = false;
     Ok(spec)
 }
 

@@ -100,6 +100,7 @@ pub(crate) fn t5(fields: &Fields<'_>) -> Result<Spec, Error> {
         "The decoder is counted with as many tokens as the encoder; its cross-attention stands as a layer of its own."
             .to_owned(),
     );
+    spec.rotary = false;
     Ok(spec)
 }
 

@@ -173,6 +173,8 @@ pub(crate) struct Spec {
     pub head_bias: bool,
     /// Rows of learned positions.
     pub positions: u64,
+    /// Whether queries and keys are turned by their position (RoPE), rather than positions learned or scores biased.
+    pub rotary: bool,
     /// Further embedding parameters (token types, embedding norm).
     pub embedding_extra: u64,
     /// Parameters of the final norm and of what follows it (pooler), beside the output product.
@@ -725,15 +727,17 @@ impl Spec {
                 query + key,
             ));
         }
-        out.push(operator(
-            "rotary",
-            Kind::Elementwise {
-                reads: query + key,
-                writes: query + key,
-                saves: 0,
-            },
-            0,
-        ));
+        if self.rotary {
+            out.push(operator(
+                "rotary",
+                Kind::Elementwise {
+                    reads: query + key,
+                    writes: query + key,
+                    saves: 0,
+                },
+                0,
+            ));
+        }
         if let (Some((heads, width)), Pattern::Selected(_)) = (self.block_indexer, layer.pattern) {
             indexer(h, h, heads, width, 0, out);
         }

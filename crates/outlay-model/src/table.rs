@@ -194,6 +194,7 @@ pub fn from_shape(table: &ShapeTable) -> Result<Model, Error> {
         tied: table.tied.unwrap_or(!gated),
         head_bias: false,
         positions: table.positions.unwrap_or(0),
+        rotary: gated && table.positions.is_none(),
         embedding_extra: 0,
         head_extra: 0,
         final_norm: true,
