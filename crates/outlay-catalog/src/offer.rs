@@ -69,7 +69,9 @@ pub enum OfferError {
         message: String,
     },
     /// A price that was typed.
-    #[error("`{0}` is not a price (such as 2.49/h, in US dollars for one accelerator and hour)")]
+    #[error(
+        "`{0}` is not a price (such as 2.49/h, from 0.001 to 100,000 US dollars for one accelerator and hour)"
+    )]
     Price(String),
 }
 
@@ -154,7 +156,7 @@ pub fn parse_price(text: &str) -> Result<f64, OfferError> {
         .trim_end_matches("usd")
         .trim();
     match bare.parse::<f64>() {
-        Ok(price) if price > 0.0 && price < 1e6 => Ok(price),
+        Ok(price) if (0.001..=1e5).contains(&price) => Ok(price),
         _ => Err(fail()),
     }
 }

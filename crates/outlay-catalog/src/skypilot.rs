@@ -129,7 +129,7 @@ pub fn parse_vms_csv(
                 continue;
             }
             match text.parse::<f64>() {
-                Ok(usd_per_hour) if usd_per_hour > 0.0 && usd_per_hour.is_finite() => {
+                Ok(usd_per_hour) if (0.001..=1e6).contains(&usd_per_hour) => {
                     let key = (
                         cell(Some(instance)).to_owned(),
                         cell(region).to_owned(),

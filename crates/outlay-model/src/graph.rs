@@ -299,6 +299,16 @@ impl Model {
             .sum()
     }
 
+    /// Rows of the table of learned positions, where the model has one: no sequence can be longer.
+    pub fn learned_positions(&self) -> Option<u64> {
+        self.operators()
+            .find(|operator| operator.name == "position embedding")
+            .and_then(|operator| match operator.kind {
+                Kind::Embedding { rows, .. } => Some(rows),
+                _ => None,
+            })
+    }
+
     /// Whether any layer routes tokens to experts.
     pub fn has_experts(&self) -> bool {
         self.operators()

@@ -95,7 +95,11 @@ impl Costing<'_> {
                 "tensor all-reduce"
             },
             layout.tensor,
-            passes * 2.0 * tensor_bytes * (tensor.size - 1.0) / tensor.size,
+            (passes + crate::step::gathered_again(layout))
+                * 2.0
+                * tensor_bytes
+                * (tensor.size - 1.0)
+                / tensor.size,
             tensor.bytes_per_s,
             time.tensor_s,
         );

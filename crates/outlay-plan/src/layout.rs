@@ -159,6 +159,7 @@ impl Layout {
         let mut data = None;
         let mut shard = None;
         let mut sequence_parallel = None;
+        let mut said: Vec<(&str, &str)> = Vec::new();
         for word in text.split([' ', ',']).filter(|word| !word.is_empty()) {
             let lower = word.to_ascii_lowercase();
             let degree = |from: &str| -> Result<u32, String> {
@@ -169,6 +170,28 @@ impl Layout {
                     )),
                 }
             };
+            let subject = match lower.trim_end_matches(|c: char| c.is_ascii_digit() || c == 'x') {
+                "fsdp" | "hsdp" | "zero-" => "sharding",
+                "selective" | "full-recompute" => "recomputation",
+                "sp" | "no-sp" => "sequence parallelism",
+                "offload-cpu" | "offload-nvme" => "offload",
+                "zero-bubble" => "schedule",
+                "tp" => "TP",
+                "pp" => "PP",
+                "cp" => "CP",
+                "ep" => "EP",
+                "dp" => "DP",
+                "mb" => "micro-batch",
+                _ => "",
+            };
+            if let Some((_, before)) = said.iter().find(|(of, _)| *of == subject)
+                && !subject.is_empty()
+            {
+                return Err(format!(
+                    "`{before}` and `{word}` both give the {subject}; allowed: one of them"
+                ));
+            }
+            said.push((subject, word));
             match lower.as_str() {
                 "fsdp" => layout.zero = 3,
                 "selective" => layout.recompute = Recompute::Selective,
@@ -207,6 +230,9 @@ impl Layout {
                     }
                 }
             }
+        }
+        if said.is_empty() {
+            return Err("it is empty; write its parts, such as \"TP4 PP2 ZeRO-1 mb1\"".to_owned());
         }
         let replica =
             u64::from(layout.tensor) * u64::from(layout.pipeline) * u64::from(layout.context);
@@ -248,6 +274,10 @@ mod tests {
             ("QP4", "`QP4`"),
             ("TP2 DP2", "does not equal"),
             ("HSDP3", "HSDP3"),
+            ("", "empty"),
+            ("TP4 TP8", "`TP4` and `TP8`"),
+            ("ZeRO-1 FSDP", "`ZeRO-1` and `FSDP`"),
+            ("SP no-SP", "`SP` and `no-SP`"),
         ] {
             let error = Layout::parse(text, 8).unwrap_err();
             assert!(error.contains(expected), "{error}");

@@ -257,6 +257,9 @@ pub fn illegal(costing: &Costing<'_>, layout: &Layout) -> Option<String> {
             layout.pipeline, layout.interleave, shape.layers
         ));
     }
+    if layout.schedule == Schedule::ZeroBubble && layout.pipeline == 1 {
+        return Some("zero-bubble is a pipeline schedule, and there is one stage (PP1)".to_owned());
+    }
     if layout.zero >= 2 && layout.pipeline > 1 {
         return Some(format!(
             "ZeRO-{} with pipeline stages gathers or reduces for every micro-batch; allowed: ZeRO-0 or ZeRO-1",
@@ -265,7 +268,10 @@ pub fn illegal(costing: &Costing<'_>, layout: &Layout) -> Option<String> {
     }
     if layout.expert > 1 {
         let ranks = layout.data * layout.context * layout.tensor;
-        if shape.experts == 0 || !shape.experts.is_multiple_of(layout.expert) {
+        if shape.experts == 0 {
+            return Some(format!("EP{} on a model without experts", layout.expert));
+        }
+        if !shape.experts.is_multiple_of(layout.expert) {
             return Some(format!(
                 "EP{} does not divide the {} experts",
                 layout.expert, shape.experts

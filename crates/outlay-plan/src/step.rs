@@ -407,7 +407,8 @@ impl<'a> Costing<'a> {
         let layers_s = slice.forward_s
             + slice.backward_s
             + repeated
-            + 2.0 * (slice.tensor_s + slice.expert_s)
+            + 2.0 * slice.expert_s
+            + (2.0 + gathered_again(layout)) * slice.tensor_s
             + 3.0 * slice.context_s;
         let ends_s = slice.head_s + slice.predict_s + slice.embedding_s;
         let mean_s = layers_s / stages;
@@ -455,7 +456,7 @@ impl<'a> Costing<'a> {
         } else {
             2.0
         };
-        time.tensor_s = part(slice.tensor_s) * passes;
+        time.tensor_s = part(slice.tensor_s) * (passes + gathered_again(layout));
         time.expert_s = part(slice.expert_s) * passes;
         time.context_s = part(slice.context_s) * (passes + 1.0);
         time.bubble_s = imbalance + ramp + hand_over;
@@ -511,6 +512,14 @@ impl<'a> Costing<'a> {
         };
         seconds + parameters * (self.gradient_bytes() + 2.0) / over + parameters * 28.0 / 100e9
     }
+}
+
+/// Tensor-parallel collectives of a backward pass beyond those of a forward pass, in forward passes.
+///
+/// With sequence parallelism the inputs of column-split products are kept by shards, and gathered a second time for
+/// the gradient of the weights: half of a forward's gathers and scatters (arXiv:2205.05198, section 4.2.2).
+pub(crate) fn gathered_again(layout: &Layout) -> f64 {
+    if layout.sequence_parallel { 0.5 } else { 0.0 }
 }
 
 /// Device work and host work that run beside each other: close to the larger of the two.

@@ -150,8 +150,15 @@ pub struct Answer {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum PlanError {
     /// No hardware has the number format.
-    #[error("none of the {0} accelerators considered has {1} matrix units")]
-    NoFormat(usize, &'static str),
+    #[error("{hardware} matrix units for {wanted}; allowed there: {}", allowed.join(", "))]
+    NoFormat {
+        /// `A100-80GB-SXM has no`, or `none of the 9 accelerators considered has`.
+        hardware: String,
+        /// The format.
+        wanted: &'static str,
+        /// Formats that it has, or that some have.
+        allowed: Vec<&'static str>,
+    },
     /// Nothing fits.
     #[error(
         "`{model}` does not fit: {which} on {count} x {accelerator} needs {needed_gib:.1} GiB of {capacity_gib:.1} GiB each"
@@ -286,10 +293,7 @@ pub fn plan_train(question: &Question<'_>, calibration: &Calibration) -> Result<
         })
         .collect();
     if priced.is_empty() {
-        return Err(PlanError::NoFormat(
-            question.choices.len(),
-            workload.precision.name(),
-        ));
+        return Err(no_format(question, calibration));
     }
     let mut plans: Vec<Plan> = Vec::new();
     for (choice, _, costing, found) in &priced {
@@ -427,6 +431,32 @@ pub fn plan_train(question: &Question<'_>, calibration: &Calibration) -> Result<
         layouts_priced: priced.iter().map(|(_, _, _, found)| found.n_priced).sum(),
         notes,
     })
+}
+
+/// Says which formats the hardware considered has.
+fn no_format(question: &Question<'_>, calibration: &Calibration) -> PlanError {
+    let allowed = Precision::ALL
+        .into_iter()
+        .filter(|&precision| {
+            let workload = Workload {
+                precision,
+                ..question.workload.clone()
+            };
+            question
+                .choices
+                .iter()
+                .any(|choice| Costing::new(&workload, choice.accelerator, calibration).is_some())
+        })
+        .map(Precision::name)
+        .collect();
+    PlanError::NoFormat {
+        hardware: match question.choices.as_slice() {
+            [choice] => format!("{} has no", choice.accelerator.id),
+            choices => format!("none of the {} accelerators considered has", choices.len()),
+        },
+        wanted: question.workload.precision.name(),
+        allowed,
+    }
 }
 
 /// How much a plan near the memory limit must be cheaper or faster than one with room.

@@ -64,10 +64,10 @@ pub struct Args {
     #[arg(long, allow_hyphen_values = true)]
     price: Option<String>,
     /// Consider spot offers too
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["price", "owned"])]
     spot: bool,
     /// Consider reserved offers too (commitments of a month to three years)
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["price", "owned"])]
     reserved: bool,
     /// Own the hardware: what one accelerator cost with its share of the server, such as 30000usd
     #[arg(
@@ -241,6 +241,16 @@ pub fn run(mut args: Args, printer: &mut Printer) -> Result<(), Failure> {
             Framework::Pytorch
         }
     });
+    if let Some((_, accelerator)) = fixed
+        && accelerator.vendor == "Google"
+        && framework != Framework::Jax
+    {
+        return Err(Failure::input(format!(
+            "--framework {} does not run on {}; allowed: jax",
+            framework.name(),
+            accelerator.id
+        )));
+    }
     let mut assumed = Vec::new();
     let sequence_tokens = match sequence {
         Some(length) => length,
@@ -250,6 +260,14 @@ pub fn run(mut args: Args, printer: &mut Printer) -> Result<(), Failure> {
             length
         }
     };
+    if let Some(positions) = model.learned_positions()
+        && sequence_tokens > positions
+    {
+        return Err(Failure::input(format!(
+            "--sequence is {sequence_tokens}, but {} has learned positions for {positions} tokens; allowed: up to {positions}",
+            model.name
+        )));
+    }
     let global_batch_sequences = match batch {
         Some(batch) if batch as f64 * sequence_tokens as f64 > tokens => {
             return Err(Failure::input(format!(
