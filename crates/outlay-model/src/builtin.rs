@@ -4,9 +4,10 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use crate::config::from_config;
+use crate::config::{from_config, from_config_with};
 use crate::error::{Error, nearest};
 use crate::graph::Model;
+use crate::net::Input;
 
 /// A model known by name.
 #[derive(Clone, Debug)]
@@ -49,7 +50,15 @@ impl BuiltinModel {
     /// # Errors
     /// None in practice: a test reads every entry.
     pub fn model(&self) -> Result<Model, Error> {
-        let mut model = from_config(&self.config, &self.name)?;
+        self.model_with(&Input::default())
+    }
+
+    /// The model's graph with the size of a sample given.
+    ///
+    /// # Errors
+    /// Where the model cannot take such a sample (a picture that is no whole number of patches).
+    pub fn model_with(&self, input: &Input) -> Result<Model, Error> {
+        let mut model = from_config_with(&self.config, &self.name, input)?;
         model.name.clone_from(&self.name);
         Ok(model)
     }

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::error::Error;
 use crate::graph::{Family, Model, Pattern};
+use crate::net::Input;
 use crate::spec::{Experts, FeedForward, HeadShape, Latent, LayerKind, Mixer, Spec};
 
 /// Largest dimension that a file may claim; larger ones are taken for damage.
@@ -156,13 +157,21 @@ impl Fields<'_> {
 /// [`Error`] where the text is no JSON object, the architecture is unknown, a field is missing, absurd or contradicts
 /// another.
 pub fn from_config_json(text: &str, file: &str) -> Result<Model, Error> {
+    from_config_json_with(text, file, &Input::default())
+}
+
+/// As [`from_config_json`], with the size of a sample given for models that take images or videos.
+///
+/// # Errors
+/// As [`from_config_json`], and where the model cannot take such a sample.
+pub fn from_config_json_with(text: &str, file: &str, input: &Input) -> Result<Model, Error> {
     // Editors on Windows put a byte order mark in front.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let value: Value = serde_json::from_str(text).map_err(|error| Error::Syntax {
         file: file.to_owned(),
         message: error.to_string(),
     })?;
-    from_config(&value, file)
+    from_config_with(&value, file, input)
 }
 
 /// As [`from_config_json`], from a value already parsed.
@@ -170,6 +179,14 @@ pub fn from_config_json(text: &str, file: &str) -> Result<Model, Error> {
 /// # Errors
 /// As [`from_config_json`].
 pub fn from_config(value: &Value, file: &str) -> Result<Model, Error> {
+    from_config_with(value, file, &Input::default())
+}
+
+/// As [`from_config_json_with`], from a value already parsed.
+///
+/// # Errors
+/// As [`from_config_json_with`].
+pub fn from_config_with(value: &Value, file: &str, input: &Input) -> Result<Model, Error> {
     let Some(outer) = value.as_object() else {
         return Err(Error::Syntax {
             file: file.to_owned(),
@@ -183,6 +200,12 @@ pub fn from_config(value: &Value, file: &str) -> Result<Model, Error> {
         .and_then(Value::as_str)
         .unwrap_or("")
         .to_owned();
+    if let Some(class) = outer.get("_class_name").and_then(Value::as_str) {
+        return crate::diffusers::read(outer, class, file, input);
+    }
+    if let Some(model) = samples(outer, &architecture, file, input)? {
+        return Ok(model);
+    }
     let mut notes = Vec::new();
     let map = match outer.get("text_config").and_then(Value::as_object) {
         Some(inner) => {
@@ -239,7 +262,10 @@ pub fn from_config(value: &Value, file: &str) -> Result<Model, Error> {
                 },
             });
         }
-        other => return Err(Error::unknown_architecture(file, other, KNOWN)),
+        other => {
+            let known: Vec<&str> = KNOWN.iter().chain(SAMPLED).copied().collect();
+            return Err(Error::unknown_architecture(file, other, &known));
+        }
     };
     spec.name = shown(name);
     spec.architecture = if architecture.is_empty() {
@@ -250,6 +276,59 @@ pub fn from_config(value: &Value, file: &str) -> Result<Model, Error> {
     spec.notes.extend(notes);
     check(&spec, &fields)?;
     Ok(spec.build())
+}
+
+/// Model types whose samples are no sequences of tokens, or that stand before a model of such samples.
+const SAMPLED: &[&str] = &[
+    "vit",
+    "deit",
+    "dinov2",
+    "clip",
+    "clip_text_model",
+    "siglip",
+    "siglip_vision_model",
+    "swin",
+    "resnet",
+    "convnext",
+    "convnextv2",
+    "whisper",
+    "umt5",
+];
+
+/// Reads vision and speech models; `None` where the model type is none of theirs.
+fn samples(
+    outer: &Map<String, Value>,
+    architecture: &str,
+    file: &str,
+    input: &Input,
+) -> Result<Option<Model>, Error> {
+    let fields = Fields { map: outer, file };
+    let model_type = fields.text("model_type");
+    let encoder_only = model_type == "t5" && architecture == "T5EncoderModel";
+    if !SAMPLED.contains(&model_type) && !encoder_only {
+        return Ok(None);
+    }
+    let mut model = match model_type {
+        "vit" | "deit" | "dinov2" => crate::vision::vit(&fields, model_type, architecture, input),
+        "clip" => crate::vision::clip(outer, file, input),
+        "clip_text_model" => crate::vision::clip_text_model(outer, architecture, file, input),
+        "siglip" | "siglip_vision_model" => crate::vision::siglip(outer, model_type, file, input),
+        "swin" => crate::vision::swin(&fields, architecture, input),
+        "resnet" => crate::vision::resnet(&fields, architecture, input),
+        "convnext" | "convnextv2" => {
+            crate::vision::convnext(&fields, model_type, architecture, input)
+        }
+        "whisper" => crate::encoders::whisper(&fields, input),
+        _ => crate::encoders::t5_encoder(outer, model_type, file, input),
+    }?;
+    let name = fields.text("_name_or_path");
+    model.name = shown(if name.is_empty() { model_type } else { name });
+    model.architecture = if architecture.is_empty() {
+        model_type.to_owned()
+    } else {
+        architecture.to_owned()
+    };
+    Ok(Some(model))
 }
 
 /// A name as it may be shown: without control characters, which a terminal would obey, and of readable length.

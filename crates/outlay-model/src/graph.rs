@@ -1,8 +1,8 @@
 //! The operator graph: the one intermediate form that every lens reads.
 //!
 //! A [`Model`] is a short list of [`Block`]s, each a short list of [`Operator`]s that runs `repeat` times.
-//! Shapes are per token; batch and sequence enter when a lens reads the graph, so one graph answers
-//! for parameters, FLOPs, training memory, KV cache and communication alike.
+//! Shapes are per position (a token, a patch, a point of a feature map); batch and sequence enter when a lens reads
+//! the graph, so one graph answers for parameters, FLOPs, training memory, KV cache and communication alike.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,10 +21,82 @@ pub struct Model {
     pub vocabulary: u64,
     /// Longest sequence that the file says the model supports, in tokens.
     pub max_sequence_tokens: Option<u64>,
+    /// What one sample is.
+    pub sample: Sample,
     /// Blocks, in running order.
     pub blocks: Vec<Block>,
     /// What the reader assumed or left out, one sentence each, for the person to see.
     pub notes: Vec<String>,
+}
+
+/// What one sample of a model's training data is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    /// What it is called.
+    pub unit: SampleUnit,
+    /// Positions of the main stream in one sample; `None`: a sequence, whose length belongs to the workload.
+    /// 1 where every block has positions of its own.
+    pub positions: Option<u64>,
+    /// Height and width of an image or of a video's frames, in pixels (0: no image).
+    pub height_px: u64,
+    /// See `height_px`.
+    pub width_px: u64,
+    /// Frames of a video (0: no video).
+    pub frames: u64,
+}
+
+/// What samples are called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SampleUnit {
+    /// Sequences of tokens.
+    #[default]
+    Sequence,
+    /// Images, with or without a text.
+    Image,
+    /// Videos, with or without a text.
+    Video,
+    /// Recordings of speech.
+    Recording,
+    /// Inputs of a graph whose meaning its file does not tell (ONNX).
+    Input,
+}
+
+impl SampleUnit {
+    /// The word for more than one.
+    pub fn plural(self) -> &'static str {
+        match self {
+            Self::Sequence => "sequences",
+            Self::Image => "images",
+            Self::Video => "videos",
+            Self::Recording => "recordings",
+            Self::Input => "samples",
+        }
+    }
+}
+
+/// Positions at which a block runs, for each sample.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Positions {
+    /// Those of the main stream: the tokens of the workload's sequence, or [`Sample::positions`].
+    #[default]
+    Stream,
+    /// So many, whatever the stream: points of a feature map, tokens of a caption, one for the sample as a whole.
+    Fixed(u64),
+    /// Those of the main stream and so many more: image and caption attended to together.
+    Joint(u64),
+}
+
+impl Positions {
+    /// Positions for each sample, where the main stream has so many.
+    pub fn of(self, stream: u64) -> u64 {
+        match self {
+            Self::Stream => stream,
+            Self::Fixed(n) => n,
+            Self::Joint(more) => stream.saturating_add(more),
+        }
+    }
 }
 
 /// How tokens flow through a model.
@@ -35,8 +107,13 @@ pub enum Family {
     Decoder,
     /// Encoder only (BERT): attention is bidirectional.
     Encoder,
-    /// Encoder and decoder (T5).
+    /// Encoder and decoder (T5, Whisper).
     EncoderDecoder,
+    /// A network that takes images and makes features or labels of them (ResNet, ViT, CLIP).
+    Vision,
+    /// A network that predicts the noise or the velocity of a diffusion process (UNet, DiT, Flux, Wan), or its
+    /// autoencoder.
+    Diffusion,
 }
 
 /// What part a block plays; layouts place blocks by it.
@@ -53,6 +130,8 @@ pub enum BlockKind {
     PredictAhead,
     /// A vision or audio tower, or its projector: counted, and not run for text.
     Tower,
+    /// A part that runs forward for every sample and is not trained: text encoders, the encoder of a VAE.
+    Frozen,
 }
 
 /// A group of operators that repeats.
@@ -64,6 +143,9 @@ pub struct Block {
     pub kind: BlockKind,
     /// How many times the block stands in the model.
     pub repeat: u64,
+    /// Positions at which its operators run.
+    #[serde(default)]
+    pub positions: Positions,
     /// Operators of one block, in running order.
     pub operators: Vec<Operator>,
 }
@@ -106,6 +188,8 @@ pub enum Pattern {
     Chunk(u64),
     /// So many keys, chosen by an indexer (DeepSeek sparse attention).
     Selected(u64),
+    /// So many keys of another stream, all of them (cross-attention to a caption).
+    Memory(u64),
     /// The last `window` keys, and one compressed key for each `ratio` earlier tokens (DeepSeek V4).
     Compressed {
         /// Uncompressed keys, in tokens.
@@ -191,9 +275,29 @@ pub enum Kind {
         /// Kernel width, in tokens.
         kernel: u64,
     },
+    /// Convolution over an image or video, as a product of gathered inputs:
+    /// `2 * taps * inputs / groups * outputs` FLOPs for each output position.
+    ImageConvolution {
+        /// Input channels.
+        inputs: u64,
+        /// Output channels.
+        outputs: u64,
+        /// Points of the kernel (9 for 3 x 3).
+        taps: u64,
+        /// Groups; `inputs` of them make it depthwise.
+        groups: u64,
+        /// Input positions for each output position (4 for a stride of 2), at least 1.
+        stride_area: u64,
+    },
     /// Layer norm or RMS norm.
     Norm {
         /// Elements normalised, per token.
+        width: u64,
+    },
+    /// Batch norm or group norm: statistics over more points than one block of a kernel holds, so that they take a pass
+    /// over memory of their own.
+    GroupNorm {
+        /// Channels.
         width: u64,
     },
     /// Table look-up.
@@ -313,6 +417,24 @@ impl Model {
     pub fn has_experts(&self) -> bool {
         self.operators()
             .any(|operator| matches!(operator.kind, Kind::ExpertMatMul { .. }))
+    }
+
+    /// Parameters that are trained, frozen parts left out.
+    pub fn trained_parameters(&self) -> u64 {
+        self.blocks
+            .iter()
+            .filter(|block| block.kind != BlockKind::Frozen)
+            .map(|block| block.repeat * block.parameters())
+            .sum()
+    }
+
+    /// Whether any layer convolves over an image: such networks are not cut by tensor or pipeline parallelism.
+    pub fn convolves(&self) -> bool {
+        self.blocks
+            .iter()
+            .filter(|block| block.kind == BlockKind::Layer)
+            .flat_map(|block| &block.operators)
+            .any(|operator| matches!(operator.kind, Kind::ImageConvolution { .. }))
     }
 
     /// Every operator of every block, once each (not repeated).

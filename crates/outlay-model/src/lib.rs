@@ -3,17 +3,25 @@
 mod builtin;
 mod config;
 mod config_kinds;
+mod diffusers;
+mod encoders;
 mod error;
 mod file;
 mod graph;
 mod header;
+mod net;
 mod spec;
 mod table;
+mod vision;
 
 pub use builtin::{BuiltinModel, builtin, find};
-pub use config::{from_config, from_config_json};
+pub use config::{from_config, from_config_json, from_config_json_with, from_config_with};
 pub use error::Error;
 pub use file::{Loaded, read_path};
-pub use graph::{Block, BlockKind, Family, Kind, Model, Operator, Pattern, ScanRule, Split};
+pub use graph::{
+    Block, BlockKind, Family, Kind, Model, Operator, Pattern, Positions, Sample, SampleUnit,
+    ScanRule, Split,
+};
 pub use header::{Gguf, read_gguf, safetensors_parameters};
+pub use net::Input;
 pub use table::{ShapeTable, from_shape};

@@ -3,7 +3,9 @@
 //! Readers of files fill a [`Spec`]; [`Spec::build`] writes the operators. What differs between families is a
 //! field here, never a name.
 
-use crate::graph::{Block, BlockKind, Family, Kind, Model, Operator, Pattern, ScanRule, Split};
+use crate::graph::{
+    Block, BlockKind, Family, Kind, Model, Operator, Pattern, Positions, Sample, ScanRule, Split,
+};
 
 /// Mixture-of-experts part of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -284,6 +286,7 @@ impl Spec {
                     name: sort,
                     kind: BlockKind::Layer,
                     repeat: layer.repeat,
+                    positions: Positions::Stream,
                     operators: self.layer(layer),
                 });
             }
@@ -299,6 +302,7 @@ impl Spec {
             hidden: self.hidden,
             vocabulary: self.vocabulary,
             max_sequence_tokens: self.max_sequence_tokens,
+            sample: Sample::default(),
             blocks,
             notes: self.notes.clone(),
         }
@@ -339,6 +343,7 @@ impl Spec {
             name: "embedding".to_owned(),
             kind: BlockKind::Embedding,
             repeat: 1,
+            positions: Positions::Stream,
             operators,
         }
     }
@@ -389,6 +394,7 @@ impl Spec {
             name: "head".to_owned(),
             kind: BlockKind::Head,
             repeat: 1,
+            positions: Positions::Stream,
             operators,
         }
     }
@@ -426,6 +432,7 @@ impl Spec {
             name: "prediction module".to_owned(),
             kind: BlockKind::PredictAhead,
             repeat: self.predict_ahead,
+            positions: Positions::Stream,
             operators,
         }
     }

@@ -24,6 +24,7 @@ fn main() {
         method: Method::Full,
         framework: Framework::Megatron,
         attention: AttentionKernel::Fused,
+        channels_last: false,
         software_year: SOFTWARE_YEAR,
     };
     let accelerator = find_accelerator("A100-80GB-SXM").expect("built in");

@@ -78,7 +78,7 @@ impl Costing<'_> {
             if block.kind != BlockKind::Layer {
                 continue;
             }
-            let share = self.share(layout, block.kind);
+            let share = self.share(layout, block);
             for operator in &block.operators {
                 let cost = operator_cost(operator, &share, &self.rates);
                 let repeat = block.repeat as f64 / stages * batches;

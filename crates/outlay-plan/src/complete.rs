@@ -3,7 +3,7 @@
 //! The rules never look at the measured value; every assumption is kept as a sentence beside the prediction.
 
 use outlay_catalog::{Accelerator, find_accelerator};
-use outlay_model::{Family, Model, ShapeTable, find, from_shape};
+use outlay_model::{Family, Input, Model, ShapeTable, find, from_shape};
 
 use crate::constants::Calibration;
 use crate::layout::{Layout, Offload, Recompute, Schedule};
@@ -60,7 +60,26 @@ fn whole(value: Option<f64>) -> Option<u64> {
 
 fn model_of(row: &MeasuredRow, assumed: &mut Vec<String>) -> Result<Model, String> {
     if let Ok(built_in) = find(&row.model) {
-        return built_in.model().map_err(|error| error.to_string());
+        let model = built_in.model().map_err(|error| error.to_string())?;
+        // Networks whose blocks have positions of their own: the length is the side of the picture, in pixels.
+        if model.sample.positions == Some(1)
+            && let Some(side) = whole(row.seq_len)
+        {
+            let input = Input {
+                height_px: Some(side),
+                ..Input::default()
+            };
+            return built_in
+                .model_with(&input)
+                .map_err(|error| error.to_string());
+        }
+        return Ok(model);
+    }
+    if matches!(row.family.as_str(), "diffusion" | "vision") {
+        return Err(format!(
+            "model `{}` is not built in, and the columns describe no {} model",
+            row.model, row.family
+        ));
     }
     let vocabulary = whole(row.vocab).unwrap_or(50_304);
     let (layers, hidden) = match (whole(row.layers), whole(row.hidden), row.params_total_b) {
@@ -130,6 +149,50 @@ const UNDETERMINED: &[(&str, f64, &str)] = &[(
     "the source counts sequences of up to 512 tokens and computes them in bins of 64 without the padding \
      (its changelog: binned pre-training for phase 2), so the tokens are not determined",
 )];
+
+/// Batches and sharding that a source states beside its table, for rows that leave them out.
+struct Stated {
+    /// Start of the source.
+    start: &'static str,
+    /// Samples in a step.
+    global: u64,
+    /// Samples in a micro-batch.
+    micro: u64,
+    /// ZeRO stage.
+    zero: u8,
+    /// Attention of the software that it names.
+    attention: AttentionKernel,
+}
+
+/// mosaicml/diffusion, `yamls/hydra-yamls/SD-2-base-256.yaml` and `-512.yaml`: `train_batch_size`,
+/// `device_train_microbatch_size`, `sharding_strategy: SHARD_GRAD_OP`; its README names PyTorch 1.13, whose fused attention
+/// is that of xformers.
+const STATED: &[Stated] = &[Stated {
+    start: "mosaicml/diffusion",
+    global: 2048,
+    micro: 16,
+    zero: 2,
+    attention: AttentionKernel::Early,
+}];
+
+fn stated(row: &MeasuredRow) -> Option<&'static Stated> {
+    STATED
+        .iter()
+        .find(|stated| row.source.starts_with(stated.start))
+}
+
+/// Samples on each accelerator where the notes state them: `batch per GPU 256 (128 for fp32/V100-16)`.
+fn batch_on_each(notes: &str, accelerator: &Accelerator, precision: Precision) -> Option<u64> {
+    let most = value_after(notes, "batch per GPU ")?;
+    let small = notes
+        .split("batch per GPU ")
+        .nth(1)
+        .filter(|rest| rest.contains("for fp32/V100-16"))
+        .and_then(|rest| value_after(rest, "("));
+    let cramped =
+        precision == Precision::Fp32 || (accelerator.id.starts_with("V100-16") && small.is_some());
+    whole(Some(if cramped { small.unwrap_or(most) } else { most }))
+}
 
 /// Network of a node in Gbit/s where the notes state it: `4x100Gb RoCE per node`, `800 Gb/s per 8-GPU node`.
 fn network_from_notes(notes: &str) -> Option<f64> {
@@ -206,9 +269,6 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
             ));
         }
     }
-    if matches!(row.family.as_str(), "diffusion" | "vision") {
-        return Err(format!("family `{}` is not predicted yet", row.family));
-    }
     if row.notes.contains("not pure pretraining") {
         return Err("its notes say that the run was more than pre-training".to_owned());
     }
@@ -238,9 +298,10 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
         }
         "memory_gib" => Metric::Memory(MemoryPart::Peak),
         "gpu_hours" => Metric::Hours,
+        "images_per_sec_total" | "samples_per_sec_total" => Metric::SamplesPerSecond,
         other => {
             return Err(format!(
-                "metric `{other}` is not known; known: tokens_per_sec_per_gpu, step_time_s, tflops_per_gpu, mfu, memory_gib, gpu_hours"
+                "metric `{other}` is not known; known: tokens_per_sec_per_gpu, step_time_s, tflops_per_gpu, mfu, memory_gib, gpu_hours, images_per_sec_total, samples_per_sec_total"
             ));
         }
     };
@@ -293,6 +354,7 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
     // PyTorch's scripts ran FlashAttention-2 until its successors were packaged (2025); NVIDIA's run cuDNN's.
     let before = |year: f64| row.year.is_some_and(|measured| measured < year);
     let attention = match framework {
+        _ if stated(row).is_some() => stated(row).map_or(AttentionKernel::Fused, |s| s.attention),
         Framework::Jax => AttentionKernel::Fused,
         Framework::MegatronDeepspeed => AttentionKernel::Unfused,
         _ if before(2023.0) => AttentionKernel::Unfused,
@@ -301,19 +363,24 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
         }
         _ => AttentionKernel::Fused,
     };
-    let sequence = whole(row.seq_len).unwrap_or_else(|| {
-        let length =
-            model
-                .max_sequence_tokens
-                .unwrap_or(2048)
-                .min(if framework == Framework::Jax {
-                    8192
-                } else {
-                    4096
-                });
-        assumed.push(format!("sequences of {length} tokens"));
-        length
-    });
+    let one_position = (model.sample.positions == Some(1)).then_some(1);
+    let native = model.sample.positions.filter(|_| row.seq_len.is_none());
+    let sequence = one_position
+        .or(native)
+        .or(whole(row.seq_len))
+        .unwrap_or_else(|| {
+            let length =
+                model
+                    .max_sequence_tokens
+                    .unwrap_or(2048)
+                    .min(if framework == Framework::Jax {
+                        8192
+                    } else {
+                        4096
+                    });
+            assumed.push(format!("sequences of {length} tokens"));
+            length
+        });
     let whole_run = metric == Metric::Hours;
     let accelerators = match degree("num_gpus", row.num_gpus)? {
         Some(count) => count,
@@ -342,6 +409,7 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
     let layout_given =
         tensor.is_some() || pipeline.is_some() || degree("dp", row.dp)? == Some(accelerators);
     let zero = match row.zero_stage.trim_end_matches('?').trim_end_matches(".0") {
+        "" if stated(row).is_some() => stated(row).map_or(0, |stated| stated.zero),
         "" => match framework {
             Framework::Fsdp | Framework::Jax => 3,
             Framework::Megatron | Framework::Internevo => 1,
@@ -357,10 +425,14 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
             ));
         }
     };
-    let global = whole(row.global_batch_seqs).or_else(|| {
-        value_after(&row.notes, "tokens_per_step=")
-            .map(|tokens| ((tokens / sequence as f64).round() as u64).max(1))
-    });
+    let each = batch_on_each(&row.notes, accelerator, precision);
+    let global = whole(row.global_batch_seqs)
+        .or(stated(row).map(|stated| stated.global))
+        .or_else(|| each.map(|each| each * u64::from(accelerators)))
+        .or_else(|| {
+            value_after(&row.notes, "tokens_per_step=")
+                .map(|tokens| ((tokens / sequence as f64).round() as u64).max(1))
+        });
     let mut layout = Layout {
         tensor: tensor.unwrap_or(1),
         pipeline: pipeline.unwrap_or(1),
@@ -478,6 +550,10 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
         method,
         framework,
         attention,
+        // NVIDIA's image classifiers store channels last in mixed precision (`memory_format: nhwc` in their configs.yml).
+        channels_last: row.source.starts_with("NVIDIA/DeepLearningExamples")
+            && matches!(precision, Precision::Fp16 | Precision::Bf16)
+            || framework == Framework::Jax,
         software_year: row.year.unwrap_or(SOFTWARE_YEAR),
     };
     if whole_run && workload.tokens_total <= 0.0 {
@@ -530,6 +606,7 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
         _ if workload.model.has_experts() => "moe",
         Family::Encoder | Family::EncoderDecoder => "encoder",
         Family::Decoder => "dense",
+        Family::Vision | Family::Diffusion => "image",
     };
     let kind = match metric {
         Metric::Memory(_) => "memory".to_owned(),
@@ -603,7 +680,10 @@ fn fill_batch_and_recompute(
     })?;
     let capacity = accelerator.memory_gib * outlay_units::GIB * 0.94;
     let most = (workload.global_batch_sequences / u64::from(layout.data)).max(1);
-    let given = whole(row.micro_batch).map(|size| (size.min(most)) as u32);
+    let given = whole(row.micro_batch)
+        .or(stated(row).map(|stated| stated.micro))
+        .or(batch_on_each(&row.notes, accelerator, workload.precision))
+        .map(|size| (size.min(most)) as u32);
     let sizes: Vec<u32> = match given {
         Some(size) => vec![size],
         None => {
@@ -611,7 +691,9 @@ fn fill_batch_and_recompute(
             let mut sizes: Vec<u32> = (0..10)
                 .map(|power| 1u32 << power)
                 .filter(|&size| {
-                    u64::from(size) <= most && (size == 1 || u64::from(size) * per_rank <= 16_384)
+                    // Pictures are many more points than their one position says: memory alone limits them.
+                    u64::from(size) <= most
+                        && (size == 1 || per_rank == 1 || u64::from(size) * per_rank <= 16_384)
                 })
                 .collect();
             sizes.reverse();

@@ -14,8 +14,10 @@ use crate::workload::Framework;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(usize)]
 pub enum Constant {
-    /// Share of the 16-bit (or tf32, fp32) peak that large matrix products reach.
+    /// Share of the 16-bit (or tf32) peak that large matrix products reach.
     Matmul16,
+    /// Share of the fp32 peak that large products on vector units reach.
+    Matmul32,
     /// Share of the fp8 peak that large fp8 products reach.
     Matmul8,
     /// As `Matmul8`, for hardware block-scaled fp8.
@@ -39,6 +41,8 @@ pub enum Constant {
     ScoreBytes,
     /// Rate of matrix products whose sides are no multiples of 64 elements, relative to those whose are.
     Misaligned,
+    /// Rate of convolutions over images on matrix units, relative to products of the same size.
+    Convolution,
     /// Share of the 16-bit peak that chunked scans (state spaces, linear attention) reach.
     Scan,
     /// Share of the expert products' rate of an equal dense product (grouped kernels, uneven experts).
@@ -123,6 +127,7 @@ macro_rules! constants {
 
 constants! {
     Matmul16 "matmul_16bit" 0.75 0.3 [0.1, 0.95] true false "share of the 16-bit peak, large products";
+    Matmul32 "matmul_32bit" 0.9 0.1 [0.3, 1.0] false false "share of the fp32 peak, large products";
     Matmul8 "matmul_8bit" 0.65 0.3 [0.1, 0.95] true false "share of the fp8 peak, large products";
     MatmulMx8 "matmul_mx8bit" 0.65 0.3 [0.1, 0.95] true true "as above, block-scaled in hardware";
     Matmul4 "matmul_4bit" 0.5 0.3 [0.05, 0.95] true true "share of the fp4 peak, large products";
@@ -134,6 +139,7 @@ constants! {
     AttentionEdge "attention_edge" 250.0 0.4 [10.0, 1500.0] true false "keys computed beyond those that count";
     ScoreBytes "score_bytes" 10.0 0.5 [2.0, 40.0] false true "traffic of one unfused score, bytes";
     Misaligned "misaligned" 0.75 0.3 [0.2, 1.0] true false "rate of products off multiples of 64";
+    Convolution "convolution" 0.8 0.3 [0.1, 1.3] true false "rate of convolutions, of products";
     Scan "scan" 0.2 0.7 [0.01, 0.95] false false "share of the 16-bit peak, chunked scans";
     Expert "expert" 0.8 0.4 [0.1, 1.5] true true "rate of experts' products, of dense ones";
     Pointwise "pointwise" 1.2 0.5 [0.1, 12.0] true true "passes over memory of pointwise work";

@@ -393,6 +393,7 @@ pub fn contradicted(cases: &[&Case]) -> Vec<bool> {
     let key = |case: &Case| {
         let run = (
             &case.workload.model.name,
+            case.workload.model.sample,
             case.workload.sequence_tokens,
             case.workload.global_batch_sequences,
             case.workload.precision,

@@ -1,7 +1,7 @@
 //! Published or own measurements: rows of a table, and the cases that they become.
 
 use outlay_catalog::Accelerator;
-use outlay_model::Model;
+use outlay_model::{Block, BlockKind, Model};
 use serde::{Deserialize, Deserializer};
 
 use crate::constants::{Calibration, Constant, Resolved};
@@ -244,6 +244,8 @@ pub enum Metric {
     Mfu,
     /// Peak memory of an accelerator, in GiB.
     Memory(MemoryPart),
+    /// Samples (images, videos) per second over all accelerators.
+    SamplesPerSecond,
     /// Accelerator-hours of a whole run.
     Hours,
 }
@@ -346,6 +348,7 @@ impl Case {
         Some(match self.metric {
             Metric::TokensPerSecond => rate,
             Metric::StepTime => step_s,
+            Metric::SamplesPerSecond => self.workload.global_batch_sequences as f64 / step_s,
             Metric::Tflops => rate * self.flops_per_token() / 1e12,
             Metric::Mfu => {
                 let peaks = &self.accelerator.peak_tflops;
@@ -376,25 +379,27 @@ impl Case {
     }
 }
 
-/// Forward FLOPs of a token over the whole model.
+/// Forward FLOPs of a token (a position of the main stream) over the whole model, frozen parts left out.
 pub fn model_flops_per_token(model: &Model, sequence_tokens: u64, causal_halved: bool) -> f64 {
     model
         .blocks
         .iter()
-        .filter(|block| block.kind != outlay_model::BlockKind::Tower)
-        .map(|block| {
-            block.repeat as f64
-                * block
-                    .operators
-                    .iter()
-                    .map(|operator| {
-                        forward_flops_per_token(
-                            &operator.kind,
-                            sequence_tokens as f64,
-                            causal_halved,
-                        )
-                    })
-                    .sum::<f64>()
-        })
+        .filter(|block| !matches!(block.kind, BlockKind::Tower | BlockKind::Frozen))
+        .map(|block| block_flops_per_token(block, sequence_tokens, causal_halved))
         .sum()
+}
+
+/// Forward FLOPs of a block, all its repeats, for each position of the main stream.
+pub(crate) fn block_flops_per_token(
+    block: &Block,
+    sequence_tokens: u64,
+    causal_halved: bool,
+) -> f64 {
+    let positions = block.positions.of(sequence_tokens) as f64;
+    let one: f64 = block
+        .operators
+        .iter()
+        .map(|operator| forward_flops_per_token(&operator.kind, positions, causal_halved))
+        .sum();
+    block.repeat as f64 * one * positions / sequence_tokens as f64
 }

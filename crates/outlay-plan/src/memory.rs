@@ -129,6 +129,7 @@ impl Costing<'_> {
                 memory.optimizer_bytes = parameters * 0.005 * (8.0 + storage);
             }
         }
+        memory.weights_bytes += self.frozen_parameters * storage.min(2.0);
         let stages = f64::from(layout.pipeline);
         let per_stage = (self.layers / stages).ceil() / self.layers;
         let batches = self.micro_batches(layout);
@@ -147,14 +148,11 @@ impl Costing<'_> {
             .min(batches)
         };
         let saved = constants.get(Constant::Saved);
-        let layers_here = self.layers * per_stage;
         memory.activations_bytes = saved
             * match layout.recompute {
                 Recompute::None => flight * slice.kept_bytes * per_stage,
                 Recompute::Selective => flight * slice.kept_selective_bytes * per_stage,
-                Recompute::Full => {
-                    flight * slice.layer_input_bytes * layers_here + slice.kept_layer_bytes
-                }
+                Recompute::Full => flight * slice.inputs_bytes * per_stage + slice.kept_layer_bytes,
             };
         if layout.pipeline == 1 || last {
             memory.buffers_bytes += slice.head_bytes;

@@ -29,6 +29,9 @@ pub struct Share {
     pub hidden: u64,
     /// Whether the block may use narrow formats (layers, not embeddings or heads).
     pub narrow_allowed: bool,
+    /// Whether every pass over memory is an operator of its own, as in blocks that convolve; elsewhere biases, casts,
+    /// masks and dropouts pass over memory too, and `Rates::pointwise` counts them.
+    pub passes_counted: bool,
 }
 
 /// Rates of one accelerator with its calibrated efficiencies.
@@ -38,6 +41,8 @@ pub struct Rates {
     pub wide: f64,
     /// Narrow products, FLOP/s reached; equals `wide` where none are used.
     pub narrow: f64,
+    /// Rate of convolutions, relative to `wide`.
+    pub convolution: f64,
     /// Products inside attention kernels, FLOP/s reached.
     pub attention: f64,
     /// Exponentials inside attention kernels, per second.
@@ -79,6 +84,8 @@ pub struct Rates {
     pub selective_keeps_pointwise: bool,
     /// Whether products are cast to a narrow format.
     pub casts: bool,
+    /// Whether convolutions convert their tensors to the layout of tensor cores and back.
+    pub converts: bool,
     /// Whether attention is one fused kernel; otherwise scores go through memory.
     pub fused_attention: bool,
     /// Whether pointwise work runs eagerly, operation by operation, as plain PyTorch does: norms keep their input
@@ -105,6 +112,7 @@ impl Rates {
         let asynchronous =
             ["hopper", "blackwell", "blackwell-ultra"].contains(&accelerator.generation.as_str());
         let kernel = match workload.attention {
+            AttentionKernel::Early => 0.5,
             AttentionKernel::Synchronous if asynchronous => {
                 constants.get(Constant::SynchronousAttention)
             }
@@ -113,7 +121,7 @@ impl Rates {
         let peaks = &accelerator.peak_tflops;
         let sixteen = peaks.bf16.or(peaks.fp16);
         let (wide_peak, narrow_peak, narrow_constant) = match precision {
-            Precision::Fp32 => (peaks.fp32, peaks.fp32, Constant::Matmul16),
+            Precision::Fp32 => (peaks.fp32, peaks.fp32, Constant::Matmul32),
             Precision::Tf32 => (peaks.tf32?, peaks.tf32?, Constant::Matmul16),
             Precision::Bf16 => (peaks.bf16?, peaks.bf16?, Constant::Matmul16),
             Precision::Fp16 => (peaks.fp16?, peaks.fp16?, Constant::Matmul16),
@@ -123,8 +131,18 @@ impl Rates {
         };
         let memory = accelerator.memory_gb_per_s * 1e9;
         Some(Self {
-            wide: wide_peak * 1e12 * constants.get(Constant::Matmul16),
+            wide: wide_peak
+                * 1e12
+                * constants.get(match precision {
+                    Precision::Fp32 => Constant::Matmul32,
+                    _ => Constant::Matmul16,
+                }),
             narrow: narrow_peak * 1e12 * constants.get(narrow_constant),
+            // Vector units take gathered inputs as well as packed ones.
+            convolution: match precision {
+                Precision::Fp32 => 1.0,
+                _ => constants.get(Constant::Convolution),
+            },
             attention: wide_peak * 1e12 * constants.get(Constant::Attention) * kernel,
             exponential: accelerator.exponentials_per_s() * constants.get(Constant::Exponential),
             attention_edge: constants.get(Constant::AttentionEdge),
@@ -152,6 +170,7 @@ impl Rates {
             },
             selective_keeps_pointwise,
             casts: precision.is_narrow(),
+            converts: !workload.channels_last && precision != Precision::Fp32,
             fused_attention: workload.attention != AttentionKernel::Unfused,
             eager,
             method: workload.method,
@@ -231,6 +250,7 @@ fn keys_per_query(pattern: Pattern, causal: bool, sequence: f64) -> f64 {
             if causal { width / 2.0 } else { width }
         }
         Pattern::Selected(keys) => all.min(keys as f64),
+        Pattern::Memory(keys) => keys as f64,
         Pattern::Compressed { window, ratio } => {
             let near = keys_per_query(Pattern::Window(window), causal, sequence);
             near + (all - near).max(0.0) / ratio.max(1) as f64
@@ -270,6 +290,13 @@ pub fn forward_flops_per_token(kind: &Kind, sequence: f64, causal_halved: bool) 
             state_width,
         } => scan_flops(rule, heads, head_width, state_width),
         Kind::Convolution { channels, kernel } => 2.0 * (channels * kernel) as f64,
+        Kind::ImageConvolution {
+            inputs,
+            outputs,
+            taps,
+            groups,
+            ..
+        } => 2.0 * taps as f64 * (inputs as f64 / groups as f64) * outputs as f64,
         _ => 0.0,
     }
 }
@@ -300,6 +327,16 @@ pub fn operator_cost(operator: &Operator, share: &Share, rates: &Rates) -> Opera
         1.0
     };
     let storage = rates.storage;
+    let counted;
+    let rates = if share.passes_counted {
+        counted = Rates {
+            pointwise: rates.bandwidth,
+            ..*rates
+        };
+        &counted
+    } else {
+        rates
+    };
     match operator.kind {
         Kind::MatMul {
             inputs,
@@ -408,7 +445,12 @@ pub fn operator_cost(operator: &Operator, share: &Share, rates: &Rates) -> Opera
             let latent = cache_elements_per_token < key_value_heads * (qk_width + v_width) / 4;
             let heads = query_heads as f64 / share.tensor;
             let cached = (key_value_heads * (qk_width + v_width)) as f64 / share.tensor;
-            let tensors = share.tokens * (heads * qk_width as f64 + cached) * storage;
+            // Keys of another stream are as many as it has positions, however many the queries are.
+            let remembered = match pattern {
+                Pattern::Memory(keys) => keys as f64 / share.sequence,
+                _ => 1.0,
+            };
+            let tensors = share.tokens * (heads * qk_width as f64 + cached * remembered) * storage;
             let output = share.tokens * heads * v_width as f64 * storage;
             let keys = keys_per_query(pattern, causal && rates.fused_attention, share.sequence);
             let flops = 2.0 * share.tokens * heads * (qk_width + v_width) as f64 * keys;
@@ -493,6 +535,58 @@ pub fn operator_cost(operator: &Operator, share: &Share, rates: &Rates) -> Opera
             1.0,
             rates,
         ),
+        Kind::ImageConvolution {
+            inputs,
+            outputs,
+            taps,
+            groups,
+            stride_area,
+        } => {
+            let per_group = inputs as f64 / groups as f64;
+            let (read, outputs) = ((inputs * stride_area) as f64, outputs as f64);
+            let flops = 2.0 * share.tokens * taps as f64 * per_group * outputs;
+            let bytes =
+                storage * (share.tokens * (read + outputs) + taps as f64 * per_group * outputs);
+            // Depthwise kernels multiply on the vector units: there is nothing to share in a matrix unit.
+            let seconds = if per_group <= 1.0 {
+                flops / rates.vector + bytes / rates.pointwise
+            } else {
+                flops / (rates.wide * rates.convolution) + rates.traffic * bytes / rates.memory
+            };
+            // Each tensor is read in one layout and written in the other.
+            let seconds = seconds
+                + if rates.converts && per_group > 1.0 {
+                    2.0 * storage * share.tokens * (read + outputs) / rates.bandwidth
+                } else {
+                    0.0
+                };
+            // Biases are added in a pass of their own, and their gradient reads that of the output.
+            let bias = operator.parameters as f64 > taps as f64 * per_group * outputs;
+            let add = if bias {
+                2.0 * storage * share.tokens * outputs / rates.bandwidth
+            } else {
+                0.0
+            };
+            // The first convolution of a picture needs no gradient of the picture.
+            let trained = if inputs <= 4 { trained - 1.0 } else { trained };
+            let kept = share.tokens * read * storage;
+            OperatorCost {
+                forward_s: seconds + add,
+                backward_s: seconds * trained + 0.5 * add,
+                forward_flops: flops,
+                forward_bytes: bytes,
+                kernels: if bias { 2.0 } else { 1.0 },
+                kept_bytes: kept,
+                kept_selective_bytes: kept,
+                ..OperatorCost::default()
+            }
+        }
+        // Forward reads for the statistics, then reads and writes; backward reads input and gradient for the sums, then
+        // again, and writes: 5 passes for 3.
+        Kind::GroupNorm { width } => {
+            let width = width as f64;
+            pointwise(share.tokens, 3.0 * width, width, 1.0, rates)
+        }
         Kind::Norm { width } => {
             // Query and key norms run after the split over heads; norms of the stream only with sequence parallelism.
             let tokens = if width < share.hidden { sharded } else { quiet };
@@ -517,6 +611,11 @@ pub fn operator_cost(operator: &Operator, share: &Share, rates: &Rates) -> Opera
                 saves
             };
             let mut cost = pointwise(tokens, (reads + writes) as f64, saves as f64, 1.0, rates);
+            if stream {
+                // The sum hands its gradient on to both sides as it is; the branch's is read, masked and written: 2 passes
+                // for the 3 forward.
+                cost.backward_s = cost.forward_s * 2.0 / 3.0;
+            }
             if !rates.fused_attention && stream {
                 cost.kept_bytes += tokens * writes as f64;
                 cost.kept_selective_bytes += tokens * writes as f64;
@@ -614,6 +713,7 @@ mod tests {
             method: Method::Full,
             framework: Framework::Megatron,
             attention: AttentionKernel::Fused,
+            channels_last: false,
             software_year: 2026.0,
         };
         let calibration =
@@ -633,6 +733,7 @@ mod tests {
             sequence_parallel: false,
             hidden: 4096,
             narrow_allowed: false,
+            passes_counted: false,
         }
     }
 

@@ -3,7 +3,7 @@
 //! Layouts that share the tensor, context and expert degrees, the micro-batch and sequence parallelism share one
 //! [`Slice`](crate::Slice); each layout beyond it costs a step and a memory sum.
 
-use outlay_model::{BlockKind, Kind};
+use outlay_model::{BlockKind, Kind, Positions};
 use outlay_units::GIB;
 use rayon::prelude::*;
 
@@ -64,6 +64,10 @@ struct Shape {
     heads: u32,
     experts: u32,
     narrowest_ffn: u64,
+    /// Whether tensor and context parallelism can cut the layers: none do that convolve over images.
+    cuts: bool,
+    /// Whether layers can be dealt to pipeline stages: only where they all run at the same positions.
+    stages: bool,
 }
 
 impl Shape {
@@ -104,6 +108,12 @@ impl Shape {
             heads: heads.max(1) as u32,
             experts: experts as u32,
             narrowest_ffn: narrowest_ffn.max(1),
+            cuts: !model.convolves(),
+            stages: model
+                .blocks
+                .iter()
+                .filter(|block| block.kind == BlockKind::Layer)
+                .all(|block| block.positions == Positions::Stream),
         }
     }
 }
@@ -142,6 +152,7 @@ fn degrees(costing: &Costing<'_>, shape: &Shape, accelerators: u32, space: Space
             || !shape.narrowest_ffn.is_multiple_of(u64::from(tensor))
             || tensor > 2 * domain.max(8)
             || !usual(&tensor)
+            || (tensor > 1 && !shape.cuts)
         {
             continue;
         }
@@ -150,6 +161,7 @@ fn degrees(costing: &Costing<'_>, shape: &Shape, accelerators: u32, space: Space
         }
         for pipeline in divisors(accelerators / tensor) {
             if pipeline > shape.layers
+                || (pipeline > 1 && !shape.stages)
                 || (space.common_only
                     && !(pipeline.is_power_of_two() || shape.layers.is_multiple_of(pipeline)))
             {
@@ -157,6 +169,9 @@ fn degrees(costing: &Costing<'_>, shape: &Shape, accelerators: u32, space: Space
             }
             for context in divisors(accelerators / tensor / pipeline) {
                 // A ring takes the sequence in two parts of each rank, and parts below 512 tokens are not worth sending.
+                if context > 1 && !shape.cuts {
+                    continue;
+                }
                 if context > 1
                     && (!sequence.is_multiple_of(2 * u64::from(context))
                         || sequence / u64::from(context) < 512
@@ -228,6 +243,15 @@ pub fn illegal(costing: &Costing<'_>, layout: &Layout) -> Option<String> {
     let shape = Shape::of(costing);
     let global = costing.workload.global_batch_sequences;
     let per_step = u64::from(layout.data) * u64::from(layout.micro_batch);
+    if !shape.cuts && layout.tensor.max(layout.context) > 1 {
+        return Some("TP and CP do not cut networks that convolve over images".to_owned());
+    }
+    if !shape.stages && layout.pipeline > 1 {
+        return Some(
+            "its layers run at different positions, and are not dealt to pipeline stages"
+                .to_owned(),
+        );
+    }
     if !shape.heads.is_multiple_of(layout.tensor) {
         return Some(format!(
             "TP{} does not divide the {} attention heads",

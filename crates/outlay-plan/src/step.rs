@@ -5,7 +5,7 @@
 //! communication and the optimizer. A search prices few slices and many steps.
 
 use outlay_catalog::Accelerator;
-use outlay_model::{BlockKind, Family, Kind};
+use outlay_model::{Block, BlockKind, Family, Kind, Positions};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +33,7 @@ pub struct Costing<'a> {
     pub(crate) head_parameters: f64,
     pub(crate) predict_parameters: f64,
     pub(crate) predict_expert_parameters: f64,
+    pub(crate) frozen_parameters: f64,
     pub(crate) layer_parameters_most: f64,
     pub(crate) layer_matrices: f64,
 }
@@ -68,8 +69,8 @@ pub struct Slice {
     pub head_bytes: f64,
     /// Bytes handed to the next pipeline stage.
     pub boundary_bytes: f64,
-    /// Bytes of one layer's input.
-    pub layer_input_bytes: f64,
+    /// Bytes of the inputs of all layers.
+    pub inputs_bytes: f64,
 }
 
 /// Where one step's time goes, in seconds. The parts add up to the step.
@@ -154,6 +155,7 @@ impl<'a> Costing<'a> {
             head_parameters: 0.0,
             predict_parameters: 0.0,
             predict_expert_parameters: 0.0,
+            frozen_parameters: 0.0,
             layer_parameters_most: 0.0,
             layer_matrices: 0.0,
         };
@@ -183,6 +185,7 @@ impl<'a> Costing<'a> {
                     costing.layer_matrices += repeat;
                 }
                 BlockKind::Tower => {}
+                BlockKind::Frozen => costing.frozen_parameters += repeat * (dense + experts),
             }
         }
         Some(costing)
@@ -204,7 +207,7 @@ impl<'a> Costing<'a> {
     pub fn operator_costs(&self, layout: &Layout) -> Vec<(usize, usize, OperatorCost)> {
         let mut out = Vec::new();
         for (block_index, block) in self.workload.model.blocks.iter().enumerate() {
-            let share = self.share(layout, block.kind);
+            let share = self.share(layout, block);
             for (index, operator) in block.operators.iter().enumerate() {
                 out.push((
                     block_index,
@@ -216,23 +219,33 @@ impl<'a> Costing<'a> {
         out
     }
 
-    pub(crate) fn share(&self, layout: &Layout, kind: BlockKind) -> Share {
-        let sequence = self.workload.sequence_tokens as f64;
+    pub(crate) fn share(&self, layout: &Layout, block: &Block) -> Share {
+        let kind = block.kind;
+        let sequence = block.positions.of(self.workload.sequence_tokens) as f64;
         // Masked language models predict 15% of their tokens (arXiv:1810.04805, section 3.1), decoders all.
         let predicted = match (kind, self.workload.model.family) {
             (BlockKind::Head, Family::Encoder) => 0.15,
             _ => 1.0,
         };
+        // Ranks that share a sequence each hold the whole caption.
+        let ranks = match block.positions {
+            Positions::Fixed(_) => 1.0,
+            _ => f64::from(layout.context),
+        };
         Share {
-            tokens: predicted * f64::from(layout.micro_batch) * sequence
-                / f64::from(layout.context),
+            tokens: predicted * f64::from(layout.micro_batch) * sequence / ranks,
             sequence,
             tensor: f64::from(layout.tensor),
             context: f64::from(layout.context),
             expert: f64::from(layout.expert),
             sequence_parallel: layout.sequence_parallel,
             hidden: self.workload.model.hidden,
-            narrow_allowed: matches!(kind, BlockKind::Layer | BlockKind::PredictAhead),
+            narrow_allowed: matches!(kind, BlockKind::Layer | BlockKind::PredictAhead)
+                && block.positions != Positions::Fixed(1),
+            passes_counted: block
+                .operators
+                .iter()
+                .any(|operator| matches!(operator.kind, Kind::ImageConvolution { .. })),
         }
     }
 
@@ -247,7 +260,7 @@ impl<'a> Costing<'a> {
             if block.kind == BlockKind::Tower {
                 continue;
             }
-            let share = self.share(layout, block.kind);
+            let share = self.share(layout, block);
             let mut sum = OperatorCost::default();
             let mut collectives = 0.0;
             let mut expert_s = 0.0;
@@ -327,18 +340,24 @@ impl<'a> Costing<'a> {
                     slice.head_bytes += repeat * sum.kept_bytes;
                 }
                 BlockKind::Tower => {}
+                // No gradient flows through it: forward alone, and nothing is kept.
+                BlockKind::Frozen => slice.embedding_s += repeat * forward,
+            }
+            if block.kind == BlockKind::Layer {
+                let split = if layout.sequence_parallel {
+                    share.tensor
+                } else {
+                    1.0
+                };
+                let width = block_width(block, self.workload.model.hidden) as f64;
+                slice.inputs_bytes += repeat * share.tokens * width * self.rates.storage / split;
             }
         }
-        let share = self.share(layout, BlockKind::Layer);
         let width = self.workload.model.hidden as f64 * self.rates.storage;
-        let split = if layout.sequence_parallel {
-            share.tensor
-        } else {
-            1.0
-        };
-        slice.layer_input_bytes = share.tokens * width / split;
+        let tokens = f64::from(layout.micro_batch) * self.workload.sequence_tokens as f64
+            / f64::from(layout.context);
         // Every tensor-parallel rank sends its share, and the receivers gather it (arXiv:2104.04473, section 4.1).
-        slice.boundary_bytes = share.tokens * width / share.tensor;
+        slice.boundary_bytes = tokens * width / f64::from(layout.tensor);
         slice
     }
 
@@ -511,6 +530,20 @@ impl<'a> Costing<'a> {
             Offload::Nvme => 3e9,
         };
         seconds + parameters * (self.gradient_bytes() + 2.0) / over + parameters * 28.0 / 100e9
+    }
+}
+
+/// Width of what a block reads: that of its first operator that says so, or of the stream.
+fn block_width(block: &Block, hidden: u64) -> u64 {
+    match block.operators.first().map(|operator| operator.kind) {
+        Some(Kind::Norm { width } | Kind::GroupNorm { width }) if width > 0 => width,
+        Some(Kind::ImageConvolution {
+            inputs,
+            stride_area,
+            ..
+        }) => inputs.saturating_mul(stride_area),
+        Some(Kind::MatMul { inputs, .. }) if block.positions != Positions::Stream => inputs,
+        _ => hidden,
     }
 }
 

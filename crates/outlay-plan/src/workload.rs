@@ -25,6 +25,9 @@ pub struct Workload {
     pub framework: Framework,
     /// How the software computes attention.
     pub attention: AttentionKernel,
+    /// Whether images are stored channels last, as tensor cores read them; PyTorch stores them channels first unless it is
+    /// told otherwise, and every convolution then converts its tensors.
+    pub channels_last: bool,
     /// Year that the software is from; kernels get better in the years after an accelerator comes out.
     pub software_year: f64,
 }
@@ -38,6 +41,9 @@ pub const SOFTWARE_YEAR: f64 = 2026.0;
 pub enum AttentionKernel {
     /// Products, masked softmax and dropout one after another; scores go through memory.
     Unfused,
+    /// The first fused kernels (FlashAttention, xformers): half the speed of FlashAttention-2 (arXiv:2307.08691, section
+    /// 4.1, attributes a factor of 2 to its work partitioning).
+    Early,
     /// One kernel on synchronous tensor-core instructions (FlashAttention-2, arXiv:2307.08691): full speed up to
     /// Ampere, about 0.6 of what Hopper's asynchronous units allow (arXiv:2407.08608, section 4.1: FlashAttention-3 is
     /// 1.5 to 2.0 times as fast forward, 1.5 to 1.75 times backward).

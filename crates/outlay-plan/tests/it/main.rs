@@ -21,6 +21,7 @@ fn workload(model: &str, sequence: u64, batch: u64, tokens: f64) -> Workload {
         method: Method::Full,
         framework: Framework::Megatron,
         attention: AttentionKernel::Fused,
+        channels_last: false,
         software_year: SOFTWARE_YEAR,
     }
 }

@@ -307,6 +307,7 @@ pub fn run(mut args: Args, printer: &mut Printer) -> Result<(), Failure> {
         method,
         framework,
         attention: AttentionKernel::Fused,
+        channels_last: framework == Framework::Jax,
         software_year: SOFTWARE_YEAR,
     };
     let offers = gather_offers(&args, fixed)?;
