@@ -1260,3 +1260,84 @@ fn wan(fields: &Fields<'_>, input: &Input) -> Result<Model, Error> {
     net.push("head", BlockKind::Head, 1, Positions::Stream, exit);
     Ok(model(Family::Diffusion, h, sample, net))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::from_config_json;
+
+    #[test]
+    fn wrong_fields_are_named() {
+        let unet = |more: &str| {
+            format!(
+                r#"{{"_class_name":"UNet2DConditionModel","down_block_types":["CrossAttnDownBlock2D","DownBlock2D"],
+                "up_block_types":["UpBlock2D","CrossAttnUpBlock2D"]{more}}}"#
+            )
+        };
+        for (text, expected) in [
+            (unet(""), "block_out_channels"),
+            (
+                unet(r#","block_out_channels":[320]"#),
+                "`down_block_types` has 2 entries",
+            ),
+            (
+                unet(r#","block_out_channels":[320,0]"#),
+                "block_out_channels",
+            ),
+            (unet(r#","block_out_channels":[320,641]"#), "641"),
+            (
+                unet(r#","block_out_channels":[320,640],"layers_per_block":[1,2,3]"#),
+                "layers_per_block",
+            ),
+            (
+                unet(r#","block_out_channels":[320,640],"addition_embed_type":"image""#),
+                "addition_embed_type",
+            ),
+            (r#"{"_class_name":"UNet3DModel"}"#.to_owned(), "nearest"),
+            (
+                r#"{"_class_name":"FluxTransformer2DModel"}"#.to_owned(),
+                "num_attention_heads",
+            ),
+        ] {
+            let error = from_config_json(&text, "x.json").unwrap_err().to_string();
+            assert!(
+                error.contains("x.json") && error.contains(expected),
+                "{error}"
+            );
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_sizes_are_read_or_refused(
+            channels in proptest::collection::vec(0u64..3_000_000, 0..4),
+            depth in 0u64..100_000_000,
+            heads in 0u64..5000,
+            side in 0u64..100_000,
+        ) {
+            let value = serde_json::json!({
+                "_class_name": "UNet2DConditionModel",
+                "block_out_channels": channels,
+                "down_block_types": vec!["CrossAttnDownBlock2D"; channels.len()],
+                "up_block_types": vec!["CrossAttnUpBlock2D"; channels.len()],
+                "transformer_layers_per_block": depth.min(50),
+                "attention_head_dim": heads,
+                "sample_size": side,
+            });
+            let input = Input { height_px: Some(side), ..Input::default() };
+            for input in [Input::default(), input] {
+                if let Ok(model) = crate::config::from_config_with(&value, "x.json", &input) {
+                    proptest::prop_assert!(model.parameters() > 0);
+                }
+            }
+            for class in KNOWN {
+                let value = serde_json::json!({
+                    "_class_name": class, "num_attention_heads": heads, "attention_head_dim": depth, "in_channels": heads,
+                    "out_channels": side, "num_layers": depth, "ffn_dim": side, "joint_attention_dim": depth,
+                    "pooled_projection_dim": side, "num_single_layers": depth, "patch_size": heads, "sample_size": side,
+                });
+                let _ = crate::config::from_config_with(&value, "x.json", &input).map(|model| model.parameters());
+            }
+        }
+    }
+}

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::config::from_config_json;
+use crate::config::from_config_json_with;
 use crate::error::Error;
 use crate::graph::Model;
 use crate::header::{Gguf, read_gguf, safetensors_parameters};
+use crate::net::Input;
 use crate::table::{ShapeTable, from_shape};
 
 /// A model read from a file.
@@ -63,9 +64,24 @@ fn read_text(path: &Path) -> Result<String, Error> {
 /// # Errors
 /// [`Error`], which names the file and the field.
 pub fn read_path(path: &Path) -> Result<Loaded, Error> {
+    read_path_with(path, &Input::default())
+}
+
+/// As [`read_path`], with the size of a sample given for models that take images or videos.
+///
+/// # Errors
+/// As [`read_path`], and where the model cannot take such a sample.
+pub fn read_path_with(path: &Path, input: &Input) -> Result<Loaded, Error> {
     let name = path.display().to_string();
     if path.is_dir() {
-        return read_path(&path.join("config.json"));
+        // A pipeline of diffusers: the part that is trained.
+        for part in ["unet", "transformer"] {
+            let inner = path.join(part).join("config.json");
+            if !path.join("config.json").exists() && inner.exists() {
+                return read_path_with(&inner, input);
+            }
+        }
+        return read_path_with(&path.join("config.json"), input);
     }
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("gguf") => {
@@ -85,7 +101,7 @@ pub fn read_path(path: &Path) -> Result<Loaded, Error> {
                     message: "tensor shapes alone do not tell the architecture; put its config.json beside it".to_owned(),
                 });
             }
-            read_path(&config)
+            read_path_with(&config, input)
         }
         Some("toml") => {
             #[derive(Deserialize)]
@@ -118,7 +134,7 @@ pub fn read_path(path: &Path) -> Result<Loaded, Error> {
         }
         _ => {
             let text = read_text(path)?;
-            let mut model = from_config_json(&text, &name)?;
+            let mut model = from_config_json_with(&text, &name, input)?;
             let exact_parameters = tensors_beside(path)?;
             if let Some(exact) = exact_parameters {
                 compare(&mut model, exact, &name)?;
@@ -129,6 +145,39 @@ pub fn read_path(path: &Path) -> Result<Loaded, Error> {
             })
         }
     }
+}
+
+/// Reads the parts that stand before a diffusion model in its pipeline's folder and run for every sample: text encoders
+/// (`text_encoder`, `text_encoder_2`, `text_encoder_3`) and the encoder of the autoencoder (`vae`).
+///
+/// `config` is the diffusion model's own file, `<pipeline>/unet/config.json` or `<pipeline>/transformer/config.json`.
+///
+/// # Errors
+/// [`Error`] where such a part is there and cannot be read.
+pub fn read_companions(config: &Path, input: &Input) -> Result<Vec<Model>, Error> {
+    let folder = if config.is_dir() {
+        config
+    } else {
+        config.parent().unwrap_or(Path::new("."))
+    };
+    let trained = |folder: &Path| {
+        folder
+            .file_name()
+            .is_some_and(|name| name == "unet" || name == "transformer")
+    };
+    let pipeline = if trained(folder) {
+        folder.parent().unwrap_or(Path::new("."))
+    } else {
+        folder
+    };
+    let mut out = Vec::new();
+    for part in ["text_encoder", "text_encoder_2", "text_encoder_3", "vae"] {
+        let file = pipeline.join(part).join("config.json");
+        if file.exists() {
+            out.push(read_path_with(&file, input)?.model);
+        }
+    }
+    Ok(out)
 }
 
 /// Parameters in the safetensors files beside a `config.json`; `None` where there are none or some are missing.

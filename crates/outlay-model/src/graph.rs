@@ -419,6 +419,27 @@ impl Model {
             .any(|operator| matches!(operator.kind, Kind::ExpertMatMul { .. }))
     }
 
+    /// Adds parts that run forward for every sample and are not trained: a text encoder at `caption_tokens` positions, or
+    /// the encoder of an autoencoder. The decoder, which training does not run, is left out.
+    pub fn add_frozen(&mut self, part: &Self, caption_tokens: u64) {
+        for block in &part.blocks {
+            if block.name.starts_with("decoder") || block.name == "latents" {
+                continue;
+            }
+            self.blocks.push(Block {
+                name: format!("{}: {}", part.name, block.name),
+                kind: BlockKind::Frozen,
+                positions: match block.positions {
+                    Positions::Stream => {
+                        Positions::Fixed(part.sample.positions.unwrap_or(caption_tokens))
+                    }
+                    other => other,
+                },
+                ..block.clone()
+            });
+        }
+    }
+
     /// Parameters that are trained, frozen parts left out.
     pub fn trained_parameters(&self) -> u64 {
         self.blocks

@@ -17,7 +17,7 @@ mod vision;
 pub use builtin::{BuiltinModel, builtin, find};
 pub use config::{from_config, from_config_json, from_config_json_with, from_config_with};
 pub use error::Error;
-pub use file::{Loaded, read_path};
+pub use file::{Loaded, read_companions, read_path, read_path_with};
 pub use graph::{
     Block, BlockKind, Family, Kind, Model, Operator, Pattern, Positions, Sample, SampleUnit,
     ScanRule, Split,

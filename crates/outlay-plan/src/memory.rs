@@ -181,7 +181,7 @@ impl Costing<'_> {
 
     /// Size of a checkpoint that training can resume from, in bytes: weights, master weights and moments.
     pub fn checkpoint_bytes(&self) -> f64 {
-        let parameters = self.workload.model.parameters() as f64;
+        let parameters = self.workload.model.trained_parameters() as f64;
         let storage = self.rates.storage;
         match self.workload.method {
             Method::Full => {

@@ -95,8 +95,10 @@ pub struct Plan {
     pub co2e_kg: Estimate,
     /// Where the carbon intensity comes from.
     pub carbon_basis: String,
-    /// Tokens per second over all accelerators.
+    /// Tokens per second over all accelerators (positions of the main stream, for models that take no tokens).
     pub tokens_per_s: Estimate,
+    /// Samples per second over all accelerators: sequences, images, videos, recordings.
+    pub samples_per_s: Estimate,
     /// Model TFLOP/s of one accelerator.
     pub tflops_per_accelerator: Estimate,
     /// Model FLOPs utilisation, against the dense peak of the number format that products use.
@@ -118,14 +120,24 @@ pub struct Answer {
     pub format: u32,
     /// Model name.
     pub model: String,
-    /// Parameters.
+    /// Parameters that are trained.
     pub parameters: u64,
     /// Parameters that a token touches.
     pub active_parameters: u64,
     /// Training FLOPs of a token: three forwards (two where weights are frozen), attention over all pairs.
     pub flops_per_token: f64,
-    /// Tokens.
+    /// Tokens (positions of the main stream, for models that take no tokens).
     pub tokens: f64,
+    /// Samples: sequences, images, videos, recordings.
+    pub samples: f64,
+    /// What a sample is called, in the plural.
+    pub sample_unit: String,
+    /// Height of an image or frame, in pixels (0: no image).
+    pub height_px: u64,
+    /// Width of an image or frame, in pixels (0: no image).
+    pub width_px: u64,
+    /// Frames of a video (0: no video).
+    pub frames: u64,
     /// Tokens in a sequence.
     pub sequence_tokens: u64,
     /// Sequences in a step.
@@ -271,7 +283,7 @@ pub fn plan_train(question: &Question<'_>, calibration: &Calibration) -> Result<
         })
         .collect();
     let workload_on = |accelerator: &Accelerator| {
-        let usual = Framework::usual(&accelerator.generation);
+        let usual = Framework::usual(&accelerator.generation, &workload.model);
         workloads
             .iter()
             .find(|workload| question.framework_given || workload.framework == usual)
@@ -416,11 +428,16 @@ pub fn plan_train(question: &Question<'_>, calibration: &Calibration) -> Result<
     Ok(Answer {
         format: 1,
         model: model.name.clone(),
-        parameters: model.parameters(),
+        parameters: model.trained_parameters(),
         active_parameters: model.active_parameters(),
         flops_per_token: workload.method.passes()
             * model_flops_per_token(model, workload.sequence_tokens, false),
         tokens: workload.tokens_total,
+        samples: workload.tokens_total / workload.sequence_tokens as f64,
+        sample_unit: model.sample.unit.plural().to_owned(),
+        height_px: model.sample.height_px,
+        width_px: model.sample.width_px,
+        frames: model.sample.frames,
         sequence_tokens: workload.sequence_tokens,
         global_batch_sequences: workload.global_batch_sequences,
         precision: workload.precision,
@@ -576,6 +593,11 @@ fn plan_of(
         "moe"
     } else if workload.model.family == outlay_model::Family::Decoder {
         "dense"
+    } else if matches!(
+        workload.model.family,
+        outlay_model::Family::Vision | outlay_model::Family::Diffusion
+    ) {
+        "image"
     } else {
         "encoder"
     };
@@ -643,6 +665,7 @@ fn plan_of(
         co2e_kg: energy.scaled(grams / 1000.0),
         carbon_basis: basis,
         tokens_per_s: rate,
+        samples_per_s: rate.scaled(1.0 / workload.sequence_tokens as f64),
         tflops_per_accelerator: tflops,
         mfu: tflops.scaled(1.0 / peak),
         memory_gib: Estimate::around(
@@ -789,7 +812,7 @@ fn remedies(question: &Question<'_>, costing: &Costing<'_>, count: u32) -> Vec<S
         }
     }
     let mut length = workload.sequence_tokens / 2;
-    while length >= 512 {
+    while length >= 512 && workload.model.sample.positions.is_none() {
         let shorter = Workload {
             sequence_tokens: length,
             ..workload.clone()

@@ -1,6 +1,6 @@
 //! What is trained and how, in numbers.
 
-use outlay_model::Model;
+use outlay_model::{Model, SampleUnit};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -242,12 +242,15 @@ impl Framework {
         }
     }
 
-    /// The software that most people train with on an accelerator's generation, where none is named.
-    pub fn usual(generation: &str) -> Self {
+    /// The software that most people train a model with on an accelerator's generation, where none is named: JAX on
+    /// TPUs, Megatron for sequences of tokens, PyTorch's FSDP for images, videos and sound.
+    pub fn usual(generation: &str, model: &Model) -> Self {
         if generation.starts_with("tpu") {
             Self::Jax
-        } else {
+        } else if model.sample.unit == SampleUnit::Sequence {
             Self::Megatron
+        } else {
+            Self::Fsdp
         }
     }
 

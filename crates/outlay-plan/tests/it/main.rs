@@ -219,3 +219,72 @@ fn the_committed_schema_is_that_of_the_answer() {
         "docs/plan-train.schema.json is out of date: run `OUTLAY_BLESS=1 cargo test -p outlay-plan`"
     );
 }
+
+/// Forward FLOPs of one sample, counted by PyTorch 2.15's `FlopCounterMode` over the classes of diffusers 0.42.1 and
+/// transformers 5.24.0 at the models' own sizes (captions of 77, 120, 333 or 512 tokens).
+#[test]
+fn samples_take_the_flops_that_pytorch_counts() {
+    for (name, counted) in [
+        ("stable-diffusion-1.5", 8.03273e+11),
+        ("stable-diffusion-2-base", 8.04257e+11),
+        ("stable-diffusion-xl", 6.76124e+12),
+        ("sdxl-vae", 1.53493e+13),
+        ("dit-xl-2-256", 2.37334e+11),
+        ("pixart-alpha-1024", 6.50952e+12),
+        ("stable-diffusion-3-medium", 8.90434e+12),
+        ("stable-diffusion-3.5-medium", 1.12496e+13),
+        ("flux.1-dev", 7.43847e+13),
+        ("wan2.1-t2v-1.3b", 2.83002e+14),
+        ("clip-vit-large-patch14", 1.75325e+11),
+        ("siglip-base-patch16-224", 4.64404e+10),
+        ("vit-base-patch16-224", 3.51277e+10),
+        ("dinov2-giant", 3.56669e+12),
+        ("convnext-base-224", 3.07095e+10),
+        ("resnet-50", 8.17837e+09),
+        ("swin-tiny-patch4-window7-224", 8.98113e+09),
+        ("whisper-large-v3", 3.44848e+12),
+    ] {
+        let model = find(name).unwrap().model().unwrap();
+        let positions = model.sample.positions.unwrap();
+        let flops = positions as f64 * outlay_plan::model_flops_per_token(&model, positions, false);
+        assert!(
+            (flops / counted - 1.0).abs() < 0.002,
+            "{name}: {flops:e}, counted {counted:e}"
+        );
+    }
+}
+
+#[test]
+fn larger_pictures_cost_more_and_cutting_convolutions_is_refused() {
+    let priced = |side: u64| {
+        let input = outlay_model::Input {
+            height_px: Some(side),
+            ..outlay_model::Input::default()
+        };
+        let mut workload = workload("stable-diffusion-2-base", 1, 2048, 1e7);
+        workload.model = find("stable-diffusion-2-base")
+            .unwrap()
+            .model_with(&input)
+            .unwrap();
+        workload.framework = Framework::Fsdp;
+        cost(&workload, 2.0)
+    };
+    let (small, large) = (priced(256), priced(512));
+    assert!(
+        large > 3.0 * small && large < 6.0 * small,
+        "{small} {large}"
+    );
+    let workload = workload("resnet-50", 1, 256, 1e6);
+    let costing = Costing::new(
+        &workload,
+        find_accelerator("A100-80GB-SXM").unwrap(),
+        &Calibration::built_in(),
+    )
+    .unwrap();
+    let layout = Layout::parse("TP2 mb4", 8).unwrap();
+    assert!(
+        outlay_plan::illegal(&costing, &layout)
+            .unwrap()
+            .contains("convolve")
+    );
+}

@@ -6,7 +6,7 @@ use outlay_catalog::{
     Offer, OwnedHardware, Pricing, accelerators, age_days, builtin_offers, carbon_intensity,
     find_accelerator, parse_price,
 };
-use outlay_model::Model;
+use outlay_model::{Family, Input, Model, SampleUnit};
 use outlay_plan::{
     Answer, AttentionKernel, Choice, Costing, Framework, Layout, Method, Optimizer, Plan,
     PlanError, Precision, Question, SOFTWARE_YEAR, Workload, plan_train,
@@ -26,13 +26,35 @@ use crate::printer::{Align, Printer};
 #[command(after_help = "Examples:
   outlay plan train llama-3.1-8b --tokens 1T --gpus 64xH100-SXM
   outlay plan train path/to/config.json --tokens 20B --budget 5000usd --deadline 14d
+  outlay plan train ./stable-diffusion-xl/unet --images 500M --resolution 1024
   outlay plan train path/to/outlay.toml")]
 pub struct Args {
-    /// Built-in model name, config.json, folder, .safetensors, .gguf, or a project's outlay.toml
+    /// Built-in model name, config.json, folder, .safetensors, .gguf, .onnx, or a project's outlay.toml
     model: String,
     /// Tokens to train on, such as 1T or 20B
     #[arg(long, allow_hyphen_values = true)]
     tokens: Option<String>,
+    /// Images, videos, recordings or sequences to train on, such as 500M
+    #[arg(
+        long,
+        visible_alias = "images",
+        allow_hyphen_values = true,
+        conflicts_with = "tokens"
+    )]
+    samples: Option<String>,
+    /// Passes over them [default: 1]
+    #[arg(long, allow_hyphen_values = true)]
+    epochs: Option<String>,
+    /// Size of an image or frame in pixels: 1024, or 1280x720 (default: the model's own)
+    #[arg(long, value_name = "PIXELS", allow_hyphen_values = true)]
+    resolution: Option<String>,
+    /// Frames of a video (default: 81)
+    #[arg(long, allow_hyphen_values = true)]
+    frames: Option<String>,
+    /// Captions and latents are computed before training: text encoders and autoencoder beside a diffusion model are
+    /// not run
+    #[arg(long)]
+    precomputed: bool,
     /// Accelerators, such as 64xH100-SXM; without it hardware and offers are searched
     #[arg(long, value_name = "NxACCELERATOR")]
     gpus: Option<String>,
@@ -139,6 +161,11 @@ struct Project {
 struct TrainTable {
     model: Option<String>,
     tokens: Option<String>,
+    samples: Option<String>,
+    epochs: Option<f64>,
+    resolution: Option<String>,
+    frames: Option<u64>,
+    precomputed: Option<bool>,
     gpus: Option<String>,
     budget: Option<String>,
     deadline: Option<String>,
@@ -162,20 +189,16 @@ struct TrainTable {
 pub fn run(mut args: Args, printer: &mut Printer) -> Result<(), Failure> {
     let model = load(&mut args)?;
     let calibration = super::calibration(args.calibration.as_deref())?;
-    let tokens = match args.tokens.as_deref() {
-        Some(text) => {
-            parse_tokens(text).map_err(|error| Failure::input(format!("--tokens: {error}")))?
-        }
-        None => {
-            return Err(Failure::input("the number of tokens to train on is not given")
-                .hint("add `--tokens 20B`; a compute-optimal run uses about 20 tokens for each parameter"));
+    let epochs = match args.epochs.as_deref().map(str::parse::<f64>) {
+        None => 1.0,
+        Some(Ok(epochs)) if (0.001..=1e6).contains(&epochs) => epochs,
+        Some(_) => {
+            return Err(Failure::input(format!(
+                "--epochs is `{}`; allowed: 0.001 to 1000000",
+                args.epochs.as_deref().unwrap_or_default()
+            )));
         }
     };
-    if tokens < 1.0 {
-        return Err(Failure::input(format!(
-            "--tokens is {tokens}; allowed: 1 and more"
-        )));
-    }
     let pue = match args.pue.trim().parse::<f64>() {
         Ok(pue) if (1.0..=10.0).contains(&pue) => pue,
         _ => {
@@ -188,6 +211,7 @@ pub fn run(mut args: Args, printer: &mut Printer) -> Result<(), Failure> {
     let sequence = whole("sequence", args.sequence.as_deref(), 100_000_000)?;
     let batch = whole("batch", args.batch.as_deref(), 1_000_000_000)?;
     let fixed = args.gpus.as_deref().map(parse_gpus).transpose()?;
+    let unit = model.sample.unit.plural();
     let budget_usd = args
         .budget
         .as_deref()
@@ -235,7 +259,10 @@ pub fn run(mut args: Args, printer: &mut Printer) -> Result<(), Failure> {
     )?
     .unwrap_or_else(|| {
         if method == Method::Full {
-            Framework::usual(fixed.map_or("", |(_, accelerator)| &accelerator.generation))
+            Framework::usual(
+                fixed.map_or("", |(_, accelerator)| &accelerator.generation),
+                &model,
+            )
         } else {
             // Adapters are mostly trained with plain PyTorch scripts.
             Framework::Pytorch
@@ -252,14 +279,22 @@ pub fn run(mut args: Args, printer: &mut Printer) -> Result<(), Failure> {
         )));
     }
     let mut assumed = Vec::new();
-    let sequence_tokens = match sequence {
-        Some(length) => length,
-        None => {
+    let sequence_tokens = match (sequence, model.sample.positions) {
+        (Some(_), Some(_)) => {
+            return Err(Failure::input(format!(
+                "--sequence is of no use to {}, which takes {unit}; allowed: --resolution or --frames",
+                model.name
+            )));
+        }
+        (None, Some(positions)) => positions,
+        (Some(length), None) => length,
+        (None, None) => {
             let length = model.max_sequence_tokens.unwrap_or(4096).clamp(1, 4096);
             assumed.push(format!("sequences of {length} tokens"));
             length
         }
     };
+    let tokens = epochs * how_much(&args, &model, sequence_tokens)?;
     if let Some(positions) = model.learned_positions()
         && sequence_tokens > positions
     {
@@ -271,15 +306,20 @@ pub fn run(mut args: Args, printer: &mut Printer) -> Result<(), Failure> {
     let global_batch_sequences = match batch {
         Some(batch) if batch as f64 * sequence_tokens as f64 > tokens => {
             return Err(Failure::input(format!(
-                "one step of --batch {batch} sequences of {sequence_tokens} tokens is {} tokens, more than the {} of --tokens",
-                count(batch as f64 * sequence_tokens as f64),
-                count(tokens)
+                "one step of --batch {batch} {unit} is more than the {} {unit} to train on{}",
+                count(tokens / sequence_tokens as f64),
+                if args.tokens.is_some() { " (--tokens)" } else { "" }
             )));
         }
         Some(batch) => batch,
         None => {
-            // A step of 4M tokens, as Llama 2 and GPT-3's larger models used, and at least a hundred steps.
-            let wanted = (4_194_304.0f64).min(tokens / 100.0) / sequence_tokens as f64;
+            // A step of 4M tokens, as Llama 2 and GPT-3's larger models used, or of up to 2,048 images, as Stable Diffusion
+            // did (arXiv:2112.10752 and its model card); and at least a hundred steps.
+            let most = match model.sample.positions {
+                Some(positions) => (4_194_304.0 / positions as f64).clamp(32.0, 2048.0),
+                None => 4_194_304.0 / sequence_tokens as f64,
+            };
+            let wanted = most.min(tokens / 100.0 / sequence_tokens as f64);
             let mut batch = 1u64 << (wanted.max(1.0).log2().round() as u32).min(30);
             if let Some((n, _)) = fixed {
                 // The batch must divide among the accelerators, whatever their number.
@@ -290,10 +330,14 @@ pub fn run(mut args: Args, printer: &mut Printer) -> Result<(), Failure> {
                     n * (batch as f64 / n as f64).ceil() as u64
                 };
             }
-            assumed.push(format!(
-                "{batch} sequences in a step ({} tokens)",
-                count((batch * sequence_tokens) as f64)
-            ));
+            assumed.push(if model.sample.positions.is_some() {
+                format!("{batch} {unit} in a step")
+            } else {
+                format!(
+                    "{batch} sequences in a step ({} tokens)",
+                    count((batch * sequence_tokens) as f64)
+                )
+            });
             batch
         }
     };
@@ -445,11 +489,7 @@ fn draw(answer: &Answer, path: &Path) -> Result<(), Failure> {
         "next best",
     ];
     Picture {
-        title: &format!(
-            "{}, {} tokens: cost against time",
-            answer.model,
-            count(answer.tokens)
-        ),
+        title: &format!("{}, {}: cost against time", answer.model, amount(answer)),
         x_name: "cost (US dollars)",
         y_name: "wall-clock time",
         series: &series.map(str::to_owned),
@@ -495,7 +535,22 @@ fn load(args: &mut Args) -> Result<Model, Failure> {
             }
         }
         let train = project.train;
-        args.tokens = args.tokens.take().or(train.tokens);
+        if args.samples.is_none() {
+            args.tokens = args.tokens.take().or(train.tokens);
+        }
+        if args.tokens.is_none() {
+            args.samples = args.samples.take().or(train.samples);
+        }
+        args.epochs = args
+            .epochs
+            .take()
+            .or(train.epochs.map(|value| value.to_string()));
+        args.resolution = args.resolution.take().or(train.resolution);
+        args.frames = args
+            .frames
+            .take()
+            .or(train.frames.map(|value| value.to_string()));
+        args.precomputed |= train.precomputed.unwrap_or(false);
         args.gpus = args.gpus.take().or(train.gpus);
         args.budget = args.budget.take().or(train.budget);
         args.deadline = args.deadline.take().or(train.deadline);
@@ -517,14 +572,14 @@ fn load(args: &mut Args) -> Result<Model, Failure> {
         args.electricity = args.electricity.or(train.electricity);
         args.layout = args.layout.take().or(train.layout);
         return match (project.model, train.model) {
-            (Some(_), _) => read_model_file(path),
+            (Some(_), _) => read_model_file(args, path),
             (None, Some(name)) => {
                 // A path in a project is relative to the project's folder.
                 let beside = path.parent().unwrap_or(Path::new(".")).join(&name);
                 if beside.exists() {
-                    read_model_file(&beside)
+                    read_model_file(args, &beside)
                 } else {
-                    named(&name)
+                    named(args, &name)
                 }
             }
             (None, None) => Err(Failure::input(format!(
@@ -535,9 +590,9 @@ fn load(args: &mut Args) -> Result<Model, Failure> {
         };
     }
     if path.exists() {
-        read_model_file(path)
+        read_model_file(args, path)
     } else {
-        named(&args.model)
+        named(args, &args.model)
     }
 }
 
@@ -552,16 +607,102 @@ fn whole(option: &str, text: Option<&str>, most: u64) -> Result<Option<u64>, Fai
     }
 }
 
-fn read_model_file(path: &Path) -> Result<Model, Failure> {
-    outlay_model::read_path(path)
-        .map(|loaded| loaded.model)
-        .map_err(Failure::input)
+/// Size of a sample, from the options.
+fn input(args: &Args) -> Result<Input, Failure> {
+    let frames = whole("frames", args.frames.as_deref(), 100_000)?;
+    let Some(text) = args.resolution.as_deref() else {
+        return Ok(Input {
+            frames,
+            ..Input::default()
+        });
+    };
+    let side = |text: &str| {
+        text.trim()
+            .parse::<u64>()
+            .ok()
+            .filter(|side| (1..=65_536).contains(side))
+    };
+    let sides = match text.split_once(['x', 'X']) {
+        Some((width, height)) => side(width).zip(side(height)),
+        None => side(text).map(|side| (side, side)),
+    };
+    let Some((width, height)) = sides else {
+        return Err(Failure::input(format!(
+            "--resolution is `{text}`; allowed: a side such as 1024, or width x height such as 1280x720"
+        )));
+    };
+    Ok(Input {
+        height_px: Some(height),
+        width_px: Some(width),
+        frames,
+        caption_tokens: None,
+    })
 }
 
-fn named(name: &str) -> Result<Model, Failure> {
-    let looks_like_path = name.contains('/') || name.ends_with(".json") || name.ends_with(".gguf");
+/// Tokens of the whole run in one epoch, from --tokens or --samples.
+fn how_much(args: &Args, model: &Model, sequence_tokens: u64) -> Result<f64, Failure> {
+    let unit = model.sample.unit.plural();
+    match (args.tokens.as_deref(), args.samples.as_deref()) {
+        (Some(_), _) if model.sample.positions.is_some() => Err(Failure::input(format!(
+            "--tokens is of no use to {}, which takes {unit}; allowed: --samples",
+            model.name
+        ))),
+        (Some(text), _) => match parse_tokens(text) {
+            Ok(tokens) if tokens >= 1.0 => Ok(tokens),
+            Ok(tokens) => Err(Failure::input(format!(
+                "--tokens is {tokens}; allowed: 1 and more"
+            ))),
+            Err(error) => Err(Failure::input(format!("--tokens: {error}"))),
+        },
+        (None, Some(text)) => match outlay_units::parse_count(text) {
+            Ok(samples) if samples >= 1.0 => Ok(samples * sequence_tokens as f64),
+            _ => Err(Failure::input(format!(
+                "--samples is `{text}`; allowed: a number from 1, such as 1.28M"
+            ))),
+        },
+        (None, None) if model.sample.positions.is_some() => Err(Failure::input(format!(
+            "the number of {unit} to train on is not given"
+        ))
+        .hint("add `--samples 10M`, and `--epochs 90` where each is seen more than once")),
+        (None, None) => Err(
+            Failure::input("the number of tokens to train on is not given").hint(
+                "add `--tokens 20B`; a compute-optimal run uses about 20 tokens for each parameter",
+            ),
+        ),
+    }
+}
+
+fn read_model_file(args: &Args, path: &Path) -> Result<Model, Failure> {
+    let input = input(args)?;
+    let mut model = outlay_model::read_path_with(path, &input)
+        .map(|loaded| loaded.model)
+        .map_err(Failure::input)?;
+    if model.family == Family::Diffusion && !args.precomputed {
+        let companions = outlay_model::read_companions(path, &input).map_err(Failure::input)?;
+        for part in &companions {
+            model.add_frozen(part, 512);
+        }
+        if !companions.is_empty() {
+            let names: Vec<&str> = companions
+                .iter()
+                .map(|part| part.architecture.as_str())
+                .collect();
+            model.notes.push(format!(
+                "Runs for every sample, and is not trained: {} (--precomputed leaves them out).",
+                names.join(", ")
+            ));
+        }
+    }
+    Ok(model)
+}
+
+fn named(args: &Args, name: &str) -> Result<Model, Failure> {
+    let looks_like_path = name.contains('/')
+        || [".json", ".gguf", ".onnx", ".safetensors"]
+            .iter()
+            .any(|ending| name.ends_with(ending));
     match outlay_model::find(name) {
-        Ok(found) => found.model().map_err(Failure::input),
+        Ok(found) => found.model_with(&input(args)?).map_err(Failure::input),
         Err(_) if looks_like_path => Err(Failure::input(format!(
             "model file `{name}` does not exist"
         ))
@@ -767,6 +908,26 @@ fn range(estimate: Estimate, write: impl Fn(f64) -> String) -> Vec<String> {
     ]
 }
 
+/// Whether the model takes samples that are no sequences of tokens.
+fn sampled(answer: &Answer) -> bool {
+    answer.sample_unit != SampleUnit::Sequence.plural()
+}
+
+/// What is trained on, such as `1.00T tokens` or `500M images of 1024 x 1024`.
+fn amount(answer: &Answer) -> String {
+    if !sampled(answer) {
+        return format!("{} tokens", count(answer.tokens));
+    }
+    let mut out = format!("{} {}", count(answer.samples), answer.sample_unit);
+    if answer.width_px > 0 {
+        out.push_str(&format!(" of {} x {}", answer.width_px, answer.height_px));
+    }
+    if answer.frames > 0 {
+        out.push_str(&format!(", {} frames", answer.frames));
+    }
+    out
+}
+
 fn show(answer: &Answer, printer: &mut Printer) {
     let best = &answer.best;
     let active = if answer.active_parameters < answer.parameters {
@@ -775,10 +936,10 @@ fn show(answer: &Answer, printer: &mut Printer) {
         String::new()
     };
     printer.heading(&format!(
-        "{}: {} parameters{active}, {} tokens",
+        "{}: {} parameters{active}, {}",
         answer.model,
         count(answer.parameters as f64),
-        count(answer.tokens)
+        amount(answer)
     ));
     let at = if best.provider == "none" {
         String::new()
@@ -824,7 +985,14 @@ fn show(answer: &Answer, printer: &mut Printer) {
     row("GPU-hours", range(best.accelerator_hours, significant));
     row("energy", range(best.energy_kwh, energy_kwh));
     row("CO2e", range(best.co2e_kg, mass_kg));
-    row("tokens/s", range(best.tokens_per_s, significant));
+    if sampled(answer) {
+        row(
+            &format!("{}/s", answer.sample_unit),
+            range(best.samples_per_s, significant),
+        );
+    } else {
+        row("tokens/s", range(best.tokens_per_s, significant));
+    }
     row(
         "TFLOP/s per GPU",
         range(best.tflops_per_accelerator, significant),
@@ -846,12 +1014,17 @@ fn show(answer: &Answer, printer: &mut Printer) {
     );
     let headroom = best.memory_capacity_gib - best.memory_gib.p50;
     printer.sentence(&format!(
-        "Headroom {headroom:.1} of {:.0} GiB. One step: {} ({} steps of {} sequences of {} tokens).",
+        "Headroom {headroom:.1} of {:.0} GiB. One step: {} ({} steps of {} {}{}).",
         best.memory_capacity_gib,
         duration(best.step_s.p50),
         significant(best.steps),
         answer.global_batch_sequences,
-        answer.sequence_tokens
+        answer.sample_unit,
+        if sampled(answer) {
+            String::new()
+        } else {
+            format!(" of {} tokens", answer.sequence_tokens)
+        }
     ));
     let table = |printer: &mut Printer, title: &str, plans: &[Plan]| {
         if plans.is_empty() {
