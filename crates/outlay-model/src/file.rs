@@ -58,7 +58,7 @@ fn read_text(path: &Path) -> Result<String, Error> {
     Ok(text)
 }
 
-/// Reads a `config.json`, a folder with one, a `.safetensors` file beside one, a `.gguf` file, or a `.toml` file with
+/// Reads a `config.json`, a folder with one, a `.safetensors` file beside one, a `.gguf` or `.onnx` file, or a `.toml` file with
 /// a `[model]` table.
 ///
 /// # Errors
@@ -91,6 +91,14 @@ pub fn read_path_with(path: &Path, input: &Input) -> Result<Loaded, Error> {
             Ok(Loaded {
                 model,
                 exact_parameters: Some(header.parameters),
+            })
+        }
+        Some("onnx") => {
+            let (mut file, length) = open(path)?;
+            let model = crate::onnx_model::read_onnx(&mut file, length, &name, input)?;
+            Ok(Loaded {
+                model,
+                exact_parameters: None,
             })
         }
         Some("safetensors") => {

@@ -10,6 +10,8 @@ mod file;
 mod graph;
 mod header;
 mod net;
+mod onnx;
+mod onnx_model;
 mod spec;
 mod table;
 mod vision;

@@ -3,7 +3,7 @@
 //! Layouts that share the tensor, context and expert degrees, the micro-batch and sequence parallelism share one
 //! [`Slice`](crate::Slice); each layout beyond it costs a step and a memory sum.
 
-use outlay_model::{BlockKind, Kind, Positions};
+use outlay_model::{BlockKind, Kind, Positions, SampleUnit};
 use outlay_units::GIB;
 use rayon::prelude::*;
 
@@ -108,7 +108,8 @@ impl Shape {
             heads: heads.max(1) as u32,
             experts: experts as u32,
             narrowest_ffn: narrowest_ffn.max(1),
-            cuts: !model.convolves(),
+            // A graph of unnamed operators tells no heads to divide either.
+            cuts: !model.convolves() && model.sample.unit != SampleUnit::Input,
             stages: model
                 .blocks
                 .iter()

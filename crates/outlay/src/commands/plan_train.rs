@@ -308,7 +308,11 @@ pub fn run(mut args: Args, printer: &mut Printer) -> Result<(), Failure> {
             return Err(Failure::input(format!(
                 "one step of --batch {batch} {unit} is more than the {} {unit} to train on{}",
                 count(tokens / sequence_tokens as f64),
-                if args.tokens.is_some() { " (--tokens)" } else { "" }
+                if args.tokens.is_some() {
+                    " (--tokens)"
+                } else {
+                    ""
+                }
             )));
         }
         Some(batch) => batch,
