@@ -33,7 +33,7 @@ const FRAMEWORKS: &[(&str, Framework)] = &[
 
 /// The shape of a decoder of so many parameters, for rows that give no shape: 12 L h^2 parameters with the
 /// aspect ratio h = 100 L that trained models cluster around (arXiv:2001.08361, figure 5, finds loss flat there).
-fn shape_from_parameters(parameters: f64, vocabulary: u64) -> (u64, u64) {
+pub(crate) fn shape_from_parameters(parameters: f64, vocabulary: u64) -> (u64, u64) {
     let mut best = (1, 128);
     let mut gap = f64::INFINITY;
     for layers in 4..=160u64 {

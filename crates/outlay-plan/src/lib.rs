@@ -1,5 +1,6 @@
 //! Estimates of cost, time and memory. No I/O and no clock: what is needed is handed in.
 
+mod budget;
 mod collective;
 mod complete;
 mod constants;
@@ -8,11 +9,13 @@ mod layout;
 mod measured;
 mod memory;
 mod operator;
+mod scaling;
 mod search;
 mod step;
 mod train;
 mod workload;
 
+pub use budget::{BudgetAnswer, BudgetCandidate, BudgetError, BudgetQuestion, plan_budget};
 pub use collective::Collective;
 pub use complete::complete;
 pub use constants::{Calibration, Constant, DESCRIPTIONS, Description, N_CONSTANTS, Resolved};
@@ -23,6 +26,7 @@ pub use measured::{
 };
 pub use memory::Memory;
 pub use operator::{OperatorCost, forward_flops_per_token};
+pub use scaling::{BESIROGLU_2024, HOFFMANN_2022, LossLaw, effective_tokens, mixture_of_eight};
 pub use search::{Candidate, Found, Space, illegal, search};
 pub use step::{Costing, Slice, StepTime};
 pub use train::{Answer, Choice, Plan, PlanError, Question, plan_train, server_watts};

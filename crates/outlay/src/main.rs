@@ -52,6 +52,8 @@ enum Command {
 enum Plan {
     /// Estimate what training a model will cost
     Train(Box<commands::plan_train::Args>),
+    /// Find the best language model that a budget buys, or how far it takes a given one
+    Budget(Box<commands::plan_budget::Args>),
 }
 
 fn main() -> ExitCode {
@@ -74,6 +76,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli, printer: &mut Printer) -> Result<(), Failure> {
     match cli.command {
         Command::Plan(Plan::Train(args)) => commands::plan_train::run(*args, printer),
+        Command::Plan(Plan::Budget(args)) => commands::plan_budget::run(&args, printer),
         Command::Validate(args) => commands::validate::run(&args, printer),
         Command::Calibrate(args) => commands::calibrate::run(&args, printer),
         Command::Models(args) => commands::models::run(&args, printer),

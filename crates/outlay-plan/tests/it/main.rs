@@ -203,20 +203,31 @@ fn predicts_the_steps_of_korthikanti() {
     }
 }
 
-/// The schema of `outlay plan train --json` is committed; `OUTLAY_BLESS=1 cargo test` writes it anew.
-#[test]
-fn the_committed_schema_is_that_of_the_answer() {
-    let schema =
-        serde_json::to_string_pretty(&schemars::schema_for!(outlay_plan::Answer)).unwrap() + "\n";
-    let path =
-        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/plan-train.schema.json");
+/// Compares a schema with the committed one, or writes it where `OUTLAY_BLESS` is set.
+fn check_schema(schema: &schemars::Schema, name: &str) {
+    let text = serde_json::to_string_pretty(schema).unwrap() + "\n";
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../docs")
+        .join(name);
     if std::env::var_os("OUTLAY_BLESS").is_some() {
-        std::fs::write(&path, &schema).unwrap();
+        std::fs::write(&path, &text).unwrap();
     }
     let committed = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
-        committed == schema,
-        "docs/plan-train.schema.json is out of date: run `OUTLAY_BLESS=1 cargo test -p outlay-plan`"
+        committed == text,
+        "docs/{name} is out of date: run `OUTLAY_BLESS=1 cargo test -p outlay-plan`"
+    );
+}
+
+#[test]
+fn the_committed_schemas_are_those_of_the_answers() {
+    check_schema(
+        &schemars::schema_for!(outlay_plan::Answer),
+        "plan-train.schema.json",
+    );
+    check_schema(
+        &schemars::schema_for!(outlay_plan::BudgetAnswer),
+        "plan-budget.schema.json",
     );
 }
 
@@ -287,4 +298,43 @@ fn larger_pictures_cost_more_and_cutting_convolutions_is_refused() {
             .unwrap()
             .contains("convolve")
     );
+}
+
+fn bought(usd: f64, served_tokens: f64) -> outlay_plan::BudgetAnswer {
+    let offer = offer(2.0);
+    let question = outlay_plan::BudgetQuestion {
+        usd,
+        deadline_s: None,
+        choices: vec![Choice {
+            accelerator: find_accelerator("H100-SXM").unwrap(),
+            count: None,
+            offers: vec![&offer],
+        }],
+        served_tokens,
+        unique_tokens: None,
+        law: outlay_plan::BESIROGLU_2024,
+        model: None,
+        carbon: |_, _| (400.0, String::new()),
+        pue: 1.2,
+        precision: Precision::Bf16,
+        own_calibration: false,
+    };
+    outlay_plan::plan_budget(&question, &Calibration::built_in()).unwrap()
+}
+
+#[test]
+fn more_money_buys_less_loss_and_serving_buys_smaller_models() {
+    let mut last = f64::INFINITY;
+    for usd in [500.0, 5_000.0, 50_000.0] {
+        let answer = bought(usd, 0.0);
+        assert!(answer.best.loss.p50 < last);
+        assert!(answer.best.training_usd.p50 <= usd * 1.02);
+        // The law's own optimum is near 20 tokens for each parameter in this range; the valley is flat.
+        let each = answer.best.tokens / answer.best.parameters;
+        assert!(each > 8.0 && each < 50.0, "{usd}: {each}");
+        last = answer.best.loss.p50;
+    }
+    let (without, with) = (bought(5_000.0, 0.0), bought(5_000.0, 1e12));
+    assert!(with.best.parameters < 0.5 * without.best.parameters);
+    assert!(with.best.training_usd.p50 + with.best.serving_usd <= 5_000.0 * 1.02);
 }

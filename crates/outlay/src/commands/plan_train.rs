@@ -717,7 +717,7 @@ fn named(args: &Args, name: &str) -> Result<Model, Failure> {
 }
 
 /// Reads `64xH100-SXM`, or `H100-SXM` for one.
-fn parse_gpus(text: &str) -> Result<(u32, &'static outlay_catalog::Accelerator), Failure> {
+pub fn parse_gpus(text: &str) -> Result<(u32, &'static outlay_catalog::Accelerator), Failure> {
     let wrong = |what: String| {
         Failure::input(format!("--gpus `{text}`: {what}"))
             .hint("write a number, `x` and an accelerator, such as 64xH100-SXM")
@@ -740,7 +740,7 @@ fn parse_gpus(text: &str) -> Result<(u32, &'static outlay_catalog::Accelerator),
     Ok((n, accelerator))
 }
 
-fn choice<T>(
+pub fn choice<T>(
     text: Option<&str>,
     option: &str,
     read: fn(&str) -> Option<T>,
@@ -794,8 +794,18 @@ fn gather_offers(
         };
         return Ok(vec![owned_offer(args, text, accelerator)?]);
     }
+    listed_offers(args.catalog.as_deref(), args.spot, args.reserved, fixed)
+}
+
+/// Offers of the built-in list and of a catalog, as far as they are sold in the ways asked for and not of years ago.
+pub fn listed_offers(
+    catalog: Option<&Path>,
+    spot: bool,
+    reserved: bool,
+    fixed: Option<(u32, &outlay_catalog::Accelerator)>,
+) -> Result<Vec<Offer>, Failure> {
     let mut offers: Vec<Offer> = builtin_offers().to_vec();
-    if let Some(folder) = &args.catalog {
+    if let Some(folder) = catalog {
         let (more, findings) = outlay_catalog::read_folder(folder).map_err(Failure::input)?;
         if !findings.is_empty() {
             crate::printer::aside(&format!(
@@ -809,8 +819,8 @@ fn gather_offers(
     }
     offers.retain(|offer| {
         offer.pricing == Pricing::OnDemand
-            || (args.spot && offer.pricing == Pricing::Spot)
-            || (args.reserved && offer.pricing == Pricing::Reserved)
+            || (spot && offer.pricing == Pricing::Spot)
+            || (reserved && offer.pricing == Pricing::Reserved)
     });
     // A search ranks by price, and a price of years ago would win it; where hardware is fixed, an old price beats none.
     let today = today();

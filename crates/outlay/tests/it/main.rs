@@ -162,6 +162,34 @@ fn wrong_input_exits_with_2_and_says_what_is_allowed() {
             &["megatron", "allowed: jax"],
         ),
         (
+            &["plan", "budget", "0.01usd"],
+            &["$0.01 buys no run", "costs $0."],
+        ),
+        (
+            &["plan", "budget", "5000usd", "--deadline", "1s"],
+            &["within", "takes"],
+        ),
+        (
+            &["plan", "budget", "5000usd", "--model", "resnet-50"],
+            &["no language model", "allowed"],
+        ),
+        (
+            &["plan", "train", "resnet-50", "--tokens", "1M"],
+            &["takes images", "--samples"],
+        ),
+        (
+            &[
+                "plan",
+                "train",
+                "flux.1-dev",
+                "--samples",
+                "1M",
+                "--resolution",
+                "1000",
+            ],
+            &["1000 x 1000", "steps of 16"],
+        ),
+        (
             &["plan", "train", "lama-3", "--tokens", "1T"],
             &["lama-3", "nearest", "hint:"],
         ),
