@@ -159,7 +159,7 @@ fn model(name: &str) -> Result<outlay_model::Model, Failure> {
             .map_err(Failure::input)?
     } else {
         outlay_model::find(name)
-            .and_then(|found| found.model())
+            .and_then(outlay_model::BuiltinModel::model)
             .map_err(|error| Failure::input(error).hint("run `outlay models` to see them all"))?
     };
     if model.sample.positions.is_some() || model.family != outlay_model::Family::Decoder {
