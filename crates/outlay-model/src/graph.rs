@@ -440,6 +440,28 @@ impl Model {
         }
     }
 
+    /// Adds a model that runs forward on the same tokens and is not trained: a teacher, or the reference of preference
+    /// tuning; `held` says whether it has weights of its own in memory.
+    pub fn add_forward(&mut self, other: &Self, label: &str, held: bool) {
+        for block in &other.blocks {
+            if matches!(
+                block.kind,
+                BlockKind::Frozen | BlockKind::Tower | BlockKind::PredictAhead
+            ) {
+                continue;
+            }
+            let mut block = block.clone();
+            block.name = format!("{label}: {}", block.name);
+            block.kind = BlockKind::Frozen;
+            if !held {
+                for operator in &mut block.operators {
+                    operator.parameters = 0;
+                }
+            }
+            self.blocks.push(block);
+        }
+    }
+
     /// Parameters that are trained, frozen parts left out.
     pub fn trained_parameters(&self) -> u64 {
         self.blocks

@@ -8,8 +8,8 @@ use std::time::Instant;
 use outlay_catalog::find_accelerator;
 use outlay_model::find;
 use outlay_plan::{
-    AttentionKernel, Calibration, Costing, Framework, Method, Optimizer, Precision, SOFTWARE_YEAR,
-    Space, Workload, search,
+    Adapters, AttentionKernel, Calibration, Costing, Framework, Method, Optimizer, Precision,
+    SOFTWARE_YEAR, Space, Workload, search,
 };
 
 #[expect(clippy::print_stdout, reason = "a bench reports to its terminal")]
@@ -22,6 +22,7 @@ fn main() {
         precision: Precision::Bf16,
         optimizer: Optimizer::Adamw,
         method: Method::Full,
+        adapters: Adapters::default(),
         framework: Framework::Megatron,
         attention: AttentionKernel::Fused,
         channels_last: false,

@@ -5,6 +5,7 @@ use outlay_units::Estimate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::adapters::Adapters;
 use crate::complete::shape_from_parameters;
 use crate::constants::Calibration;
 use crate::scaling::{LossLaw, effective_tokens, mixture_of_eight};
@@ -168,6 +169,7 @@ impl Buyer<'_, '_> {
             precision: question.precision,
             optimizer: Optimizer::Adamw,
             method: Method::Full,
+            adapters: Adapters::default(),
             framework: Framework::Megatron,
             attention: AttentionKernel::Fused,
             channels_last: false,

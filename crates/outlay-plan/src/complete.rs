@@ -5,6 +5,7 @@
 use outlay_catalog::{Accelerator, find_accelerator};
 use outlay_model::{Family, Input, Model, ShapeTable, find, from_shape};
 
+use crate::adapters::Adapters;
 use crate::constants::Calibration;
 use crate::layout::{Layout, Offload, Recompute, Schedule};
 use crate::measured::{Case, MeasuredRow, MemoryPart, Metric};
@@ -548,6 +549,11 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
             Optimizer::Adamw
         },
         method,
+        // litgpt's published configurations have rank 32 on queries and values (`lora_r`, `lora_query`, `lora_value`).
+        adapters: Adapters {
+            rank: 32,
+            ..Adapters::default()
+        },
         framework,
         attention,
         // NVIDIA's image classifiers store channels last in mixed precision (`memory_format: nhwc` in their configs.yml).

@@ -1,5 +1,6 @@
 //! Estimates of cost, time and memory. No I/O and no clock: what is needed is handed in.
 
+mod adapters;
 mod budget;
 mod collective;
 mod complete;
@@ -15,6 +16,7 @@ mod step;
 mod train;
 mod workload;
 
+pub use adapters::{Adapters, Targets};
 pub use budget::{BudgetAnswer, BudgetCandidate, BudgetError, BudgetQuestion, plan_budget};
 pub use collective::Collective;
 pub use complete::complete;

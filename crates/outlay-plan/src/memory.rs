@@ -126,10 +126,17 @@ impl Costing<'_> {
                 } else {
                     whole * storage
                 };
-                memory.optimizer_bytes = parameters * 0.005 * (8.0 + storage);
+                // Adapters with their gradients and moments; those of their pipeline stage and tensor share.
+                let adapters = self.adapter_parameters / f64::from(layout.tensor)
+                    * (self.layers / f64::from(layout.pipeline)).ceil()
+                    / self.layers;
+                memory.optimizer_bytes =
+                    adapters * (2.0 * storage + self.workload.optimizer.moment_bytes());
             }
         }
-        memory.weights_bytes += self.frozen_parameters * storage.min(2.0);
+        // Frozen models are sharded where the trained one is.
+        let frozen = self.frozen_parameters / if layout.zero >= 3 { sharers } else { 1.0 };
+        memory.weights_bytes += frozen * storage.min(2.0);
         let stages = f64::from(layout.pipeline);
         let per_stage = (self.layers / stages).ceil() / self.layers;
         let batches = self.micro_batches(layout);
@@ -188,8 +195,10 @@ impl Costing<'_> {
                 let master = if storage < 4.0 { 4.0 } else { 0.0 };
                 parameters * (storage + master + self.workload.optimizer.moment_bytes())
             }
-            // Adapters only: about half a percent of the weights, with their moments.
-            Method::Lora | Method::Qlora => parameters * 0.005 * (8.0 + storage),
+            // Adapters only, with their moments.
+            Method::Lora | Method::Qlora => {
+                self.adapter_parameters * (storage + self.workload.optimizer.moment_bytes())
+            }
         }
     }
 }

@@ -711,6 +711,7 @@ mod tests {
             precision: Precision::Bf16,
             optimizer: crate::workload::Optimizer::Adamw,
             method: Method::Full,
+            adapters: crate::Adapters::default(),
             framework: Framework::Megatron,
             attention: AttentionKernel::Fused,
             channels_last: false,

@@ -34,6 +34,7 @@ pub struct Costing<'a> {
     pub(crate) predict_parameters: f64,
     pub(crate) predict_expert_parameters: f64,
     pub(crate) frozen_parameters: f64,
+    pub(crate) adapter_parameters: f64,
     pub(crate) layer_parameters_most: f64,
     pub(crate) layer_matrices: f64,
 }
@@ -156,6 +157,7 @@ impl<'a> Costing<'a> {
             predict_parameters: 0.0,
             predict_expert_parameters: 0.0,
             frozen_parameters: 0.0,
+            adapter_parameters: workload.adapters.parameters(&workload.model),
             layer_parameters_most: 0.0,
             layer_matrices: 0.0,
         };
@@ -285,8 +287,24 @@ impl<'a> Costing<'a> {
                 sum.kernels += collectives;
             }
             if self.workload.method != Method::Full && block.kind == BlockKind::Layer {
-                // The adapters' input: a copy after dropout, and its mask.
-                let input = share.tokens * self.workload.model.hidden as f64 / share.tensor;
+                let adapted = self.workload.adapters.of_block(block);
+                let tokens = share.tokens / share.tensor;
+                // Inputs are read again, and what the adapters give is written and added; twice that backward.
+                let rank = f64::from(self.workload.adapters.rank);
+                let moved =
+                    tokens * (adapted.inputs + 3.0 * adapted.outputs + 2.0 * adapted.n * rank);
+                let extra = moved * self.rates.storage / self.rates.bandwidth;
+                // DoRA makes the adapted weight and takes its norm: three passes over it, forward and again backward.
+                let norms = if self.workload.adapters.magnitudes {
+                    3.0 * adapted.weights / share.tensor * self.rates.storage / self.rates.bandwidth
+                } else {
+                    0.0
+                };
+                sum.forward_s += extra + norms;
+                sum.backward_s += 2.0 * extra + norms;
+                sum.kernels += 3.0 * adapted.n;
+                // The adapters' inputs: a copy after dropout, and its mask.
+                let input = tokens * adapted.kept;
                 sum.kept_bytes += input * (self.rates.storage + 1.0);
                 sum.kept_selective_bytes += input * (self.rates.storage + 1.0);
             }

@@ -1,5 +1,6 @@
 //! What is trained and how, in numbers.
 
+use crate::adapters::Adapters;
 use outlay_model::{Model, SampleUnit};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,8 @@ pub struct Workload {
     pub optimizer: Optimizer,
     /// Which parameters are trained.
     pub method: Method,
+    /// Adapters, where the method has them.
+    pub adapters: Adapters,
     /// Training software, the key of its calibration constants.
     pub framework: Framework,
     /// How the software computes attention.

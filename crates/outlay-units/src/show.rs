@@ -41,9 +41,18 @@ fn scaled(value: f64, steps: &[(f64, &str)]) -> String {
     significant(value)
 }
 
-/// Writes a count: `8.03B`, `1.00T`, `512`.
+/// Writes a count: `8.03B`, `1.00T`, `65.1k`, `9,999`, `512`.
+///
+/// ```
+/// assert_eq!(outlay_units::count(244_140.0), "244k");
+/// assert_eq!(outlay_units::count(8.03e9), "8.03B");
+/// assert_eq!(outlay_units::count(9_999.0), "9,999");
+/// ```
 pub fn count(value: f64) -> String {
-    scaled(value, &[(1e12, "T"), (1e9, "B"), (1e6, "M"), (1e4, "k")])
+    if (1e4..1e6).contains(&value.abs()) {
+        return format!("{}k", significant(value / 1e3));
+    }
+    scaled(value, &[(1e12, "T"), (1e9, "B"), (1e6, "M")])
 }
 
 /// Writes US dollars: `$1,234`, `$0.52`, `$1.23M`.

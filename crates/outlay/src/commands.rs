@@ -4,6 +4,7 @@ pub mod calibrate;
 pub mod hardware;
 pub mod models;
 pub mod plan_budget;
+pub mod plan_finetune;
 pub mod plan_train;
 pub mod prices;
 pub mod validate;

@@ -1,6 +1,7 @@
 //! The `outlay` command: parses arguments, calls a library, prints.
 
 mod commands;
+mod data;
 mod explain;
 mod failure;
 mod plot;
@@ -52,6 +53,8 @@ enum Command {
 enum Plan {
     /// Estimate what training a model will cost
     Train(Box<commands::plan_train::Args>),
+    /// Estimate what tuning a model on your own data will cost
+    Finetune(Box<commands::plan_finetune::Args>),
     /// Find the best language model that a budget buys, or how far it takes a given one
     Budget(Box<commands::plan_budget::Args>),
 }
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli, printer: &mut Printer) -> Result<(), Failure> {
     match cli.command {
         Command::Plan(Plan::Train(args)) => commands::plan_train::run(*args, printer),
+        Command::Plan(Plan::Finetune(args)) => commands::plan_finetune::run(&args, printer),
         Command::Plan(Plan::Budget(args)) => commands::plan_budget::run(&args, printer),
         Command::Validate(args) => commands::validate::run(&args, printer),
         Command::Calibrate(args) => commands::calibrate::run(&args, printer),

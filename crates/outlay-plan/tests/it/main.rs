@@ -5,8 +5,8 @@
 use outlay_catalog::{Offer, Pricing, find_accelerator};
 use outlay_model::find;
 use outlay_plan::{
-    AttentionKernel, Calibration, Choice, Costing, Framework, Layout, Method, Optimizer, Precision,
-    Question, Recompute, SOFTWARE_YEAR, Space, Workload, plan_train, search,
+    Adapters, AttentionKernel, Calibration, Choice, Costing, Framework, Layout, Method, Optimizer,
+    Precision, Question, Recompute, SOFTWARE_YEAR, Space, Workload, plan_train, search,
 };
 use proptest::prelude::*;
 
@@ -19,6 +19,7 @@ fn workload(model: &str, sequence: u64, batch: u64, tokens: f64) -> Workload {
         precision: Precision::Bf16,
         optimizer: Optimizer::Adamw,
         method: Method::Full,
+        adapters: Adapters::default(),
         framework: Framework::Megatron,
         attention: AttentionKernel::Fused,
         channels_last: false,

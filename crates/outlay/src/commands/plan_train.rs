@@ -8,7 +8,7 @@ use outlay_catalog::{
 };
 use outlay_model::{Family, Input, Model, SampleUnit};
 use outlay_plan::{
-    Answer, AttentionKernel, Choice, Costing, Framework, Layout, Method, Optimizer, Plan,
+    Adapters, Answer, AttentionKernel, Choice, Costing, Framework, Layout, Method, Optimizer, Plan,
     PlanError, Precision, Question, SOFTWARE_YEAR, Workload, plan_train,
 };
 use outlay_units::{
@@ -30,10 +30,10 @@ use crate::printer::{Align, Printer};
   outlay plan train path/to/outlay.toml")]
 pub struct Args {
     /// Built-in model name, config.json, folder, .safetensors, .gguf, .onnx, or a project's outlay.toml
-    model: String,
+    pub(super) model: String,
     /// Tokens to train on, such as 1T or 20B
     #[arg(long, allow_hyphen_values = true)]
-    tokens: Option<String>,
+    pub(super) tokens: Option<String>,
     /// Images, videos, recordings or sequences to train on, such as 500M
     #[arg(
         long,
@@ -41,56 +41,56 @@ pub struct Args {
         allow_hyphen_values = true,
         conflicts_with = "tokens"
     )]
-    samples: Option<String>,
+    pub(super) samples: Option<String>,
     /// Passes over them [default: 1]
     #[arg(long, allow_hyphen_values = true)]
-    epochs: Option<String>,
+    pub(super) epochs: Option<String>,
     /// Size of an image or frame in pixels: 1024, or 1280x720 (default: the model's own)
     #[arg(long, value_name = "PIXELS", allow_hyphen_values = true)]
-    resolution: Option<String>,
+    pub(super) resolution: Option<String>,
     /// Frames of a video (default: 81)
     #[arg(long, allow_hyphen_values = true)]
-    frames: Option<String>,
+    pub(super) frames: Option<String>,
     /// Captions and latents are computed before training: text encoders and autoencoder beside a diffusion model are
     /// not run
     #[arg(long)]
-    precomputed: bool,
+    pub(super) precomputed: bool,
     /// Accelerators, such as 64xH100-SXM; without it hardware and offers are searched
     #[arg(long, value_name = "NxACCELERATOR")]
-    gpus: Option<String>,
+    pub(super) gpus: Option<String>,
     /// Most to spend, such as 5000usd
     #[arg(long, allow_hyphen_values = true)]
-    budget: Option<String>,
+    pub(super) budget: Option<String>,
     /// Longest to take, such as 14d
     #[arg(long, allow_hyphen_values = true)]
-    deadline: Option<String>,
+    pub(super) deadline: Option<String>,
     /// Tokens in a sequence (default: what the model supports, up to 4096)
     #[arg(long, value_name = "TOKENS", allow_hyphen_values = true)]
-    sequence: Option<String>,
+    pub(super) sequence: Option<String>,
     /// Sequences in an optimizer step (default: about 4M tokens)
     #[arg(long, value_name = "SEQUENCES", allow_hyphen_values = true)]
-    batch: Option<String>,
+    pub(super) batch: Option<String>,
     /// Number format of matrix products: fp32, tf32, bf16, fp16, fp8, mxfp8, mxfp4 or nvfp4
     #[arg(long)]
-    precision: Option<String>,
+    pub(super) precision: Option<String>,
     /// Optimizer: adamw, adam8bit, adafactor, muon or sgd
     #[arg(long)]
-    optimizer: Option<String>,
+    pub(super) optimizer: Option<String>,
     /// What is trained: full, lora or qlora
     #[arg(long)]
-    method: Option<String>,
+    pub(super) method: Option<String>,
     /// Training software: megatron, megatron-deepspeed, fsdp, internevo, jax or pytorch
     #[arg(long)]
-    framework: Option<String>,
+    pub(super) framework: Option<String>,
     /// Price of one accelerator-hour, such as 2.49/h, in place of the listed offers
     #[arg(long, allow_hyphen_values = true)]
-    price: Option<String>,
+    pub(super) price: Option<String>,
     /// Consider spot offers too
     #[arg(long, conflicts_with_all = ["price", "owned"])]
-    spot: bool,
+    pub(super) spot: bool,
     /// Consider reserved offers too (commitments of a month to three years)
     #[arg(long, conflicts_with_all = ["price", "owned"])]
-    reserved: bool,
+    pub(super) reserved: bool,
     /// Own the hardware: what one accelerator cost with its share of the server, such as 30000usd
     #[arg(
         long,
@@ -98,7 +98,7 @@ pub struct Args {
         conflicts_with = "price",
         allow_hyphen_values = true
     )]
-    owned: Option<String>,
+    pub(super) owned: Option<String>,
     /// Years over which owned hardware is written off [default: 4]
     #[arg(
         long,
@@ -106,7 +106,7 @@ pub struct Args {
         requires = "owned",
         allow_hyphen_values = true
     )]
-    lifetime: Option<f64>,
+    pub(super) lifetime: Option<f64>,
     /// Share of those years in which owned hardware is in use [default: 0.7]
     #[arg(
         long,
@@ -114,7 +114,7 @@ pub struct Args {
         requires = "owned",
         allow_hyphen_values = true
     )]
-    utilisation: Option<f64>,
+    pub(super) utilisation: Option<f64>,
     /// Price of electricity for owned hardware, in dollars per kWh [default: 0.12]
     #[arg(
         long,
@@ -122,29 +122,29 @@ pub struct Args {
         requires = "owned",
         allow_hyphen_values = true
     )]
-    electricity: Option<f64>,
+    pub(super) electricity: Option<f64>,
     /// Price this layout in place of a search, in the words of the answer: "TP4 PP2x2 ZeRO-1 mb1 selective"
     /// (tensor, pipeline x chunks, context, expert and data parallel degrees, sharding, micro-batch, recomputation)
     #[arg(long, value_name = "LAYOUT", requires = "gpus")]
-    layout: Option<String>,
+    pub(super) layout: Option<String>,
     /// Read more offers from a folder of SkyPilot catalogs
     #[arg(long, value_name = "FOLDER")]
-    catalog: Option<PathBuf>,
+    pub(super) catalog: Option<PathBuf>,
     /// Power usage effectiveness of the data centre
     #[arg(long, default_value = "1.2", allow_hyphen_values = true)]
-    pue: String,
+    pub(super) pue: String,
     /// Use the constants of this file
     #[arg(long, value_name = "FILE.toml")]
-    calibration: Option<PathBuf>,
+    pub(super) calibration: Option<PathBuf>,
     /// Show FLOPs, bytes, time and memory by operator and phase, and the constants used
     #[arg(long)]
-    explain: bool,
+    pub(super) explain: bool,
     /// Draw cost against time of the plans that no other beats, and the next best, to an .svg or .html file
     #[arg(long, value_name = "FILE.svg")]
-    plot: Option<PathBuf>,
+    pub(super) plot: Option<PathBuf>,
     /// Print JSON (documented in docs/plan-train.schema.json)
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// The parts of `outlay.toml` that this command reads.
@@ -185,9 +185,78 @@ struct TrainTable {
     layout: Option<String>,
 }
 
+/// What other commands ask of a plan beyond the options.
+#[derive(Default)]
+pub struct Extras {
+    /// The model, in place of the argument's.
+    pub model: Option<Model>,
+    /// Adapters, where the method has them.
+    pub adapters: Adapters,
+    /// Sentences worth reading.
+    pub notes: Vec<String>,
+    /// Whether the batch is a default that grows until the accelerators divide it.
+    pub batch_may_grow: bool,
+}
+
+impl Args {
+    /// The arguments of a plan of which nothing but the model is said.
+    pub fn of(model: &str) -> Self {
+        Self {
+            model: model.to_owned(),
+            tokens: None,
+            samples: None,
+            epochs: None,
+            resolution: None,
+            frames: None,
+            precomputed: false,
+            gpus: None,
+            budget: None,
+            deadline: None,
+            sequence: None,
+            batch: None,
+            precision: None,
+            optimizer: None,
+            method: None,
+            framework: None,
+            price: None,
+            spot: false,
+            reserved: false,
+            owned: None,
+            lifetime: None,
+            utilisation: None,
+            electricity: None,
+            layout: None,
+            catalog: None,
+            pue: "1.2".to_owned(),
+            calibration: None,
+            explain: false,
+            plot: None,
+            json: false,
+        }
+    }
+}
+
+/// Reads a model by its built-in name or from its file.
+pub fn load_model(name: &str) -> Result<Model, Failure> {
+    let args = Args::of(name);
+    if Path::new(name).exists() {
+        read_model_file(&args, Path::new(name))
+    } else {
+        named(&args, name)
+    }
+}
+
 /// Runs the command.
-pub fn run(mut args: Args, printer: &mut Printer) -> Result<(), Failure> {
-    let model = load(&mut args)?;
+pub fn run(args: Args, printer: &mut Printer) -> Result<(), Failure> {
+    run_with(args, Extras::default(), printer)
+}
+
+/// Runs the command for another one.
+pub fn run_with(mut args: Args, extras: Extras, printer: &mut Printer) -> Result<(), Failure> {
+    let model = match extras.model {
+        Some(model) => model,
+        None => load(&mut args)?,
+    };
     let calibration = super::calibration(args.calibration.as_deref())?;
     let epochs = match args.epochs.as_deref().map(str::parse::<f64>) {
         None => 1.0,
@@ -315,7 +384,11 @@ pub fn run(mut args: Args, printer: &mut Printer) -> Result<(), Failure> {
                 }
             )));
         }
-        Some(batch) => batch,
+        Some(batch) => match fixed {
+            // The batch must divide among the accelerators.
+            Some((n, _)) if extras.batch_may_grow => batch.next_multiple_of(u64::from(n)),
+            _ => batch,
+        },
         None => {
             // A step of 4M tokens, as Llama 2 and GPT-3's larger models used, or of up to 2,048 images, as Stable Diffusion
             // did (arXiv:2112.10752 and its model card); and at least a hundred steps.
@@ -353,6 +426,7 @@ pub fn run(mut args: Args, printer: &mut Printer) -> Result<(), Failure> {
         precision,
         optimizer,
         method,
+        adapters: extras.adapters,
         framework,
         attention: AttentionKernel::Fused,
         channels_last: framework == Framework::Jax,
@@ -414,6 +488,7 @@ pub fn run(mut args: Args, printer: &mut Printer) -> Result<(), Failure> {
         ))
         .hint("give its price: `--price 2.49/h`"));
     }
+    answer.notes.extend(extras.notes);
     if args.framework.is_none() {
         assumed.push(format!(
             "software as fast as {} (--framework says which)",
@@ -601,7 +676,7 @@ fn load(args: &mut Args) -> Result<Model, Failure> {
 }
 
 /// Reads a whole number of an option, from 1.
-fn whole(option: &str, text: Option<&str>, most: u64) -> Result<Option<u64>, Failure> {
+pub fn whole(option: &str, text: Option<&str>, most: u64) -> Result<Option<u64>, Failure> {
     let Some(text) = text else { return Ok(None) };
     match outlay_units::parse_count(text) {
         Ok(value) if value.fract() == 0.0 && value <= most as f64 => Ok(Some(value as u64)),

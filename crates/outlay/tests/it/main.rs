@@ -584,3 +584,74 @@ fn published_measurements_are_predicted_where_they_are_at_hand() {
         errors[errors.len() / 2]
     );
 }
+
+#[test]
+fn finetuning_reads_data_and_says_what_is_wrong_with_it() {
+    let folder = std::env::temp_dir().join(format!("outlay-finetune-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let good = write(
+        "good.jsonl",
+        &"{\"text\":\"0123456789012345678901234567890123456789\"}\n".repeat(400),
+    );
+    let run = |data: &str, more: &[&str]| {
+        let mut args = vec![
+            "plan",
+            "finetune",
+            "llama-3.1-8b",
+            "--gpu",
+            "RTX-4090",
+            "--data",
+            data,
+            "--json",
+        ];
+        args.extend(more);
+        outlay(&args)
+    };
+    let output = run(&good, &["--method", "qlora", "--epochs", "2"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    // 41 bytes with the end of line, at 4 bytes a token: 11 tokens each, twice over.
+    assert_eq!(answer["tokens"], 2.0 * 400.0 * 11.0);
+    let gib = |output: &Output| {
+        let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        answer["best"]["memory"]["weights_bytes"].as_f64().unwrap() / 1024f64.powi(3)
+    };
+    // 8.03B weights: 4.5 bits each beside 16-bit embeddings, against 16 bits each.
+    assert!(gib(&output) > 4.5 && gib(&output) < 6.5, "{}", gib(&output));
+    let lora = run(&good, &["--method", "lora"]);
+    assert!(gib(&lora) > 2.0 * gib(&output));
+    for (name, text, more, expected) in [
+        (
+            "a.jsonl",
+            "{\"text\":\"a\"}\n{\"id\":3}\n",
+            &[][..],
+            "line 2 has no text",
+        ),
+        (
+            "b.jsonl",
+            "{\"text\":\"a\"}\nnot json\n",
+            &[],
+            "line 2 is no JSON",
+        ),
+        ("c.jsonl", "\n", &[], "holds no samples"),
+        ("d.csv", "a,b\n", &[], ".jsonl"),
+        (
+            "e.jsonl",
+            "{\"text\":\"a\"}\n",
+            &["--preference", "dpo"],
+            "chosen and rejected",
+        ),
+        ("f.jsonl", "{\"text\":\"a\"}\n", &["--rank", "0"], "--rank"),
+    ] {
+        let data = write(name, text);
+        let output = run(&data, more);
+        assert_eq!(output.status.code(), Some(2), "{name}");
+        assert!(stderr(&output).contains(expected), "{}", stderr(&output));
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}

@@ -1,0 +1,150 @@
+//! Low-rank adapters (LoRA, arXiv:2106.09685; DoRA, arXiv:2402.09353): what they hold and what they cost.
+
+use outlay_model::{Block, BlockKind, Kind, Model};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Which products have adapters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Targets {
+    /// Queries and values, as the paper has it and most libraries by default.
+    QueryValue,
+    /// Queries, keys, values and the output of attention.
+    Attention,
+    /// Every product of a layer outside routed experts (QLoRA, arXiv:2305.14314, section 4).
+    All,
+}
+
+impl Targets {
+    /// Every choice, in the order of help texts.
+    pub const ALL: [Self; 3] = [Self::QueryValue, Self::Attention, Self::All];
+
+    /// The name that people type.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::QueryValue => "query-value",
+            Self::Attention => "attention",
+            Self::All => "all",
+        }
+    }
+
+    /// Reads a name; `None` where it is not one of [`Self::ALL`].
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|targets| targets.name().eq_ignore_ascii_case(name.trim()))
+    }
+}
+
+/// Adapters on frozen products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Adapters {
+    /// Width of the narrow product between.
+    pub rank: u32,
+    /// Which products have one.
+    pub targets: Targets,
+    /// Whether the magnitude of each output is learned too (DoRA), for which the adapted weight is made and its norm
+    /// taken at every step.
+    pub magnitudes: bool,
+}
+
+impl Default for Adapters {
+    fn default() -> Self {
+        Self {
+            rank: 16,
+            targets: Targets::QueryValue,
+            magnitudes: false,
+        }
+    }
+}
+
+/// The adapted products of one block.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Adapted {
+    /// How many.
+    pub n: f64,
+    /// Inputs, summed.
+    pub inputs: f64,
+    /// Outputs, summed.
+    pub outputs: f64,
+    /// Weights of the products, summed.
+    pub weights: f64,
+    /// Inputs that are kept for the adapters' gradients, in elements; products that share an input keep it once.
+    pub kept: f64,
+}
+
+impl Adapters {
+    /// The adapted products of a block.
+    pub(crate) fn of_block(&self, block: &Block) -> Adapted {
+        let mut out = Adapted::default();
+        if block.kind != BlockKind::Layer {
+            return out;
+        }
+        let widths = block
+            .operators
+            .iter()
+            .find_map(|operator| match operator.kind {
+                Kind::Attention {
+                    query_heads,
+                    key_value_heads,
+                    qk_width,
+                    v_width,
+                    ..
+                } if v_width > 0 => Some((query_heads * qk_width, key_value_heads * v_width)),
+                _ => None,
+            });
+        for operator in &block.operators {
+            let Kind::MatMul {
+                inputs, outputs, ..
+            } = operator.kind
+            else {
+                continue;
+            };
+            let attends = operator.name.starts_with("attention");
+            let joint = operator.name == "attention qkv";
+            let gated = operator.name == "feed-forward up" && outputs > 2 * inputs;
+            let (n, wide) = match (self.targets, joint) {
+                (Targets::QueryValue, true) => {
+                    let (query, value) = widths.unwrap_or((outputs / 3, outputs / 3));
+                    (2, query + value)
+                }
+                (Targets::QueryValue, false) => continue,
+                (Targets::Attention, _) if !attends => continue,
+                (_, true) => (3, outputs),
+                (_, false) => (if gated { 2 } else { 1 }, outputs),
+            };
+            out.n += f64::from(n);
+            out.inputs += f64::from(n) * inputs as f64;
+            out.outputs += wide as f64;
+            out.weights += inputs as f64 * wide as f64;
+            out.kept += inputs as f64;
+        }
+        out
+    }
+
+    /// Parameters of all adapters.
+    ///
+    /// ```
+    /// let model = outlay_model::find("llama-2-7b").unwrap().model().unwrap();
+    /// // Rank 8 on queries and values of 32 layers of width 4096: 4,194,304 (arXiv:2106.09685's formula, 2 * 8 * 2 * 4096 * 32).
+    /// let adapters = outlay_plan::Adapters { rank: 8, ..Default::default() };
+    /// assert_eq!(adapters.parameters(&model), 4_194_304.0);
+    /// ```
+    pub fn parameters(&self, model: &Model) -> f64 {
+        model
+            .blocks
+            .iter()
+            .map(|block| {
+                let adapted = self.of_block(block);
+                let magnitudes = if self.magnitudes {
+                    adapted.outputs
+                } else {
+                    0.0
+                };
+                block.repeat as f64
+                    * (f64::from(self.rank) * (adapted.inputs + adapted.outputs) + magnitudes)
+            })
+            .sum()
+    }
+}

@@ -1,0 +1,284 @@
+//! `outlay plan finetune`: what tuning a model on one's own data will cost.
+
+use std::path::{Path, PathBuf};
+
+use outlay_plan::{Adapters, Targets};
+use outlay_units::count;
+
+use crate::commands::plan_train::{self, Extras, choice, load_model, whole};
+use crate::data::read_lengths;
+use crate::failure::Failure;
+use crate::printer::Printer;
+
+/// Samples that are padded to the longest among them where none are packed.
+const PADDED_TOGETHER: usize = 8;
+
+/// Arguments of `outlay plan finetune`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:
+  outlay plan finetune llama-3.1-8b --method qlora --rank 16 --data train.jsonl --epochs 3 --gpu RTX-4090
+  outlay plan finetune ./my-model --data pairs.jsonl --preference dpo --gpus 8xH100-SXM
+  outlay plan finetune qwen3-0.6b --tokens 200M --teacher qwen3-8b")]
+pub struct Args {
+    /// Built-in model name, config.json, folder, .safetensors or .gguf
+    model: String,
+    /// Data: a .jsonl file, one sample a line
+    #[arg(long, value_name = "FILE.jsonl")]
+    data: Option<PathBuf>,
+    /// The model's tokenizer.json (default: the one beside the model's file)
+    #[arg(long, value_name = "FILE", requires = "data")]
+    tokenizer: Option<PathBuf>,
+    /// Tokens to train on in one epoch, in place of --data
+    #[arg(long, conflicts_with = "data", allow_hyphen_values = true)]
+    tokens: Option<String>,
+    /// Passes over the data [default: 3]
+    #[arg(long, allow_hyphen_values = true)]
+    epochs: Option<String>,
+    /// What is trained: full, lora, qlora or dora
+    #[arg(long, default_value = "lora")]
+    method: String,
+    /// Rank of the adapters
+    #[arg(long, default_value = "16", allow_hyphen_values = true)]
+    rank: String,
+    /// Products with adapters: query-value, attention or all
+    #[arg(long, default_value = "query-value")]
+    targets: String,
+    /// Pack samples into full sequences, rather than pad them to the longest of their batch
+    #[arg(long)]
+    packing: bool,
+    /// Preference tuning with a reference model: dpo
+    #[arg(long)]
+    preference: Option<String>,
+    /// Distil from this model, which runs forward for every token
+    #[arg(long, value_name = "MODEL")]
+    teacher: Option<String>,
+    /// Accelerators, such as RTX-4090 or 8xH100-SXM; without it hardware and offers are searched
+    #[arg(long, visible_alias = "gpu", value_name = "NxACCELERATOR")]
+    gpus: Option<String>,
+    /// Longest sequence, in tokens; longer samples are cut (default: the longest sample, up to what the model supports)
+    #[arg(long, value_name = "TOKENS", allow_hyphen_values = true)]
+    sequence: Option<String>,
+    /// Sequences in an optimizer step [default: 64]
+    #[arg(long, value_name = "SEQUENCES", allow_hyphen_values = true)]
+    batch: Option<String>,
+    /// Most to spend, such as 50usd
+    #[arg(long, allow_hyphen_values = true)]
+    budget: Option<String>,
+    /// Longest to take, such as 6h
+    #[arg(long, allow_hyphen_values = true)]
+    deadline: Option<String>,
+    /// Number format of matrix products
+    #[arg(long)]
+    precision: Option<String>,
+    /// Optimizer: adamw, adam8bit, adafactor, muon or sgd
+    #[arg(long)]
+    optimizer: Option<String>,
+    /// Training software: megatron, megatron-deepspeed, fsdp, internevo, jax or pytorch
+    #[arg(long)]
+    framework: Option<String>,
+    /// Price of one accelerator-hour, such as 0.49/h, in place of the listed offers
+    #[arg(long, allow_hyphen_values = true)]
+    price: Option<String>,
+    /// Consider spot offers too
+    #[arg(long, conflicts_with = "price")]
+    spot: bool,
+    /// Use the constants of this file
+    #[arg(long, value_name = "FILE.toml")]
+    calibration: Option<PathBuf>,
+    /// Show FLOPs, bytes, time and memory by operator and phase, and the constants used
+    #[arg(long)]
+    explain: bool,
+    /// Print JSON (documented in docs/plan-train.schema.json)
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
+    let rank = match args.rank.trim().parse::<u32>() {
+        Ok(rank) if (1..=4096).contains(&rank) => rank,
+        _ => {
+            return Err(Failure::input(format!(
+                "--rank is `{}`; allowed: 1 to 4096",
+                args.rank
+            )));
+        }
+    };
+    let targets = choice(
+        Some(&args.targets),
+        "targets",
+        Targets::from_name,
+        &Targets::ALL.map(Targets::name),
+    )?
+    .unwrap_or(Targets::QueryValue);
+    let method = match args.method.as_str() {
+        "dora" => "lora",
+        method @ ("full" | "lora" | "qlora") => method,
+        other => {
+            return Err(Failure::input(format!(
+                "--method `{other}` is not known; allowed: full, lora, qlora, dora"
+            )));
+        }
+    };
+    let adapters = Adapters {
+        rank,
+        targets,
+        magnitudes: args.method == "dora",
+    };
+    let mut model = load_model(&args.model)?;
+    let mut notes = Vec::new();
+    if method != "full" {
+        let trained = adapters.parameters(&model);
+        if trained < 1.0 {
+            return Err(Failure::input(format!(
+                "--targets {} are products that {} does not have; allowed: all",
+                targets.name(),
+                model.name
+            )));
+        }
+        notes.push(format!(
+            "{} of {} parameters are trained (rank {rank} on {}).",
+            count(trained),
+            count(model.parameters() as f64),
+            match targets {
+                Targets::QueryValue => "queries and values",
+                Targets::Attention => "the products of attention",
+                Targets::All => "every product of a layer",
+            }
+        ));
+    }
+    if let Some(preference) = &args.preference {
+        if preference != "dpo" {
+            return Err(Failure::input(format!(
+                "--preference `{preference}` is not known; allowed: dpo"
+            )));
+        }
+        // The reference is the model before tuning; with adapters it is the same weights without them.
+        let reference = model.clone();
+        model.add_forward(&reference, "reference", method == "full");
+        notes.push(format!(
+            "A reference model runs forward for every answer (arXiv:2305.18290){}.",
+            if method == "full" {
+                ", and its weights are held"
+            } else {
+                ": the same weights without their adapters"
+            }
+        ));
+    }
+    if let Some(name) = &args.teacher {
+        let teacher = load_model(name)?;
+        model.add_forward(&teacher, "teacher", true);
+        notes.push(format!(
+            "The teacher, {}, runs forward for every token, and its weights are held.",
+            teacher.name
+        ));
+    }
+    let epochs = args.epochs.clone().unwrap_or_else(|| "3".to_owned());
+    let most = model.max_sequence_tokens.unwrap_or(4096);
+    let wanted = whole("sequence", args.sequence.as_deref(), 100_000_000)?;
+    let (tokens, sequence, samples) = match &args.data {
+        None => (args.tokens.clone(), wanted.unwrap_or(most.min(2048)), None),
+        Some(path) => {
+            let beside = Path::new(&args.model);
+            let folder = if beside.is_dir() {
+                beside
+            } else {
+                beside.parent().unwrap_or(Path::new(""))
+            };
+            let found = folder.join("tokenizer.json");
+            let tokenizer = args
+                .tokenizer
+                .clone()
+                .or_else(|| (beside.exists() && found.exists()).then_some(found));
+            let lengths = read_lengths(path, tokenizer.as_deref())?;
+            if args.preference.is_some() && !lengths.pairs {
+                return Err(Failure::input(format!(
+                    "{}: --preference needs the fields chosen and rejected in every line",
+                    path.display()
+                )));
+            }
+            let longest = lengths.tokens.iter().copied().max().unwrap_or(1);
+            let sequence =
+                wanted.unwrap_or_else(|| longest.div_ceil(64).saturating_mul(64).min(most).max(1));
+            let cut = lengths
+                .tokens
+                .iter()
+                .filter(|&&length| length > sequence)
+                .count();
+            let (total, padded) = (
+                lengths.total(sequence),
+                lengths.padded(sequence, PADDED_TOGETHER),
+            );
+            let n = lengths.tokens.len();
+            notes.push(format!(
+                "{n} samples, {} tokens{}, {:.0} in the mean, {longest} in the longest.",
+                count(total),
+                if lengths.counted {
+                    ""
+                } else {
+                    " (estimated at 4 bytes each; a tokenizer.json beside the model counts them)"
+                },
+                total / n as f64
+            ));
+            if cut > 0 {
+                notes.push(format!(
+                    "{cut} samples are longer than {sequence} tokens, and are cut."
+                ));
+            }
+            let computed = if args.packing { total } else { padded };
+            if args.packing {
+                notes.push("Samples are packed into full sequences.".to_owned());
+            } else if padded > 1.05 * total {
+                notes.push(format!(
+                    "Padding makes {:.0}% of what is computed ({PADDED_TOGETHER} samples padded together); --packing would spare it.",
+                    (1.0 - total / padded) * 100.0
+                ));
+            }
+            let samples = if args.packing {
+                (total / sequence as f64).ceil() as u64
+            } else {
+                n as u64
+            };
+            (Some(format!("{computed}")), sequence, Some(samples))
+        }
+    };
+    if tokens.is_none() {
+        return Err(Failure::input("what to train on is not given")
+            .hint("add `--data train.jsonl`, or `--tokens 50M`"));
+    }
+    let batch = args.batch.clone().unwrap_or_else(|| {
+        samples
+            .map_or(64, |samples| samples.clamp(1, 64))
+            .to_string()
+    });
+    let inner = plan_train::Args {
+        tokens,
+        epochs: Some(epochs),
+        gpus: args.gpus.clone(),
+        sequence: Some(sequence.to_string()),
+        batch: Some(batch),
+        budget: args.budget.clone(),
+        deadline: args.deadline.clone(),
+        method: Some(method.to_owned()),
+        precision: args.precision.clone(),
+        optimizer: args.optimizer.clone(),
+        framework: Some(
+            args.framework
+                .clone()
+                .unwrap_or_else(|| "pytorch".to_owned()),
+        ),
+        price: args.price.clone(),
+        spot: args.spot,
+        calibration: args.calibration.clone(),
+        explain: args.explain,
+        json: args.json,
+        ..plan_train::Args::of(&args.model)
+    };
+    let extras = Extras {
+        model: Some(model),
+        adapters,
+        notes,
+        batch_may_grow: args.batch.is_none(),
+    };
+    plan_train::run_with(inner, extras, printer)
+}
