@@ -120,7 +120,7 @@ pub enum BudgetError {
 ///
 /// # Errors
 /// None in practice: sizes from 1M to 100T make sound shapes.
-fn decoder(parameters: f64) -> Option<(Model, u64, u64)> {
+pub(crate) fn decoder(parameters: f64) -> Option<(Model, u64, u64)> {
     let (layers, hidden) = shape_from_parameters(parameters, VOCABULARY);
     let head = if hidden >= 1024 { 128 } else { 64 };
     // Three products of two thirds of 4 h hold what two of 4 h do (arXiv:2002.05202).

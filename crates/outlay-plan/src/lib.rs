@@ -5,8 +5,10 @@ mod budget;
 mod collective;
 mod complete;
 mod constants;
+mod failures;
 mod fit;
 mod layout;
+mod levers;
 mod measured;
 mod memory;
 mod operator;
@@ -21,8 +23,10 @@ pub use budget::{BudgetAnswer, BudgetCandidate, BudgetError, BudgetQuestion, pla
 pub use collective::Collective;
 pub use complete::complete;
 pub use constants::{Calibration, Constant, DESCRIPTIONS, Description, N_CONSTANTS, Resolved};
+pub use failures::{checkpoint_interval_s, failure_factor};
 pub use fit::{contradicted, cross_validate, fit, row_folds, spreads};
 pub use layout::{Layout, Offload, Recompute, Schedule};
+pub use levers::{Lever, levers};
 pub use measured::{
     Case, MeasuredRow, MemoryPart, Metric, model_flops_per_token, read_measured, unknown_columns,
 };

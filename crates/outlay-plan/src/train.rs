@@ -152,6 +152,9 @@ pub struct Answer {
     pub pareto: Vec<Plan>,
     /// Whether the chosen plan meets the budget and the deadline (true where none was given).
     pub meets_limits: bool,
+    /// Changes that would make it cheaper, the most saving first; empty unless asked for.
+    #[serde(default)]
+    pub levers: Vec<crate::levers::Lever>,
     /// Layouts priced.
     pub layouts_priced: u64,
     /// Sentences worth reading: limits missed, old prices, assumptions.
@@ -445,6 +448,7 @@ pub fn plan_train(question: &Question<'_>, calibration: &Calibration) -> Result<
         others,
         pareto,
         meets_limits,
+        levers: Vec::new(),
         layouts_priced: priced.iter().map(|(_, _, _, found)| found.n_priced).sum(),
         notes,
     })

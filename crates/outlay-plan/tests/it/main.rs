@@ -339,3 +339,62 @@ fn more_money_buys_less_loss_and_serving_buys_smaller_models() {
     assert!(with.best.parameters < 0.5 * without.best.parameters);
     assert!(with.best.training_usd.p50 + with.best.serving_usd <= 5_000.0 * 1.02);
 }
+
+#[test]
+fn levers_save_what_they_say_most_first() {
+    let workload = workload("llama-2-7b", 4096, 256, 2e12);
+    let (dear, spot) = (
+        offer(4.0),
+        Offer {
+            pricing: Pricing::Spot,
+            ..offer(1.0)
+        },
+    );
+    let accelerator = find_accelerator("H100-SXM").unwrap();
+    let choice = |offers| Choice {
+        accelerator,
+        count: Some(64),
+        offers,
+    };
+    let question = Question {
+        workload: &workload,
+        choices: vec![choice(vec![&dear])],
+        budget_usd: None,
+        deadline_s: None,
+        layout: None,
+        carbon: |_, _| (400.0, String::new()),
+        pue: 1.2,
+        framework_given: true,
+        own_calibration: false,
+        exhaustive: false,
+    };
+    let calibration = Calibration::built_in();
+    let answer = plan_train(&question, &calibration).unwrap();
+    let now = answer.best.usd.unwrap().p50;
+    let everywhere = [choice(vec![&dear, &spot])];
+    let levers = outlay_plan::levers(&question, &answer, &everywhere, &calibration);
+    for pair in levers.windows(2) {
+        assert!(pair[0].saved_usd >= pair[1].saved_usd);
+    }
+    for lever in &levers {
+        assert!((now - lever.usd - lever.saved_usd).abs() < 1e-6 * now && lever.saved_usd > 0.0);
+        assert!(!lever.gives_up.is_empty());
+    }
+    // A quarter of the price, less what preemptions lose.
+    let cheap = levers
+        .iter()
+        .find(|lever| lever.change.contains("spot"))
+        .unwrap();
+    assert!(
+        cheap.usd > 0.25 * now && cheap.usd < 0.35 * now,
+        "{} of {now}",
+        cheap.usd
+    );
+    assert!(levers.iter().any(|lever| lever.change.contains("fp8")));
+    // 2T tokens are far beyond the optimum of 7B: a larger model on fewer tokens costs less.
+    assert!(
+        levers
+            .iter()
+            .any(|lever| lever.change.contains("equal predicted loss"))
+    );
+}

@@ -88,6 +88,9 @@ pub struct Args {
     /// Show FLOPs, bytes, time and memory by operator and phase, and the constants used
     #[arg(long)]
     explain: bool,
+    /// Show what would make this very workload cheaper, each change priced anew, and what it gives up
+    #[arg(long)]
+    levers: bool,
     /// Print JSON (documented in docs/plan-train.schema.json)
     #[arg(long)]
     json: bool,
@@ -271,6 +274,7 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         spot: args.spot,
         calibration: args.calibration.clone(),
         explain: args.explain,
+        levers: args.levers,
         json: args.json,
         ..plan_train::Args::of(&args.model)
     };

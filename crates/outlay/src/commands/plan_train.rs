@@ -139,6 +139,9 @@ pub struct Args {
     /// Show FLOPs, bytes, time and memory by operator and phase, and the constants used
     #[arg(long)]
     pub(super) explain: bool,
+    /// Show what would make this very workload cheaper, each change priced anew, and what it gives up
+    #[arg(long)]
+    pub(super) levers: bool,
     /// Draw cost against time of the plans that no other beats, and the next best, to an .svg or .html file
     #[arg(long, value_name = "FILE.svg")]
     pub(super) plot: Option<PathBuf>,
@@ -230,6 +233,7 @@ impl Args {
             pue: "1.2".to_owned(),
             calibration: None,
             explain: false,
+            levers: false,
             plot: None,
             json: false,
         }
@@ -481,6 +485,21 @@ pub fn run_with(mut args: Args, extras: Extras, printer: &mut Printer) -> Result
         exhaustive: false,
     };
     let mut answer = plan_train(&question, &calibration).map_err(|error| explain_error(&error))?;
+    if args.levers {
+        let offers = listed_offers(args.catalog.as_deref(), true, true, None)?;
+        let everywhere: Vec<Choice<'_>> = accelerators()
+            .iter()
+            .map(|accelerator| Choice {
+                accelerator,
+                count: None,
+                offers: offers
+                    .iter()
+                    .filter(|offer| offer.accelerator == accelerator.id)
+                    .collect(),
+            })
+            .collect();
+        answer.levers = outlay_plan::levers(&question, &answer, &everywhere, &calibration);
+    }
     if budget_usd.is_some() && answer.best.usd.is_none() {
         return Err(Failure::input(format!(
             "--budget cannot be checked: no price of {} is known",
@@ -1152,6 +1171,21 @@ fn show(answer: &Answer, printer: &mut Printer) {
             "Cost against time (no plan beats these in both)",
             &answer.pareto,
         );
+    }
+    if !answer.levers.is_empty() {
+        printer.line("");
+        printer.heading("Levers");
+        let now = best.usd.map_or(f64::NAN, |cost| cost.p50);
+        for lever in &answer.levers {
+            printer.sentence(&format!(
+                "{} less ({}), in {}: {}. Gives up: {}.",
+                usd(lever.saved_usd),
+                percent(lever.saved_usd / now),
+                duration(lever.wall_clock_s),
+                lever.change,
+                lever.gives_up
+            ));
+        }
     }
     printer.line("");
     for note in &answer.notes {
