@@ -5,6 +5,7 @@ mod budget;
 mod collective;
 mod complete;
 mod constants;
+mod export;
 mod failures;
 mod fit;
 mod layout;
@@ -23,6 +24,7 @@ pub use budget::{BudgetAnswer, BudgetCandidate, BudgetError, BudgetQuestion, pla
 pub use collective::Collective;
 pub use complete::complete;
 pub use constants::{Calibration, Constant, DESCRIPTIONS, Description, N_CONSTANTS, Resolved};
+pub use export::{ExportFormat, export};
 pub use failures::{checkpoint_interval_s, failure_factor};
 pub use fit::{contradicted, cross_validate, fit, row_folds, spreads};
 pub use layout::{Layout, Offload, Recompute, Schedule};

@@ -88,6 +88,10 @@ pub struct Args {
     /// Show FLOPs, bytes, time and memory by operator and phase, and the constants used
     #[arg(long)]
     explain: bool,
+    /// Write the plan for the tool that runs it: skypilot, slurm, kubernetes, accelerate, deepspeed or megatron, and the
+    /// file, such as accelerate=config.yaml (may be given several times)
+    #[arg(long, value_name = "FORMAT=FILE")]
+    export: Vec<String>,
     /// Show what would make this very workload cheaper, each change priced anew, and what it gives up
     #[arg(long)]
     levers: bool,
@@ -275,6 +279,7 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         calibration: args.calibration.clone(),
         explain: args.explain,
         levers: args.levers,
+        export: args.export.clone(),
         json: args.json,
         ..plan_train::Args::of(&args.model)
     };

@@ -8,8 +8,8 @@ use outlay_catalog::{
 };
 use outlay_model::{Family, Input, Model, SampleUnit};
 use outlay_plan::{
-    Adapters, Answer, AttentionKernel, Choice, Costing, Framework, Layout, Method, Optimizer, Plan,
-    PlanError, Precision, Question, SOFTWARE_YEAR, Workload, plan_train,
+    Adapters, Answer, AttentionKernel, Choice, Costing, ExportFormat, Framework, Layout, Method,
+    Optimizer, Plan, PlanError, Precision, Question, SOFTWARE_YEAR, Workload, plan_train,
 };
 use outlay_units::{
     Estimate, count, duration, energy_kwh, mass_kg, parse_duration_seconds, parse_money_usd,
@@ -17,7 +17,7 @@ use outlay_units::{
 };
 use serde::Deserialize;
 
-use crate::failure::{Failure, read_text, toml_message};
+use crate::failure::{Failure, read_text, toml_message, write_whole};
 use crate::plot::{Picture, Point};
 use crate::printer::{Align, Printer};
 
@@ -139,6 +139,10 @@ pub struct Args {
     /// Show FLOPs, bytes, time and memory by operator and phase, and the constants used
     #[arg(long)]
     pub(super) explain: bool,
+    /// Write the plan for the tool that runs it: skypilot, slurm, kubernetes, accelerate, deepspeed or megatron, and the
+    /// file, such as deepspeed=ds_config.json (may be given several times)
+    #[arg(long, value_name = "FORMAT=FILE")]
+    pub(super) export: Vec<String>,
     /// Show what would make this very workload cheaper, each change priced anew, and what it gives up
     #[arg(long)]
     pub(super) levers: bool,
@@ -233,6 +237,7 @@ impl Args {
             pue: "1.2".to_owned(),
             calibration: None,
             explain: false,
+            export: Vec::new(),
             levers: false,
             plot: None,
             json: false,
@@ -523,6 +528,7 @@ pub fn run_with(mut args: Args, extras: Extras, printer: &mut Printer) -> Result
     if let Some(path) = &args.plot {
         draw(&answer, path)?;
     }
+    write_exports(&args.export, &answer)?;
     if args.json {
         printer.json(&answer)?;
     } else {
@@ -538,6 +544,34 @@ pub fn run_with(mut args: Args, extras: Extras, printer: &mut Printer) -> Result
             "no plan considered meets the limits given (see the sentences above)",
         ))
     }
+}
+
+/// Writes the plan for the tools asked for; all texts are made before the first is written.
+fn write_exports(wishes: &[String], answer: &Answer) -> Result<(), Failure> {
+    let mut texts = Vec::new();
+    for wish in wishes {
+        let known = ExportFormat::ALL.map(ExportFormat::name).join(", ");
+        let (format, file) = wish
+            .split_once('=')
+            .filter(|(_, file)| !file.is_empty())
+            .ok_or_else(|| {
+                Failure::input(format!(
+                    "--export is `{wish}`; allowed: FORMAT=FILE, with a format of {known}"
+                ))
+            })?;
+        let format = ExportFormat::from_name(format).ok_or_else(|| {
+            Failure::input(format!(
+                "--export `{format}` is not known; allowed: {known}"
+            ))
+        })?;
+        let text = outlay_plan::export(format, answer)
+            .map_err(|message| Failure::input(format!("--export {wish}: {message}")))?;
+        texts.push((PathBuf::from(file), text));
+    }
+    for (path, text) in texts {
+        write_whole(&path, &text)?;
+    }
+    Ok(())
 }
 
 /// Draws cost against time: the best plan, the plans that no other beats, and the next best.

@@ -162,6 +162,18 @@ fn wrong_input_exits_with_2_and_says_what_is_allowed() {
             &["megatron", "allowed: jax"],
         ),
         (
+            &[
+                "plan", "train", "gpt2", "--tokens", "1B", "--gpus", "8xH100", "--export", "x.yaml",
+            ],
+            &["--export", "FORMAT=FILE"],
+        ),
+        (
+            &[
+                "plan", "train", "gpt2", "--tokens", "1B", "--gpus", "8xH100", "--export", "ray=x",
+            ],
+            &["`ray`", "skypilot"],
+        ),
+        (
             &["plan", "budget", "0.01usd"],
             &["$0.01 buys no run", "costs $0."],
         ),
