@@ -17,6 +17,8 @@ pub(crate) const KNOWN: &[&str] = &[
     "mixtral",
     "qwen2",
     "qwen2_moe",
+    "qwen2_vl",
+    "qwen2_5_vl",
     "qwen3",
     "qwen3_moe",
     "qwen3_vl",
@@ -208,15 +210,7 @@ pub fn from_config_with(value: &Value, file: &str, input: &Input) -> Result<Mode
     }
     let mut notes = Vec::new();
     let map = match outer.get("text_config").and_then(Value::as_object) {
-        Some(inner) => {
-            if outer.contains_key("vision_config") {
-                notes.push(
-                    "The vision tower is not counted: the figures are those of the text model."
-                        .to_owned(),
-                );
-            }
-            inner
-        }
+        Some(inner) => inner,
         None => outer,
     };
     let fields = Fields { map, file };
@@ -226,6 +220,11 @@ pub fn from_config_with(value: &Value, file: &str, input: &Input) -> Result<Mode
             .and_then(Value::as_str)
             .unwrap_or(""),
         inner => inner,
+    };
+    // The text of Qwen2-VL and Qwen2.5-VL is a Qwen2.
+    let model_type = match model_type {
+        "qwen2_vl" | "qwen2_vl_text" | "qwen2_5_vl" | "qwen2_5_vl_text" => "qwen2",
+        other => other,
     };
     let name = outer
         .get("_name_or_path")
@@ -273,9 +272,30 @@ pub fn from_config_with(value: &Value, file: &str, input: &Input) -> Result<Mode
     } else {
         architecture
     };
+    let kind = outer
+        .get("model_type")
+        .and_then(Value::as_str)
+        .unwrap_or("");
+    let tower = match outer.get("vision_config").and_then(Value::as_object) {
+        Some(vision) => {
+            let tower = crate::towers::tower(vision, kind, spec.hidden, file)?;
+            notes.push(
+                if tower.is_some() {
+                    "The vision tower is counted, and not run: costs are those of text."
+                } else {
+                    "The vision tower is not counted: the figures are those of the text model."
+                }
+                .to_owned(),
+            );
+            tower
+        }
+        None => None,
+    };
     spec.notes.extend(notes);
     check(&spec, &fields)?;
-    Ok(spec.build())
+    let mut model = spec.build();
+    model.blocks.extend(tower.unwrap_or_default());
+    Ok(model)
 }
 
 /// Model types whose samples are no sequences of tokens, or that stand before a model of such samples.

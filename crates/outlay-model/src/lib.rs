@@ -14,6 +14,7 @@ mod onnx;
 mod onnx_model;
 mod spec;
 mod table;
+mod towers;
 mod vision;
 
 pub use builtin::{BuiltinModel, builtin, find};
