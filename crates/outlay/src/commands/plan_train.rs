@@ -1,5 +1,6 @@
 //! `outlay plan train`: what a training run will cost.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use outlay_catalog::{
@@ -127,6 +128,9 @@ pub struct Args {
     /// (tensor, pipeline x chunks, context, expert and data parallel degrees, sharding, micro-batch, recomputation)
     #[arg(long, value_name = "LAYOUT", requires = "gpus")]
     pub(super) layout: Option<String>,
+    /// Only offers in regions whose name holds this, such as us-east or FIN
+    #[arg(long, value_name = "REGION", conflicts_with_all = ["price", "owned"])]
+    pub(super) at: Option<String>,
     /// Read more offers from a folder of SkyPilot catalogs
     #[arg(long, value_name = "FOLDER")]
     pub(super) catalog: Option<PathBuf>,
@@ -233,6 +237,7 @@ impl Args {
             utilisation: None,
             electricity: None,
             layout: None,
+            at: None,
             catalog: None,
             pue: "1.2".to_owned(),
             calibration: None,
@@ -441,7 +446,10 @@ pub fn run_with(mut args: Args, extras: Extras, printer: &mut Printer) -> Result
         channels_last: framework == Framework::Jax,
         software_year: SOFTWARE_YEAR,
     };
-    let offers = gather_offers(&args, fixed)?;
+    let mut offers = gather_offers(&args, fixed)?;
+    if let Some(region) = &args.at {
+        keep_region(&mut offers, region, fixed)?;
+    }
     let choices: Vec<Choice<'_>> = match fixed {
         Some((n, accelerator)) => vec![Choice {
             accelerator,
@@ -884,6 +892,30 @@ pub fn choice<T>(
             ))),
         },
     }
+}
+
+/// Keeps the offers of a region; an error names the regions that there are.
+fn keep_region(
+    offers: &mut Vec<Offer>,
+    region: &str,
+    fixed: Option<(u32, &outlay_catalog::Accelerator)>,
+) -> Result<(), Failure> {
+    let wanted = region.to_ascii_lowercase();
+    let concerns = |offer: &Offer| fixed.is_none_or(|(_, a)| a.id == offer.accelerator);
+    let regions: BTreeSet<String> = offers
+        .iter()
+        .filter(|offer| concerns(offer) && !offer.region.is_empty())
+        .map(|offer| offer.region.clone())
+        .collect();
+    offers.retain(|offer| offer.region.to_ascii_lowercase().contains(&wanted));
+    if offers.iter().any(concerns) {
+        return Ok(());
+    }
+    let known: Vec<String> = regions.into_iter().take(12).collect();
+    Err(Failure::input(format!(
+        "--at `{region}`: no offer is there; regions with offers: {}",
+        known.join(", ")
+    )))
 }
 
 /// Oldest price, in days, that takes part in a ranking where newer ones exist.

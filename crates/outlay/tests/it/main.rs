@@ -174,6 +174,12 @@ fn wrong_input_exits_with_2_and_says_what_is_allowed() {
             &["`ray`", "skypilot"],
         ),
         (
+            &[
+                "plan", "train", "gpt2", "--tokens", "1B", "--gpus", "8xH100", "--at", "atlantis",
+            ],
+            &["atlantis", "regions with offers"],
+        ),
+        (
             &["plan", "budget", "0.01usd"],
             &["$0.01 buys no run", "costs $0."],
         ),
