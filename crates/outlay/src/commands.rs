@@ -1,6 +1,7 @@
 //! One file for each command.
 
 pub mod calibrate;
+pub mod compare;
 pub mod hardware;
 pub mod models;
 pub mod plan_budget;

@@ -673,3 +673,43 @@ fn finetuning_reads_data_and_says_what_is_wrong_with_it() {
     }
     std::fs::remove_dir_all(&folder).unwrap();
 }
+
+#[test]
+fn saved_plans_are_put_side_by_side() {
+    let folder = std::env::temp_dir().join(format!("outlay-compare-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let save = |name: &str, tokens: &str| {
+        let output = outlay(&[
+            "plan",
+            "train",
+            "gpt2",
+            "--tokens",
+            tokens,
+            "--gpus",
+            "8xA100-80GB-SXM",
+            "--json",
+        ]);
+        let path = folder.join(name);
+        std::fs::write(&path, &output.stdout).unwrap();
+        path.display().to_string()
+    };
+    let (once, twice) = (save("once.json", "10B"), save("twice.json", "20B"));
+    let output = outlay(&["compare", &once, &twice]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    // Twice the tokens at the same batch cost twice as much.
+    assert!(
+        text.contains("(2.00x)") && text.contains("once") && text.contains("twice"),
+        "{text}"
+    );
+    let broken = folder.join("broken.json");
+    std::fs::write(&broken, "{}").unwrap();
+    let output = outlay(&["compare", &once, &broken.display().to_string()]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains("broken.json: no plan"),
+        "{}",
+        stderr(&output)
+    );
+    std::fs::remove_dir_all(&folder).unwrap();
+}
