@@ -5,6 +5,12 @@ use std::path::Path;
 use outlay_model::{Model, builtin, find, read_path};
 use outlay_units::count;
 
+use outlay_plan::{
+    Adapters, AttentionKernel, Calibration, Costing, Framework, Method, Optimizer, Precision,
+    SOFTWARE_YEAR, Space, Workload, search,
+};
+
+use crate::commands::plan_train::parse_gpus_of as parse_gpus;
 use crate::failure::Failure;
 use crate::printer::{Align, Printer};
 
@@ -16,6 +22,9 @@ pub struct Args {
     /// Sort by name or parameters
     #[arg(long, default_value = "name", value_parser = ["name", "parameters"])]
     sort: String,
+    /// Show which models can be trained, or tuned with adapters, on this hardware, such as RTX-4090 or 8xH100-SXM
+    #[arg(long, value_name = "NxACCELERATOR")]
+    fits: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -47,6 +56,9 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     match args.sort.as_str() {
         "parameters" => list.sort_by_key(|model| model.parameters),
         _ => list.sort_by(|a, b| a.name.cmp(&b.name)),
+    }
+    if let Some(hardware) = &args.fits {
+        return fits(&list, hardware, args.json, printer);
     }
     if args.json {
         let values: Vec<_> = list
@@ -89,6 +101,111 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         ],
         &rows,
     );
+    Ok(())
+}
+
+/// Sequence length at which fits are judged, in tokens.
+const FIT_TOKENS: u64 = 2048;
+
+/// Which models can be trained or tuned on some hardware: the memory of the fastest layout that fits.
+fn fits(
+    list: &[&outlay_model::BuiltinModel],
+    hardware: &str,
+    json: bool,
+    printer: &mut Printer,
+) -> Result<(), Failure> {
+    let (n, accelerator) = parse_gpus("--fits", hardware)?;
+    let calibration = Calibration::built_in();
+    let precision = if accelerator.peak_tflops.bf16.is_some() {
+        Precision::Bf16
+    } else {
+        Precision::Fp16
+    };
+    let mut rows = Vec::new();
+    let mut values = Vec::new();
+    for entry in list {
+        let Ok(model) = entry.model() else { continue };
+        let sequence_tokens = model.sample.positions.unwrap_or_else(|| {
+            model
+                .max_sequence_tokens
+                .unwrap_or(FIT_TOKENS)
+                .min(FIT_TOKENS)
+        });
+        let gib = [Method::Full, Method::Lora, Method::Qlora].map(|method| {
+            let workload = Workload {
+                model: model.clone(),
+                sequence_tokens,
+                // Micro-batches of one, so that no memory is used for speed alone.
+                global_batch_sequences: u64::from(n),
+                tokens_total: 1e9,
+                precision,
+                optimizer: Optimizer::Adamw,
+                method,
+                adapters: Adapters::default(),
+                framework: if method == Method::Full {
+                    Framework::usual(&accelerator.generation, &model)
+                } else {
+                    Framework::Pytorch
+                },
+                attention: AttentionKernel::Fused,
+                channels_last: false,
+                software_year: SOFTWARE_YEAR,
+            };
+            // Adapters on products that the model does not have are no way to tune it.
+            if method != Method::Full && workload.adapters.parameters(&model) < 1.0 {
+                return None;
+            }
+            let space = Space {
+                common_only: true,
+                offload: false,
+                ..Space::default()
+            };
+            Costing::new(&workload, accelerator, &calibration)
+                .map(|costing| search(&costing, n, space, 1))
+                .and_then(|found| found.best.first().copied())
+                .map(|candidate| candidate.memory.total_bytes() / outlay_units::GIB)
+        });
+        if gib.iter().all(Option::is_none) {
+            continue;
+        }
+        values.push(serde_json::json!({
+            "name": entry.name, "parameters": entry.parameters, "full_gib": gib[0], "lora_gib": gib[1], "qlora_gib": gib[2],
+        }));
+        let cell =
+            |gib: Option<f64>| gib.map_or_else(|| "-".to_owned(), |gib| format!("{gib:.1} GiB"));
+        let mut row = vec![entry.name.clone(), count(entry.parameters as f64)];
+        row.extend(gib.map(cell));
+        rows.push(row);
+    }
+    if json {
+        return printer.json(&values);
+    }
+    if rows.is_empty() {
+        printer.sentence(&format!(
+            "None of the {} models fits on {n} x {}.",
+            list.len(),
+            accelerator.id
+        ));
+        return Ok(());
+    }
+    let right = Align::Right;
+    printer.table(
+        &[
+            ("model", Align::Left),
+            ("parameters", right),
+            ("full", right),
+            ("LoRA", right),
+            ("QLoRA", right),
+        ],
+        &rows,
+    );
+    printer.sentence(&format!(
+        "{} of {} models can be trained or tuned on {n} x {} ({:.0} GiB each), at sequences of up to {FIT_TOKENS} tokens or the model's own samples; memory of the fastest layout at micro-batches of one, without offload. `outlay plan finetune` has the ranges.",
+        rows.len(),
+        list.len(),
+        accelerator.id,
+        accelerator.memory_gib
+    ));
     Ok(())
 }
 

@@ -854,8 +854,16 @@ fn named(args: &Args, name: &str) -> Result<Model, Failure> {
 
 /// Reads `64xH100-SXM`, or `H100-SXM` for one.
 pub fn parse_gpus(text: &str) -> Result<(u32, &'static outlay_catalog::Accelerator), Failure> {
+    parse_gpus_of("--gpus", text)
+}
+
+/// As [`parse_gpus`], for another option.
+pub fn parse_gpus_of(
+    option: &str,
+    text: &str,
+) -> Result<(u32, &'static outlay_catalog::Accelerator), Failure> {
     let wrong = |what: String| {
-        Failure::input(format!("--gpus `{text}`: {what}"))
+        Failure::input(format!("{option} `{text}`: {what}"))
             .hint("write a number, `x` and an accelerator, such as 64xH100-SXM")
     };
     let (n, name) = match text.split_once(['x', 'X', '*']) {

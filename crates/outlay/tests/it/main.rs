@@ -713,3 +713,31 @@ fn saved_plans_are_put_side_by_side() {
     );
     std::fs::remove_dir_all(&folder).unwrap();
 }
+
+#[test]
+fn models_that_fit_a_card_are_listed() {
+    let fits = |hardware: &str| {
+        let output = outlay(&["models", "--fits", hardware, "--json"]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let list: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+        list
+    };
+    let (one, eight) = (fits("RTX-4090"), fits("8xH100-SXM"));
+    let of = |list: &[serde_json::Value], name: &str| {
+        list.iter().find(|model| model["name"] == name).cloned()
+    };
+    // 8.03B parameters: 4-bit weights fit in 24 GB, 16 bytes each for a full tune do not.
+    let small = of(&one, "llama-3.1-8b").unwrap();
+    assert!(small["full_gib"].is_null() && small["qlora_gib"].as_f64().unwrap() < 22.6);
+    assert!(of(&one, "llama-3.1-405b").is_none());
+    assert!(
+        of(&eight, "llama-3.1-8b").unwrap()["full_gib"]
+            .as_f64()
+            .is_some()
+    );
+    // What fits on one card of 24 GB fits on eight of 80.
+    assert!(
+        one.iter()
+            .all(|model| of(&eight, model["name"].as_str().unwrap()).is_some())
+    );
+}
