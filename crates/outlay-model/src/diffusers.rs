@@ -55,20 +55,6 @@ pub(crate) fn read(
     Ok(model)
 }
 
-fn model(family: Family, hidden: u64, sample: Sample, net: Net) -> Model {
-    Model {
-        name: String::new(),
-        architecture: String::new(),
-        family,
-        hidden,
-        vocabulary: 0,
-        max_sequence_tokens: sample.positions,
-        sample,
-        blocks: net.blocks,
-        notes: Vec::new(),
-    }
-}
-
 /// An image of so many pixels, and the latents that stand for it.
 struct Latents {
     sample: Sample,
@@ -477,7 +463,7 @@ fn unet(fields: &Fields<'_>, input: &Input) -> Result<Model, Error> {
             pointwise("loss", 2 * to, to, to),
         ],
     );
-    Ok(model(Family::Diffusion, channels[0], picture.sample, net))
+    Ok(net.model(Family::Diffusion, channels[0], picture.sample))
 }
 
 /// One half of a variational autoencoder.
@@ -623,7 +609,7 @@ fn autoencoder(fields: &Fields<'_>, input: &Input) -> Result<Model, Error> {
         &sides,
         false,
     );
-    Ok(model(Family::Diffusion, channels[0], picture.sample, net))
+    Ok(net.model(Family::Diffusion, channels[0], picture.sample))
 }
 
 /// Sizes that every diffusion transformer's file gives.
@@ -781,7 +767,7 @@ fn dit(fields: &Fields<'_>, input: &Input) -> Result<Model, Error> {
     let mut exit = modulated_norm("final", h);
     exit.push(t.unpatch());
     net.push("head", BlockKind::Head, 1, Positions::Stream, exit);
-    Ok(model(Family::Diffusion, h, sample, net))
+    Ok(net.model(Family::Diffusion, h, sample))
 }
 
 /// PixArt (arXiv:2310.00426): one modulation for all layers, cross-attention to a caption.
@@ -870,7 +856,7 @@ fn pixart(fields: &Fields<'_>, input: &Input) -> Result<Model, Error> {
     exit.push(learned("final scale and shift", 0, 2 * h));
     exit.push(t.unpatch());
     net.push("head", BlockKind::Head, 1, Positions::Stream, exit);
-    Ok(model(Family::Diffusion, h, sample, net))
+    Ok(net.model(Family::Diffusion, h, sample))
 }
 
 /// Norms of queries and keys for each head, where `qk_norm` asks for them: how many weights for each norm.
@@ -996,7 +982,7 @@ fn sd3(fields: &Fields<'_>, input: &Input) -> Result<Model, Error> {
     let mut exit = modulated_norm("final", h);
     exit.push(t.unpatch());
     net.push("head", BlockKind::Head, 1, Positions::Stream, exit);
-    Ok(model(Family::Diffusion, h, sample, net))
+    Ok(net.model(Family::Diffusion, h, sample))
 }
 
 /// Flux: two-stream layers, then layers over both streams at once with attention beside the feed-forward.
@@ -1081,7 +1067,7 @@ fn flux(fields: &Fields<'_>, input: &Input) -> Result<Model, Error> {
     t.patch = 1;
     exit.push(t.unpatch());
     net.push("head", BlockKind::Head, 1, Positions::Stream, exit);
-    Ok(model(Family::Diffusion, h, sample, net))
+    Ok(net.model(Family::Diffusion, h, sample))
 }
 
 /// Wan 2.1 (arXiv:2503.20314): video latents, cross-attention to a caption, one modulation for all layers.
@@ -1258,7 +1244,7 @@ fn wan(fields: &Fields<'_>, input: &Input) -> Result<Model, Error> {
     exit.push(learned("final scale and shift", 0, 2 * h));
     exit.push(linear("pixels", h, patches * to, Split::Replicated, true));
     net.push("head", BlockKind::Head, 1, Positions::Stream, exit);
-    Ok(model(Family::Diffusion, h, sample, net))
+    Ok(net.model(Family::Diffusion, h, sample))
 }
 
 #[cfg(test)]

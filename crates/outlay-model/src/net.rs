@@ -1,7 +1,9 @@
 //! Operators and blocks of networks whose positions change from block to block: convolutional networks, vision
 //! transformers, diffusion models.
 
-use crate::graph::{Block, BlockKind, Kind, Operator, Pattern, Positions, Split};
+use crate::graph::{
+    Block, BlockKind, Family, Kind, Model, Operator, Pattern, Positions, Sample, Split,
+};
 
 /// What a sample looks like, where a model's file leaves it open or a person wants it otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,6 +60,21 @@ impl Net {
             positions,
             operators,
         });
+    }
+
+    /// The model of these blocks; its reader names it.
+    pub fn model(self, family: Family, hidden: u64, sample: Sample) -> Model {
+        Model {
+            name: String::new(),
+            architecture: String::new(),
+            family,
+            hidden,
+            vocabulary: 0,
+            max_sequence_tokens: sample.positions,
+            sample,
+            blocks: self.blocks,
+            notes: Vec::new(),
+        }
     }
 
     /// A repeated layer.

@@ -133,20 +133,6 @@ impl Tower {
     }
 }
 
-fn model(family: Family, hidden: u64, sample: Sample, net: Net) -> Model {
-    Model {
-        name: String::new(),
-        architecture: String::new(),
-        family,
-        hidden,
-        vocabulary: 0,
-        max_sequence_tokens: sample.positions,
-        sample,
-        blocks: net.blocks,
-        notes: Vec::new(),
-    }
-}
-
 /// ViT (arXiv:2010.11929), DeiT (arXiv:2012.12877) and DINOv2 (arXiv:2304.07193).
 pub(crate) fn vit(
     fields: &Fields<'_>,
@@ -226,7 +212,7 @@ pub(crate) fn vit(
     }
     let mut sample = picture.sample;
     sample.positions = Some(picture.patches + tokens);
-    Ok(model(Family::Vision, h, sample, net))
+    Ok(net.model(Family::Vision, h, sample))
 }
 
 /// One object inside another, or an empty one.
@@ -352,7 +338,7 @@ pub(crate) fn clip(map: &Map<String, Value>, file: &str, input: &Input) -> Resul
     );
     let mut sample = picture.sample;
     sample.positions = Some(picture.patches + 1);
-    Ok(model(Family::Vision, h, sample, net))
+    Ok(net.model(Family::Vision, h, sample))
 }
 
 /// CLIP's text tower alone, the text encoder of Stable Diffusion.
@@ -385,7 +371,7 @@ pub(crate) fn clip_text_model(
         positions: Some(input.caption_tokens.unwrap_or(rows)),
         ..Sample::default()
     };
-    Ok(model(Family::Encoder, h, sample, net))
+    Ok(net.model(Family::Encoder, h, sample))
 }
 
 /// SigLIP's image tower with its attention pooling.
@@ -460,7 +446,7 @@ pub(crate) fn siglip(
     let mut net = Net::default();
     if model_type == "siglip_vision_model" {
         let (h, sample) = siglip_image(&Fields { map, file }, input, &mut net)?;
-        return Ok(model(Family::Vision, h, sample, net));
+        return Ok(net.model(Family::Vision, h, sample));
     }
     let vision = Fields {
         map: part(map, "vision_config", &empty),
@@ -518,7 +504,7 @@ pub(crate) fn siglip(
             learned("temperature and bias", 1, 2),
         ],
     );
-    Ok(model(Family::Vision, h, sample, net))
+    Ok(net.model(Family::Vision, h, sample))
 }
 
 /// Swin (arXiv:2103.14030): attention inside windows of a feature map that shrinks by stages.
@@ -621,7 +607,7 @@ pub(crate) fn swin(fields: &Fields<'_>, architecture: &str, input: &Input) -> Re
     }
     let mut sample = picture.sample;
     sample.positions = Some(1);
-    Ok(model(Family::Vision, c, sample, net))
+    Ok(net.model(Family::Vision, c, sample))
 }
 
 /// A list of 1 to 64 whole numbers from 1 to 100,000.
@@ -780,7 +766,7 @@ pub(crate) fn resnet(
         width_px: width,
         frames: 0,
     };
-    Ok(model(Family::Vision, from, sample, net))
+    Ok(net.model(Family::Vision, from, sample))
 }
 
 /// ConvNeXt (arXiv:2201.03545) and its second version (arXiv:2301.00808).
@@ -871,5 +857,5 @@ pub(crate) fn convnext(
     net.push("head", BlockKind::Head, 1, Positions::Fixed(1), head);
     let mut sample = picture.sample;
     sample.positions = Some(1);
-    Ok(model(Family::Vision, from, sample, net))
+    Ok(net.model(Family::Vision, from, sample))
 }

@@ -12,7 +12,7 @@ pub enum Targets {
     QueryValue,
     /// Queries, keys, values and the output of attention.
     Attention,
-    /// Every product of a layer outside routed experts (QLoRA, arXiv:2305.14314, section 4).
+    /// Every product of a layer outside routed experts (as QLoRA has it, arXiv:2305.14314).
     All,
 }
 

@@ -116,10 +116,8 @@ pub enum BudgetError {
     Plan(#[from] PlanError),
 }
 
-/// A decoder with rotary positions and gated feed-forward of about so many parameters.
-///
-/// # Errors
-/// None in practice: sizes from 1M to 100T make sound shapes.
+/// A decoder with rotary positions and gated feed-forward of about so many parameters, with its layers and width; `None`
+/// for sizes that make no sound shape.
 pub(crate) fn decoder(parameters: f64) -> Option<(Model, u64, u64)> {
     let (layers, hidden) = shape_from_parameters(parameters, VOCABULARY);
     let head = if hidden >= 1024 { 128 } else { 64 };

@@ -747,3 +747,27 @@ fn fill_batch_and_recompute(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_on_each_accelerator_are_read_from_notes() {
+        let notes = "224px; batch per GPU 256 (128 for fp32/V100-16) see README";
+        for (accelerator, precision, expected) in [
+            ("A100-80GB-SXM", Precision::Fp16, 256),
+            ("V100-16GB-SXM", Precision::Fp16, 128),
+            ("V100-32GB-SXM", Precision::Fp16, 256),
+            ("V100-32GB-SXM", Precision::Fp32, 128),
+        ] {
+            let accelerator = find_accelerator(accelerator).unwrap();
+            assert_eq!(batch_on_each(notes, accelerator, precision), Some(expected));
+        }
+        let accelerator = find_accelerator("H100-SXM").unwrap();
+        assert_eq!(
+            batch_on_each("no batch", accelerator, Precision::Bf16),
+            None
+        );
+    }
+}

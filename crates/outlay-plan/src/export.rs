@@ -84,9 +84,11 @@ struct Launch {
 
 fn launch(answer: &Answer) -> Launch {
     let plan = &answer.best;
-    // Nodes of eight, as most offers have them; fewer accelerators are one node.
-    let each = if plan.count.is_multiple_of(8) {
-        8
+    // Whole nodes; fewer accelerators are one node.
+    let node = outlay_catalog::find_accelerator(&plan.accelerator)
+        .map_or(8, |accelerator| accelerator.node_size.max(1));
+    let each = if plan.count.is_multiple_of(node) {
+        node
     } else {
         plan.count
     };

@@ -1,7 +1,7 @@
 //! Failures and preemptions: how often to save, and what is lost.
 
-/// The interval between checkpoints that loses least time, in seconds (Daly 2006, doi:10.1016/j.future.2004.11.016,
-/// equation 37): work between the end of one checkpoint and the start of the next.
+/// The interval between checkpoints that loses least time, in seconds (Daly 2006, doi:10.1016/j.future.2004.11.016):
+/// work between the end of one checkpoint and the start of the next.
 ///
 /// `save_s` is the time that a checkpoint stops the run for, `between_failures_s` the mean time between failures.
 ///
@@ -19,7 +19,7 @@ pub fn checkpoint_interval_s(save_s: f64, between_failures_s: f64) -> f64 {
 }
 
 /// Wall-clock time over useful time of a run that saves every `interval_s`, fails at random every `between_failures_s` in
-/// the mean and takes `restart_s` to start again (Daly 2006, equation 13, exact for exponential failures).
+/// the mean and takes `restart_s` to start again (Daly 2006; exact for exponential failures).
 ///
 /// ```
 /// let factor = outlay_plan::failure_factor(7001.4, 300.0, 600.0, 86_400.0);

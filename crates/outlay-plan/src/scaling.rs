@@ -34,7 +34,8 @@ pub const BESIROGLU_2024: LossLaw = LossLaw {
     floor_error: 0.03,
 };
 
-/// Hoffmann et al. 2022 as printed (arXiv:2203.15556, equation 10); no standard errors are published.
+/// Hoffmann et al. 2022 as printed (arXiv:2203.15556, equation 10). No standard errors are published: the
+/// floor's is that of the refit.
 pub const HOFFMANN_2022: LossLaw = LossLaw {
     floor: 1.69,
     parameter_weight: 406.4,
@@ -74,7 +75,7 @@ impl LossLaw {
     }
 
     /// The size and the tokens that reach `loss` with the least training and inference together,
-    /// `6 N D + 2 N D_inference` (Sardana et al. 2024, arXiv:2401.00448, equation 2); `None` where no size reaches it.
+    /// `6 N D + 2 N D_inference` (Sardana et al. 2024, arXiv:2401.00448); `None` where no size reaches it.
     pub fn optimum_with_inference(&self, loss: f64, inference_tokens: f64) -> Option<(f64, f64)> {
         let tokens_for = |parameters: f64| {
             let left = loss

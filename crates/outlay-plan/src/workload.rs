@@ -44,8 +44,8 @@ pub const SOFTWARE_YEAR: f64 = 2026.0;
 pub enum AttentionKernel {
     /// Products, masked softmax and dropout one after another; scores go through memory.
     Unfused,
-    /// The first fused kernels (FlashAttention, xformers): half the speed of FlashAttention-2 (arXiv:2307.08691, section
-    /// 4.1, attributes a factor of 2 to its work partitioning).
+    /// The first fused kernels (FlashAttention, xformers): half the speed of FlashAttention-2 (arXiv:2307.08691, whose
+    /// abstract gives the speed-up as about 2).
     Early,
     /// One kernel on synchronous tensor-core instructions (FlashAttention-2, arXiv:2307.08691): full speed up to
     /// Ampere, about 0.6 of what Hopper's asynchronous units allow (arXiv:2407.08608, section 4.1: FlashAttention-3 is

@@ -242,10 +242,15 @@ fn show(args: &Args, answer: &BudgetAnswer, printer: &mut Printer) {
     printer.table(&head, &rows);
     printer.line("");
     printer.sentence(&format!(
-        "Predicted loss {:.3} nats a token, {:.3} to {:.3} by the law's own error ({}); training costs {} to {}.",
+        "Predicted loss {:.3} nats a token, {:.3} to {:.3} by {} ({}); training costs {} to {}.",
         best.loss.p50,
         best.loss.p10,
         best.loss.p90,
+        if args.law == "hoffmann-2022" {
+            "the error of its refit"
+        } else {
+            "the law's own error"
+        },
         args.law,
         usd(best.training_usd.p10),
         usd(best.training_usd.p90)
