@@ -647,11 +647,7 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
 }
 
 fn default_precision(accelerator: &Accelerator, assumed: &mut Vec<String>) -> Precision {
-    let precision = if accelerator.peak_tflops.bf16.is_some() {
-        Precision::Bf16
-    } else {
-        Precision::Fp16
-    };
+    let precision = Precision::usual(accelerator);
     assumed.push(format!("{} arithmetic", precision.name()));
     precision
 }

@@ -1,6 +1,7 @@
 //! What is trained and how, in numbers.
 
 use crate::adapters::Adapters;
+use outlay_catalog::Accelerator;
 use outlay_model::{Model, SampleUnit};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -101,6 +102,15 @@ impl Precision {
             Self::Mxfp8 => "mxfp8",
             Self::Mxfp4 => "mxfp4",
             Self::Nvfp4 => "nvfp4",
+        }
+    }
+
+    /// What people train in on an accelerator where nothing is said: bf16, or fp16 where its matrix units lack bf16.
+    pub fn usual(accelerator: &Accelerator) -> Self {
+        if accelerator.peak_tflops.bf16.is_some() {
+            Self::Bf16
+        } else {
+            Self::Fp16
         }
     }
 

@@ -116,11 +116,7 @@ fn fits(
 ) -> Result<(), Failure> {
     let (n, accelerator) = parse_gpus("--fits", hardware)?;
     let calibration = Calibration::built_in();
-    let precision = if accelerator.peak_tflops.bf16.is_some() {
-        Precision::Bf16
-    } else {
-        Precision::Fp16
-    };
+    let precision = Precision::usual(accelerator);
     let mut rows = Vec::new();
     let mut values = Vec::new();
     for entry in list {

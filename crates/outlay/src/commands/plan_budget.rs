@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 
 use outlay_catalog::{accelerators, carbon_intensity};
 use outlay_plan::{
-    BESIROGLU_2024, BudgetAnswer, BudgetQuestion, Choice, HOFFMANN_2022, Precision, plan_budget,
+    BESIROGLU_2024, BudgetAnswer, BudgetQuestion, Choice, HOFFMANN_2022, plan_budget,
 };
-use outlay_units::{count, duration, parse_duration_seconds, parse_money_usd, parse_tokens, usd};
+use outlay_units::{count, duration, parse_money_usd, parse_tokens, usd};
 
-use crate::commands::plan_train::{choice, listed_offers, parse_gpus};
+use crate::commands::plan_train::{
+    deadline_seconds, listed_offers, parse_gpus, precision_or_usual,
+};
 use crate::failure::Failure;
 use crate::printer::{Align, Printer};
 
@@ -71,12 +73,7 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
             args.budget
         )));
     }
-    let deadline_s = args
-        .deadline
-        .as_deref()
-        .map(parse_duration_seconds)
-        .transpose()
-        .map_err(|error| Failure::input(format!("--deadline: {error}")))?;
+    let deadline_s = deadline_seconds(args.deadline.as_deref())?;
     let tokens = |option: &str, text: Option<&str>| match text.map(parse_tokens) {
         None => Ok(None),
         Some(Ok(tokens)) if tokens >= 1.0 => Ok(Some(tokens)),
@@ -88,16 +85,7 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     let served = tokens("tokens-served", args.tokens_served.as_deref())?;
     let unique = tokens("unique-tokens", args.unique_tokens.as_deref())?;
     let fixed = args.gpus.as_deref().map(parse_gpus).transpose()?;
-    let precision = choice(
-        args.precision.as_deref(),
-        "precision",
-        Precision::from_name,
-        &Precision::ALL.map(Precision::name),
-    )?
-    .unwrap_or_else(|| match fixed {
-        Some((_, accelerator)) if accelerator.peak_tflops.bf16.is_none() => Precision::Fp16,
-        _ => Precision::Bf16,
-    });
+    let precision = precision_or_usual(args.precision.as_deref(), fixed)?;
     let model = args.model.as_deref().map(model).transpose()?;
     let offers = listed_offers(args.catalog.as_deref(), args.spot, args.reserved, fixed)?;
     let choices: Vec<Choice<'_>> = accelerators()

@@ -301,22 +301,8 @@ pub fn run_with(mut args: Args, extras: Extras, printer: &mut Printer) -> Result
         .map(parse_money_usd)
         .transpose()
         .map_err(|error| Failure::input(format!("--budget: {error}")))?;
-    let deadline_s = args
-        .deadline
-        .as_deref()
-        .map(parse_duration_seconds)
-        .transpose()
-        .map_err(|error| Failure::input(format!("--deadline: {error}")))?;
-    let precision = choice(
-        args.precision.as_deref(),
-        "precision",
-        Precision::from_name,
-        &Precision::ALL.map(Precision::name),
-    )?
-    .unwrap_or_else(|| match fixed {
-        Some((_, accelerator)) if accelerator.peak_tflops.bf16.is_none() => Precision::Fp16,
-        _ => Precision::Bf16,
-    });
+    let deadline_s = deadline_seconds(args.deadline.as_deref())?;
+    let precision = precision_or_usual(args.precision.as_deref(), fixed)?;
     let optimizer = choice(
         args.optimizer.as_deref(),
         "optimizer",
@@ -734,6 +720,31 @@ fn load(args: &mut Args) -> Result<Model, Failure> {
     } else {
         named(args, &args.model)
     }
+}
+
+/// Reads --deadline, in seconds.
+pub fn deadline_seconds(text: Option<&str>) -> Result<Option<f64>, Failure> {
+    text.map(parse_duration_seconds)
+        .transpose()
+        .map_err(|error| Failure::input(format!("--deadline: {error}")))
+}
+
+/// Reads --precision; where nothing is said, the usual format of the accelerator.
+pub fn precision_or_usual(
+    text: Option<&str>,
+    fixed: Option<(u32, &outlay_catalog::Accelerator)>,
+) -> Result<Precision, Failure> {
+    let given = choice(
+        text,
+        "precision",
+        Precision::from_name,
+        &Precision::ALL.map(Precision::name),
+    )?;
+    Ok(given.unwrap_or_else(|| {
+        fixed.map_or(Precision::Bf16, |(_, accelerator)| {
+            Precision::usual(accelerator)
+        })
+    }))
 }
 
 /// Reads a whole number of an option, from 1.
