@@ -31,11 +31,11 @@ pub struct Lever {
 }
 
 /// Preemptions a day that a spot node is taken to suffer; public traces range from one in weeks to ten a day.
-const PREEMPTIONS_PER_DAY: f64 = 1.0;
+pub(crate) const PREEMPTIONS_PER_DAY: f64 = 1.0;
 /// Rate at which one node writes a checkpoint, in bytes/s.
-const CHECKPOINT_BYTES_PER_S: f64 = 2e9;
+pub(crate) const CHECKPOINT_BYTES_PER_S: f64 = 2e9;
 /// Time to get another node and load the checkpoint, in seconds.
-const RESTART_S: f64 = 600.0;
+pub(crate) const RESTART_S: f64 = 600.0;
 
 /// Levers of a plan, the most saving first. `everywhere` is hardware with its offers, of whatever kind and way of selling.
 pub fn levers(

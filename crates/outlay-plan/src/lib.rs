@@ -1,6 +1,7 @@
 //! Estimates of cost, time and memory. No I/O and no clock: what is needed is handed in.
 
 mod adapters;
+mod bill;
 mod budget;
 mod collective;
 mod complete;
@@ -20,6 +21,7 @@ mod train;
 mod workload;
 
 pub use adapters::{Adapters, Targets};
+pub use bill::{Bill, BillLine, Checkpoints, Surroundings, bill, embodied_kg};
 pub use budget::{BudgetAnswer, BudgetCandidate, BudgetError, BudgetQuestion, plan_budget};
 pub use collective::Collective;
 pub use complete::complete;

@@ -155,6 +155,9 @@ pub struct Answer {
     /// Changes that would make it cheaper, the most saving first; empty unless asked for.
     #[serde(default)]
     pub levers: Vec<crate::levers::Lever>,
+    /// Everything around the run, line by line; absent unless asked for.
+    #[serde(default)]
+    pub bill: Option<crate::bill::Bill>,
     /// Layouts priced.
     pub layouts_priced: u64,
     /// Sentences worth reading: limits missed, old prices, assumptions.
@@ -449,6 +452,7 @@ pub fn plan_train(question: &Question<'_>, calibration: &Calibration) -> Result<
         pareto,
         meets_limits,
         levers: Vec::new(),
+        bill: None,
         layouts_priced: priced.iter().map(|(_, _, _, found)| found.n_priced).sum(),
         notes,
     })

@@ -398,3 +398,74 @@ fn levers_save_what_they_say_most_first() {
             .any(|lever| lever.change.contains("equal predicted loss"))
     );
 }
+
+#[test]
+fn a_bill_adds_up_and_grows_with_what_surrounds_the_run() {
+    let offer = offer(2.0);
+    let accelerator = find_accelerator("H100-SXM").unwrap();
+    let workload = workload("llama-2-7b", 4096, 256, 1e11);
+    let question = Question {
+        workload: &workload,
+        choices: vec![Choice {
+            accelerator,
+            count: Some(64),
+            offers: vec![&offer],
+        }],
+        budget_usd: None,
+        deadline_s: None,
+        layout: None,
+        carbon: |_, _| (400.0, String::new()),
+        pue: 1.2,
+        framework_given: true,
+        own_calibration: false,
+        exhaustive: false,
+    };
+    let calibration = Calibration::built_in();
+    let answer = plan_train(&question, &calibration).unwrap();
+    let run = answer.best.usd.unwrap().p50;
+    let billed = |surroundings: outlay_plan::Surroundings| {
+        outlay_plan::bill(&question, &answer, &surroundings, &calibration).unwrap()
+    };
+    let usual = outlay_plan::Surroundings::default();
+    let bill = billed(usual);
+    let sum: f64 = bill
+        .lines
+        .iter()
+        .filter(|line| !line.included)
+        .map(|line| line.usd.p50)
+        .sum();
+    assert!((sum - bill.total_usd.p50).abs() < 1e-9 * sum);
+    // A checkpoint holds weights in two bytes, master weights and two moments in four.
+    let parameters = workload.model.parameters() as f64;
+    assert!((bill.checkpoints.bytes / parameters - 14.0).abs() < 1e-9);
+    // 64 accelerators at Llama 3's rate: a failure in 33 days.
+    let days = answer.best.wall_clock_s.p50 / 86_400.0;
+    assert!((bill.checkpoints.failures - days * 64.0 * 4.736e-4).abs() < 1e-3 * days);
+    // Weights leave in two bytes, at nine cents a GB.
+    let line = |bill: &outlay_plan::Bill, what: &str| {
+        bill.lines
+            .iter()
+            .find(|line| line.what == what)
+            .map(|line| line.usd.p50)
+    };
+    assert!((line(&bill, "egress").unwrap() - 2e-9 * parameters * 0.09).abs() < 1e-9);
+    assert_eq!(line(&bill, "failed and exploratory runs"), None);
+    let all = billed(outlay_plan::Surroundings {
+        all_runs_factor: 2.69,
+        ..usual
+    });
+    assert!((all.total_usd.p50 - bill.total_usd.p50 - 1.69 * run).abs() < 1e-6 * run);
+    // Failures beyond what runs usually lose make it dearer; none at all do not make it cheaper than measured runs were.
+    let unlucky = billed(outlay_plan::Surroundings {
+        failures_per_accelerator_day: 1.0,
+        ..usual
+    });
+    assert!(unlucky.checkpoints.lost_share > bill.checkpoints.lost_share);
+    assert!(line(&unlucky, "more failures than usual").unwrap() > 0.0);
+    let lucky = billed(outlay_plan::Surroundings {
+        failures_per_accelerator_day: 0.0,
+        ..usual
+    });
+    assert_eq!(lucky.total_usd, bill.total_usd);
+    assert_eq!(lucky.checkpoints.lost_share, 0.0);
+}

@@ -741,3 +741,57 @@ fn models_that_fit_a_card_are_listed() {
             .all(|model| of(&eight, model["name"].as_str().unwrap()).is_some())
     );
 }
+
+#[test]
+fn the_whole_bill_is_shown_and_its_options_are_checked() {
+    let run = [
+        "plan",
+        "train",
+        "gpt2-xl",
+        "--tokens",
+        "10B",
+        "--gpus",
+        "8xH100-SXM",
+        "--price",
+        "2/h",
+    ];
+    let with = |more: &[&str]| outlay(&[&run[..], more].concat());
+    let shown = stdout(&with(&["--bill", "--all-runs", "2.69"]));
+    for line in [
+        "  of which failures",
+        "failed and exploratory runs",
+        "storage",
+        "egress",
+        "total",
+    ] {
+        assert!(
+            shown.lines().any(|shown| shown.starts_with(line)),
+            "{line}: {shown}"
+        );
+    }
+    assert!(shown.contains("Making the hardware emitted"));
+    // Off unless stated.
+    assert!(!stdout(&with(&["--bill"])).contains("exploratory"));
+    for (more, wrong) in [
+        (
+            ["--bill", "--all-runs", "0.5"],
+            "--all-runs is `0.5`; allowed: 1 to 1000",
+        ),
+        (
+            ["--bill", "--idle", "nan"],
+            "--idle is `NaN`; allowed: 0 to 100",
+        ),
+        (
+            ["--bill", "--data-size", "-1"],
+            "--data-size is `-1`; allowed: 0 to 1000000000",
+        ),
+        (
+            ["--bill", "--failures", "2"],
+            "--failures is `2`; allowed: 0 to 1",
+        ),
+    ] {
+        let output = with(&more);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr(&output).contains(wrong), "{}", stderr(&output));
+    }
+}

@@ -1,0 +1,315 @@
+//! What real budgets forget: everything around the steps of a run, one line each.
+
+use outlay_catalog::Accelerator;
+use outlay_units::Estimate;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::constants::{Calibration, Constant};
+use crate::failures::{checkpoint_interval_s, failure_factor};
+use crate::levers::{CHECKPOINT_BYTES_PER_S, PREEMPTIONS_PER_DAY, RESTART_S};
+use crate::step::Costing;
+use crate::train::{Answer, Plan, Question};
+use crate::workload::{Method, Workload};
+
+/// What surrounds a run. [`Surroundings::default`] holds the figures that the command starts from, each with its source.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Surroundings {
+    /// Failures that stop the run, for each accelerator and day.
+    ///
+    /// By default 4.74e-4: Llama 3 405B met 419 unexpected interruptions in 54 days on 16,384 H100s (arXiv:2407.21783,
+    /// section 3.3.4). Research clusters report two to six times as many.
+    pub failures_per_accelerator_day: f64,
+    /// Size of the training data as stored, in bytes; `None`: token ids of two bytes (four where the vocabulary is larger
+    /// than 65,536), unknown for models that take no tokens.
+    pub data_bytes: Option<f64>,
+    /// Passes over the training data, which is stored once.
+    pub passes: f64,
+    /// Checkpoints kept at one time.
+    pub checkpoints_kept: f64,
+    /// Price of storage in US dollars for each GB (1e9 bytes) and month of 30 days.
+    ///
+    /// By default 0.023, the list price of Amazon S3 Standard in us-east-1.
+    pub storage_usd_per_gb_month: f64,
+    /// Price of each GB that leaves the provider, in US dollars; the trained weights do, once, in two bytes a parameter.
+    ///
+    /// By default 0.09, the list price of data transfer out of Amazon EC2 to the internet (first 10 TB a month).
+    pub egress_usd_per_gb: f64,
+    /// Hours for which accelerators are paid but do not run, over those in which they do: queueing, setting up, waiting
+    /// for people. By default 0.
+    pub idle_share: f64,
+    /// Accelerator time of all runs over that of this one: failed and exploratory runs, sweeps. By default 1: none.
+    ///
+    /// BLOOM's project spent 2.69 times its last run (arXiv:2211.02001); OLMo's 1.5 times (arXiv:2503.05804).
+    pub all_runs_factor: f64,
+}
+
+impl Default for Surroundings {
+    fn default() -> Self {
+        Self {
+            failures_per_accelerator_day: 419.0 / (54.0 * 16_384.0),
+            data_bytes: None,
+            passes: 1.0,
+            checkpoints_kept: 3.0,
+            storage_usd_per_gb_month: 0.023,
+            egress_usd_per_gb: 0.09,
+            idle_share: 0.0,
+            all_runs_factor: 1.0,
+        }
+    }
+}
+
+/// How the run is saved, and what failures take.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Checkpoints {
+    /// Size of one, in bytes.
+    pub bytes: f64,
+    /// Seconds for which saving stops the run, all nodes writing 2 GB/s each.
+    pub save_s: f64,
+    /// Seconds of work between saving, by Daly's formula.
+    pub interval_s: f64,
+    /// Failures (and preemptions, on spot offers) expected in the run.
+    pub failures: f64,
+    /// Share of the wall-clock time that saving, lost work and restarts take.
+    pub lost_share: f64,
+}
+
+/// One line of a bill.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct BillLine {
+    /// What is paid for.
+    pub what: String,
+    /// US dollars.
+    pub usd: Estimate,
+    /// Whether another line holds it already, so that it does not add to the total.
+    pub included: bool,
+    /// What it is reckoned from.
+    pub basis: String,
+}
+
+/// The whole bill of the chosen plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Bill {
+    /// Lines, the run first.
+    pub lines: Vec<BillLine>,
+    /// Sum of the lines that no other line holds.
+    pub total_usd: Estimate,
+    /// How the run is saved, and what failures take.
+    pub checkpoints: Checkpoints,
+    /// Emissions of making the hardware, this run's share, in kg of CO2 equivalent; not in the plan's own figure.
+    pub embodied_kg: f64,
+}
+
+const GB: f64 = 1e9;
+const DAY_S: f64 = 86_400.0;
+
+/// Emissions of making the accelerators and servers, the share of some hours of use, in kg of CO2 equivalent.
+///
+/// 150 kg for an accelerator and 2,500 kg for a server without them, in use for 85% of six years (Luccioni et al. 2022,
+/// arXiv:2211.02001). The same figures
+/// serve every accelerator: makers publish few.
+///
+/// ```
+/// // BLOOM: 1.08 million hours on A100s, eight to a server, 11.2 tonnes.
+/// let a100 = outlay_catalog::find_accelerator("A100-80GB-SXM").unwrap();
+/// assert!((outlay_plan::embodied_kg(a100, 1.08e6) / 11_200.0 - 1.0).abs() < 0.01);
+/// ```
+pub fn embodied_kg(accelerator: &Accelerator, accelerator_hours: f64) -> f64 {
+    let hours_of_life = 6.0 * 365.0 * 24.0 * 0.85;
+    let each = 150.0 + 2_500.0 / f64::from(accelerator.node_size.max(1));
+    each / hours_of_life * accelerator_hours
+}
+
+/// How a plan is saved, and what failures take, on spot offers with a preemption a day and node.
+fn checkpoints(
+    plan: &Plan,
+    costing: &Costing<'_>,
+    failures_per_accelerator_day: f64,
+) -> Checkpoints {
+    let nodes = (f64::from(plan.count) / f64::from(costing.accelerator.node_size.max(1))).ceil();
+    let bytes = costing.checkpoint_bytes();
+    let save_s = bytes / (nodes * CHECKPOINT_BYTES_PER_S);
+    let mut per_day = failures_per_accelerator_day * f64::from(plan.count);
+    if plan.pricing == "spot" {
+        per_day += PREEMPTIONS_PER_DAY * nodes;
+    }
+    let wall_clock_s = plan.wall_clock_s.p50;
+    // Nothing fails: one checkpoint, at the end.
+    if per_day <= 0.0 {
+        return Checkpoints {
+            bytes,
+            save_s,
+            interval_s: wall_clock_s,
+            failures: 0.0,
+            lost_share: 0.0,
+        };
+    }
+    let between_s = DAY_S / per_day;
+    let interval_s = checkpoint_interval_s(save_s, between_s);
+    let factor = failure_factor(interval_s, save_s, RESTART_S, between_s);
+    Checkpoints {
+        bytes,
+        save_s,
+        interval_s,
+        failures: wall_clock_s / between_s,
+        lost_share: 1.0 - 1.0 / factor,
+    }
+}
+
+/// The bill of an answer's chosen plan; `None` where no price is known.
+///
+/// The plan's own cost holds what runs usually lose to restarts, saving and evaluation: the constant `goodput`. The loss
+/// that failures alone explain is shown as a part of it, and adds to the total only where it is more than that.
+pub fn bill(
+    question: &Question<'_>,
+    answer: &Answer,
+    surroundings: &Surroundings,
+    calibration: &Calibration,
+) -> Option<Bill> {
+    let plan = &answer.best;
+    let run = plan.usd?;
+    let accelerator = question
+        .choices
+        .iter()
+        .map(|choice| choice.accelerator)
+        .find(|accelerator| accelerator.id == plan.accelerator)?;
+    let workload = Workload {
+        framework: plan.framework,
+        ..question.workload.clone()
+    };
+    let costing = Costing::new(&workload, accelerator, calibration)?;
+    let saved = checkpoints(plan, &costing, surroundings.failures_per_accelerator_day);
+    let exactly = |usd: f64| Estimate {
+        p10: usd,
+        p50: usd,
+        p90: usd,
+    };
+    let mut lines = Vec::new();
+    let mut line = |what: &str, usd: Estimate, included: bool, basis: String| {
+        lines.push(BillLine {
+            what: what.to_owned(),
+            usd,
+            included,
+            basis,
+        });
+    };
+    line(
+        "the run",
+        run,
+        false,
+        "steps, restarts, saving and evaluation, as priced above".to_owned(),
+    );
+    let allowed = 1.0 - costing.constants.get(Constant::Goodput);
+    line(
+        "of which failures",
+        run.scaled(saved.lost_share.min(allowed)),
+        true,
+        format!(
+            "{} failures, {} saved every {}",
+            outlay_units::significant(saved.failures),
+            outlay_units::bytes(saved.bytes),
+            outlay_units::duration(saved.interval_s)
+        ),
+    );
+    // Time grows from useful/(1 - allowed) to useful/(1 - lost).
+    let mut compute = run;
+    if saved.lost_share > allowed {
+        let more = run.scaled((1.0 - allowed) / (1.0 - saved.lost_share) - 1.0);
+        compute = added(compute, more);
+        line(
+            "more failures than usual",
+            more,
+            false,
+            format!(
+                "{} of the time is lost, {} is usual",
+                outlay_units::percent(saved.lost_share),
+                outlay_units::percent(allowed)
+            ),
+        );
+    }
+    if surroundings.idle_share > 0.0 {
+        let idle = compute.scaled(surroundings.idle_share);
+        line(
+            "idle and queueing",
+            idle,
+            false,
+            format!(
+                "{} of the run's hours, as stated",
+                outlay_units::percent(surroundings.idle_share)
+            ),
+        );
+        compute = added(compute, idle);
+    }
+    if surroundings.all_runs_factor > 1.0 {
+        line(
+            "failed and exploratory runs",
+            compute.scaled(surroundings.all_runs_factor - 1.0),
+            false,
+            format!(
+                "all runs take {} times this one, as stated",
+                outlay_units::significant(surroundings.all_runs_factor)
+            ),
+        );
+    }
+    let months = plan.wall_clock_s.scaled(1.0 / (30.0 * DAY_S));
+    let (data_bytes, of) = match (surroundings.data_bytes, workload.model.sample.positions) {
+        (Some(bytes), _) => (bytes, "data"),
+        (None, None) => {
+            let id_bytes = if workload.model.vocabulary > 65_536 {
+                4.0
+            } else {
+                2.0
+            };
+            (
+                workload.tokens_total / surroundings.passes * id_bytes,
+                "token ids",
+            )
+        }
+        (None, Some(_)) => (0.0, "data (size not said)"),
+    };
+    let kept_bytes = surroundings.checkpoints_kept * saved.bytes;
+    line(
+        "storage",
+        months.scaled((data_bytes + kept_bytes) / GB * surroundings.storage_usd_per_gb_month),
+        false,
+        format!(
+            "{} of {of}, {} of checkpoints, at ${} a GB and month",
+            outlay_units::bytes(data_bytes),
+            outlay_units::bytes(kept_bytes),
+            outlay_units::significant(surroundings.storage_usd_per_gb_month)
+        ),
+    );
+    let leaving_bytes = match workload.method {
+        Method::Full => 2.0 * workload.model.parameters() as f64,
+        Method::Lora | Method::Qlora => saved.bytes,
+    };
+    line(
+        "egress",
+        exactly(leaving_bytes / GB * surroundings.egress_usd_per_gb),
+        false,
+        format!(
+            "{} of weights leave once, at ${} a GB",
+            outlay_units::bytes(leaving_bytes),
+            outlay_units::significant(surroundings.egress_usd_per_gb)
+        ),
+    );
+    // What moves one of the lines (a slower run) moves all: quantiles are summed.
+    let total_usd = lines
+        .iter()
+        .filter(|line| !line.included)
+        .fold(exactly(0.0), |sum, line| added(sum, line.usd));
+    Some(Bill {
+        lines,
+        total_usd,
+        checkpoints: saved,
+        embodied_kg: embodied_kg(accelerator, plan.accelerator_hours.p50),
+    })
+}
+
+fn added(a: Estimate, b: Estimate) -> Estimate {
+    Estimate {
+        p10: a.p10 + b.p10,
+        p50: a.p50 + b.p50,
+        p90: a.p90 + b.p90,
+    }
+}
