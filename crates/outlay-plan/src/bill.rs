@@ -273,10 +273,10 @@ pub fn bill(
         months.scaled((data_bytes + kept_bytes) / GB * surroundings.storage_usd_per_gb_month),
         false,
         format!(
-            "{} of {of}, {} of checkpoints, at ${} a GB and month",
+            "{} of {of}, {} of checkpoints, at {} a GB and month",
             outlay_units::bytes(data_bytes),
             outlay_units::bytes(kept_bytes),
-            outlay_units::significant(surroundings.storage_usd_per_gb_month)
+            outlay_units::price_usd(surroundings.storage_usd_per_gb_month)
         ),
     );
     let leaving_bytes = match workload.method {
@@ -288,9 +288,9 @@ pub fn bill(
         exactly(leaving_bytes / GB * surroundings.egress_usd_per_gb),
         false,
         format!(
-            "{} of weights leave once, at ${} a GB",
+            "{} of weights leave once, at {} a GB",
             outlay_units::bytes(leaving_bytes),
-            outlay_units::significant(surroundings.egress_usd_per_gb)
+            outlay_units::price_usd(surroundings.egress_usd_per_gb)
         ),
     );
     // What moves one of the lines (a slower run) moves all: quantiles are summed.

@@ -366,7 +366,11 @@ fn least(buyer: &Buyer<'_, '_>) -> Result<BudgetError, BudgetError> {
             least_model,
             // Small sums are told apart by their last digits.
             least: if total < 10.0 {
-                format!("${total:.4}")
+                format!(
+                    "{}{:.4}",
+                    outlay_units::currency_sign(),
+                    outlay_units::in_currency(total)
+                )
             } else {
                 outlay_units::usd(total)
             },

@@ -8,7 +8,10 @@ mod show;
 
 pub use estimate::{Estimate, Spread};
 pub use parse::{ParseError, parse_count, parse_duration_seconds, parse_money_usd, parse_tokens};
-pub use show::{bytes, count, duration, energy_kwh, mass_kg, percent, significant, usd};
+pub use show::{
+    bytes, count, currency_sign, duration, energy_kwh, in_currency, mass_kg, percent, price_usd,
+    show_money_in, significant, usd,
+};
 
 /// Bytes in one GiB.
 pub const GIB: f64 = 1024.0 * 1024.0 * 1024.0;

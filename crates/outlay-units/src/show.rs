@@ -1,5 +1,7 @@
 //! Quantities as people read them: three significant digits and a unit that fits.
 
+use std::sync::OnceLock;
+
 /// Writes a number with about three significant digits, without an exponent.
 pub fn significant(value: f64) -> String {
     let magnitude = value.abs();
@@ -55,17 +57,52 @@ pub fn count(value: f64) -> String {
     scaled(value, &[(1e12, "T"), (1e9, "B"), (1e6, "M")])
 }
 
-/// Writes US dollars: `$1,234`, `$0.52`, `$1.23M`.
+/// The currency in which this process shows money: sign, and units for a US dollar.
+static CURRENCY: OnceLock<(String, f64)> = OnceLock::new();
+
+/// Shows money in another currency from now on; the first call holds. Sums are kept, and given as data, in US dollars.
+///
+/// `code` is three capital letters (ISO 4217), `per_usd` what a dollar buys: 0.92 where it buys 0.92 EUR.
+pub fn show_money_in(code: &str, per_usd: f64) {
+    let sign = match code {
+        "USD" => "$".to_owned(),
+        "EUR" => "€".to_owned(),
+        "GBP" => "£".to_owned(),
+        "INR" => "₹".to_owned(),
+        // Other signs are shared by several currencies.
+        other => format!("{other} "),
+    };
+    let _ = CURRENCY.set((sign, per_usd));
+}
+
+/// Sign of the currency in which money is shown: `$`, `€`, `CHF `.
+pub fn currency_sign() -> &'static str {
+    CURRENCY.get().map_or("$", |(sign, _)| sign)
+}
+
+/// US dollars in the currency in which money is shown.
+pub fn in_currency(usd: f64) -> f64 {
+    usd * CURRENCY.get().map_or(1.0, |(_, per_usd)| *per_usd)
+}
+
+/// Writes US dollars, in the currency in which money is shown: `$1,234`, `$0.52`, `$1.23M`.
 pub fn usd(value: f64) -> String {
+    let sign = currency_sign();
+    let value = in_currency(value);
     if value >= 1e6 {
-        format!("${}", scaled(value, &[(1e9, "B"), (1e6, "M")]))
+        format!("{sign}{}", scaled(value, &[(1e9, "B"), (1e6, "M")]))
     } else if value >= 1000.0 {
-        format!("${}", significant(value))
+        format!("{sign}{}", significant(value))
     } else if value.is_finite() {
-        format!("${value:.2}")
+        format!("{sign}{value:.2}")
     } else {
         "unknown".to_owned()
     }
+}
+
+/// Writes a price of less than a few dollars with three digits, whatever its size: `$0.0230`.
+pub fn price_usd(value: f64) -> String {
+    format!("{}{}", currency_sign(), significant(in_currency(value)))
 }
 
 /// Writes a duration given in seconds: `340 ms`, `12.3 s`, `5.20 h`, `13.1 days`, `2.10 years`.

@@ -25,6 +25,37 @@ use crate::printer::Printer;
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// Show money in this currency; JSON and what you give stay in US dollars
+    #[arg(long, global = true, value_name = "CODE", requires = "rate")]
+    currency: Option<String>,
+    /// What a US dollar buys of that currency, such as 0.92
+    #[arg(
+        long,
+        global = true,
+        value_name = "RATE",
+        requires = "currency",
+        allow_hyphen_values = true
+    )]
+    rate: Option<f64>,
+}
+
+/// Shows money in the currency asked for.
+fn set_currency(code: Option<&str>, per_usd: Option<f64>) -> Result<(), Failure> {
+    let (Some(code), Some(per_usd)) = (code, per_usd) else {
+        return Ok(());
+    };
+    if code.len() != 3 || !code.bytes().all(|letter| letter.is_ascii_uppercase()) {
+        return Err(Failure::input(format!(
+            "--currency is `{code}`; allowed: a code of three capital letters, such as EUR"
+        )));
+    }
+    if !(1e-6..=1e9).contains(&per_usd) {
+        return Err(Failure::input(format!(
+            "--rate is `{per_usd}`; allowed: 0.000001 to 1000000000 {code} for a US dollar"
+        )));
+    }
+    outlay_units::show_money_in(code, per_usd);
+    Ok(())
 }
 
 #[derive(Subcommand, Debug)]
@@ -79,6 +110,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, printer: &mut Printer) -> Result<(), Failure> {
+    set_currency(cli.currency.as_deref(), cli.rate)?;
     match cli.command {
         Command::Plan(Plan::Train(args)) => commands::plan_train::run(*args, printer),
         Command::Plan(Plan::Finetune(args)) => commands::plan_finetune::run(&args, printer),

@@ -267,10 +267,10 @@ fn show(args: &Args, answer: &BudgetAnswer, printer: &mut Printer) {
     }
     let plan = &best.plan;
     printer.sentence(&format!(
-        "Price of {} at {}: ${:.2}/h each, of {}. `outlay plan train` prices a run in full.",
+        "Price of {} at {}: {}/h each, of {}. `outlay plan train` prices a run in full.",
         plan.accelerator,
         plan.provider,
-        plan.usd_per_accelerator_hour.unwrap_or(0.0),
+        usd(plan.usd_per_accelerator_hour.unwrap_or(0.0)),
         plan.price_as_of
     ));
 }

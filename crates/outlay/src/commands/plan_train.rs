@@ -774,7 +774,7 @@ fn draw(answer: &Answer, path: &Path) -> Result<(), Failure> {
     ];
     Picture {
         title: &format!("{}, {}: cost against time", answer.model, amount(answer)),
-        x_name: "cost (US dollars)",
+        x_name: "cost",
         y_name: "wall-clock time",
         series: &series.map(str::to_owned),
         points: &points,
@@ -1296,22 +1296,22 @@ fn show(answer: &Answer, printer: &mut Printer) {
         String::new()
     } else if best.provider == "owned" {
         format!(
-            " that you own, at ${:.2}/h each ({})",
-            best.usd_per_accelerator_hour.unwrap_or(0.0),
+            " that you own, at {}/h each ({})",
+            usd(best.usd_per_accelerator_hour.unwrap_or(0.0)),
             best.price_source
         )
     } else if best.provider == "given" {
         format!(
-            " at ${:.2}/h each",
-            best.usd_per_accelerator_hour.unwrap_or(0.0)
+            " at {}/h each",
+            usd(best.usd_per_accelerator_hour.unwrap_or(0.0))
         )
     } else {
         format!(
-            " from {} ({}, {}, ${:.2}/h each, price of {})",
+            " from {} ({}, {}, {}/h each, price of {})",
             best.provider,
             best.region,
             best.pricing,
-            best.usd_per_accelerator_hour.unwrap_or(0.0),
+            usd(best.usd_per_accelerator_hour.unwrap_or(0.0)),
             best.price_as_of
         )
     };
@@ -1436,6 +1436,12 @@ fn show(answer: &Answer, printer: &mut Printer) {
     printer.line("");
     for note in &answer.notes {
         printer.sentence(note);
+    }
+    if outlay_units::currency_sign() != "$" {
+        printer.sentence(&format!(
+            "Money is shown at {} for a US dollar.",
+            outlay_units::price_usd(1.0)
+        ));
     }
     printer.sentence(&format!(
         "{} layouts priced. Ranges hold the truth four times in five; `outlay validate` shows how they were checked.",

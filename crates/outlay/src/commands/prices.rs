@@ -114,9 +114,12 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
             let compute = per_pflops(offer);
             vec![
                 format!("{}x{}", offer.count, offer.accelerator),
-                format!("{:.3}", offer.usd_per_accelerator_hour()),
+                format!(
+                    "{:.3}",
+                    outlay_units::in_currency(offer.usd_per_accelerator_hour())
+                ),
                 if compute.is_finite() {
-                    format!("{compute:.2}")
+                    format!("{:.2}", outlay_units::in_currency(compute))
                 } else {
                     "-".to_owned()
                 },
@@ -128,11 +131,12 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         })
         .collect();
     let right = Align::Right;
+    let sign = outlay_units::currency_sign().trim_end();
     printer.table(
         &[
             ("hardware", Align::Left),
-            ("$/GPU-h", right),
-            ("$/PF-h", right),
+            (&format!("{sign}/GPU-h"), right),
+            (&format!("{sign}/PF-h"), right),
             ("provider", Align::Left),
             ("sold", Align::Left),
             ("region", Align::Left),
@@ -145,7 +149,7 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     }
     printer.line("");
     printer.sentence(&format!(
-        "$/PF-h: dollars for an hour of one dense 16-bit PFLOP/s at peak. `old`: the price is more than {STALE_AFTER_DAYS} days old."
+        "{sign}/PF-h: for an hour of one dense 16-bit PFLOP/s at peak. `old`: the price is more than {STALE_AFTER_DAYS} days old."
     ));
     Ok(())
 }

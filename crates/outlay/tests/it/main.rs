@@ -795,3 +795,41 @@ fn the_whole_bill_is_shown_and_its_options_are_checked() {
         assert!(stderr(&output).contains(wrong), "{}", stderr(&output));
     }
 }
+
+#[test]
+fn money_is_shown_in_another_currency_and_kept_in_dollars() {
+    let run = [
+        "plan",
+        "train",
+        "gpt2-xl",
+        "--tokens",
+        "10B",
+        "--gpus",
+        "8xH100-SXM",
+        "--price",
+        "2/h",
+    ];
+    let with = |more: &[&str]| outlay(&[&run[..], more].concat());
+    let euros = stdout(&with(&["--currency", "EUR", "--rate", "0.5"]));
+    assert!(euros.contains("at €1.00/h each"), "{euros}");
+    assert!(euros.contains("Money is shown at €0.500 for a US dollar."));
+    assert!(!euros.contains('$'));
+    // Data stay as they were.
+    let json = |more: &[&str]| stdout(&with(&[&["--json"], more].concat()));
+    assert_eq!(json(&[]), json(&["--currency", "EUR", "--rate", "0.5"]));
+    for (more, wrong) in [
+        (
+            vec!["--currency", "euro", "--rate", "1"],
+            "--currency is `euro`; allowed: a code of three capital letters, such as EUR",
+        ),
+        (
+            vec!["--currency", "EUR", "--rate", "0"],
+            "--rate is `0`; allowed: 0.000001 to 1000000000 EUR for a US dollar",
+        ),
+        (vec!["--currency", "EUR"], "--rate <RATE>"),
+    ] {
+        let output = with(&more);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr(&output).contains(wrong), "{}", stderr(&output));
+    }
+}
