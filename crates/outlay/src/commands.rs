@@ -3,6 +3,7 @@
 pub mod calibrate;
 pub mod compare;
 pub mod hardware;
+pub mod init;
 pub mod models;
 pub mod plan_budget;
 pub mod plan_finetune;

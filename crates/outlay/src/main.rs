@@ -63,6 +63,8 @@ enum Command {
     /// Estimate cost, time, energy and memory before paying for them
     #[command(subcommand)]
     Plan(Plan),
+    /// Answer six questions in plain words and get an outlay.toml to plan from
+    Init(commands::init::Args),
     /// Put saved plans side by side
     Compare(commands::compare::Args),
     /// Predict measured runs and show how far off the predictions are
@@ -115,6 +117,7 @@ fn run(cli: Cli, printer: &mut Printer) -> Result<(), Failure> {
         Command::Plan(Plan::Train(args)) => commands::plan_train::run(*args, printer),
         Command::Plan(Plan::Finetune(args)) => commands::plan_finetune::run(&args, printer),
         Command::Plan(Plan::Budget(args)) => commands::plan_budget::run(&args, printer),
+        Command::Init(args) => commands::init::run(&args, printer),
         Command::Compare(args) => commands::compare::run(&args, printer),
         Command::Validate(args) => commands::validate::run(&args, printer),
         Command::Calibrate(args) => commands::calibrate::run(&args, printer),

@@ -833,3 +833,61 @@ fn money_is_shown_in_another_currency_and_kept_in_dollars() {
         assert!(stderr(&output).contains(wrong), "{}", stderr(&output));
     }
 }
+
+#[test]
+fn six_answers_make_a_project_that_plans() {
+    let folder = folder("init");
+    let init = |answers: &str, more: &[&str]| {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_outlay"))
+            .arg("init")
+            .args(more)
+            .current_dir(&folder)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A command that stops at once closes its end.
+        let _ = std::io::Write::write_all(&mut child.stdin.take().unwrap(), answers.as_bytes());
+        child.wait_with_output().unwrap()
+    };
+    let file = folder.join("outlay.toml");
+    for (answers, wrong) in [
+        ("llama-9\n", "llama-9"),
+        (
+            "gpt2-xl\nsome\n",
+            "`some` is not known; allowed: full, lora, qlora",
+        ),
+        ("gpt2-xl\n\n\n", "`` is no number of tokens"),
+        ("gpt2-xl\n\n1B\n8xH9\n", "H9"),
+        ("gpt2-xl\n\n1B\n\nmuch\n", "budget: "),
+        (
+            "gpt2-xl\n\n1B\n\n\n",
+            "ended at question 6 of 6; nothing was written",
+        ),
+    ] {
+        let output = init(answers, &[]);
+        assert_eq!(output.status.code(), Some(2), "{answers}");
+        assert!(stderr(&output).contains(wrong), "{}", stderr(&output));
+        assert!(!file.exists());
+    }
+    let output = init("gpt2-xl\nlora\n1B\n8xH100-SXM\n5000usd\n14d\n", &[]);
+    assert!(stdout(&output).contains("outlay plan train outlay.toml"));
+    let plan = outlay(&["plan", "train", file.to_str().unwrap(), "--json"]);
+    assert_eq!(plan.status.code(), Some(0), "{}", stderr(&plan));
+    let plan: serde_json::Value = serde_json::from_str(&stdout(&plan)).unwrap();
+    assert_eq!(plan["tokens"], 1e9);
+    assert_eq!(plan["best"]["accelerator"], "H100-SXM");
+    // What is there is kept.
+    let before = std::fs::read_to_string(&file).unwrap();
+    let output = init("resnet-50\n\n10M\n\n\n\n", &[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), before);
+    // Empty answers are left out.
+    init("gpt2-xl\n\n2B\n\n\n\n", &["--force"]);
+    let after = std::fs::read_to_string(&file).unwrap();
+    assert!(
+        after.contains("tokens = \"2B\"") && !after.contains("gpus"),
+        "{after}"
+    );
+}
