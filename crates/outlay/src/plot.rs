@@ -1,4 +1,4 @@
-//! Pictures: drawings of points over two logarithmic axes, as SVG or as a page that holds one.
+//! Pictures: points over two logarithmic axes with panels of bars below, as SVG or as a page that holds one.
 
 use std::path::Path;
 
@@ -38,6 +38,101 @@ pub struct Picture<'a> {
     pub x_text: fn(f64) -> String,
     /// See `x_text`.
     pub y_text: fn(f64) -> String,
+    /// Drawn below, one after another.
+    pub panels: &'a [Panel],
+}
+
+/// Bars, one below the other, over one linear axis that begins at zero.
+pub struct Panel {
+    /// What they show.
+    pub title: String,
+    /// The bars.
+    pub bars: Vec<Bar>,
+    /// A line across all bars: a capacity, or the cost of the plan as it is.
+    pub limit: Option<f64>,
+}
+
+/// One bar.
+pub struct Bar {
+    /// What it is.
+    pub name: String,
+    /// Where it begins; a waterfall's bars hang in the air.
+    pub from: f64,
+    /// Where it ends.
+    pub to: f64,
+    /// Its value, as text.
+    pub text: String,
+}
+
+/// Width of a picture, in pixels.
+const WIDTH: u32 = 880;
+/// Height of the points' part.
+const POINTS_HEIGHT: u32 = 600;
+/// Height of a bar with the gap below it.
+const BAR_HEIGHT: i32 = 24;
+/// Where bars begin: names stand to the left.
+const BAR_LEFT: i32 = 330;
+/// Where bars end at most: values stand to the right.
+const BAR_RIGHT: i32 = 770;
+
+impl Panel {
+    fn height(&self) -> u32 {
+        64 + BAR_HEIGHT as u32 * self.bars.len() as u32
+    }
+
+    fn draw<B: DrawingBackend>(
+        &self,
+        area: &DrawingArea<B, plotters::coord::Shift>,
+    ) -> Result<(), Box<dyn std::error::Error>>
+    where
+        B::ErrorType: 'static,
+    {
+        let most = self
+            .bars
+            .iter()
+            .flat_map(|bar| [bar.from, bar.to])
+            .chain(self.limit)
+            .fold(0.0f64, f64::max);
+        if most <= 0.0 {
+            return Ok(());
+        }
+        let across =
+            |value: f64| BAR_LEFT + (value / most * f64::from(BAR_RIGHT - BAR_LEFT)).round() as i32;
+        area.draw_text(
+            &self.title,
+            &("sans-serif", 17).into_text_style(area),
+            (24, 12),
+        )?;
+        let text = ("sans-serif", 13).into_text_style(area);
+        for (index, bar) in self.bars.iter().enumerate() {
+            let top = 44 + BAR_HEIGHT * index as i32;
+            let (low, high) = (bar.from.min(bar.to), bar.from.max(bar.to));
+            // Long names are cut: 50 letters of 13 pixels fit.
+            let name: String = if bar.name.chars().count() > 50 {
+                bar.name.chars().take(49).chain(['…']).collect()
+            } else {
+                bar.name.clone()
+            };
+            area.draw_text(&name, &text, (24, top + 2))?;
+            area.draw(&Rectangle::new(
+                [(across(low), top), (across(high), top + BAR_HEIGHT - 7)],
+                COLOURS[0].mix(0.7).filled(),
+            ))?;
+            area.draw_text(
+                &bar.text,
+                &text,
+                (across(high.max(self.limit.unwrap_or(0.0))) + 8, top + 2),
+            )?;
+        }
+        if let Some(limit) = self.limit {
+            let bottom = 40 + BAR_HEIGHT * self.bars.len() as i32;
+            area.draw(&PathElement::new(
+                vec![(across(limit), 38), (across(limit), bottom)],
+                COLOURS[1].stroke_width(2),
+            ))?;
+        }
+        Ok(())
+    }
 }
 
 /// Colours that stay apart for colour-blind readers (Okabe and Ito, 2008).
@@ -56,6 +151,37 @@ fn limits(values: impl Iterator<Item = f64>) -> (f64, f64) {
         (least.min(value), most.max(value))
     });
     (least / 1.25, most * 1.25)
+}
+
+/// Marks of a logarithmic axis: powers of ten, with 2 and 5 between them where there are few, or round steps where the axis
+/// is shorter than that.
+fn marks(least: f64, most: f64) -> Vec<f64> {
+    let powers = least.log10().floor() as i32..=most.log10().ceil() as i32;
+    let of = |digits: &[f64]| -> Vec<f64> {
+        powers
+            .clone()
+            .flat_map(|power| digits.iter().map(move |digit| digit * 10f64.powi(power)))
+            .filter(|mark| (least..=most).contains(mark))
+            .collect()
+    };
+    let sparse = of(&[1.0]);
+    if sparse.len() >= 4 {
+        return sparse;
+    }
+    let dense = of(&[1.0, 2.0, 5.0]);
+    if dense.len() >= 3 {
+        return dense;
+    }
+    let rough = (most - least) / 5.0;
+    let power = 10f64.powi(rough.log10().floor() as i32);
+    let step = [1.0, 2.0, 5.0, 10.0]
+        .map(|digit| digit * power)
+        .into_iter()
+        .find(|step| *step >= rough)
+        .unwrap_or(10.0 * power);
+    let first = (least / step).ceil() as i64;
+    let last = (most / step).floor() as i64;
+    (first..=last).map(|index| index as f64 * step).collect()
 }
 
 impl Picture<'_> {
@@ -91,8 +217,16 @@ impl Picture<'_> {
     fn draw(&self) -> Result<String, Box<dyn std::error::Error>> {
         let mut svg = String::new();
         {
-            let area = SVGBackend::with_string(&mut svg, (880, 600)).into_drawing_area();
-            area.fill(&WHITE)?;
+            let panels_height: u32 = self.panels.iter().map(Panel::height).sum();
+            let whole = SVGBackend::with_string(&mut svg, (WIDTH, POINTS_HEIGHT + panels_height))
+                .into_drawing_area();
+            whole.fill(&WHITE)?;
+            let (area, mut below) = whole.split_vertically(POINTS_HEIGHT);
+            for panel in self.panels {
+                let (here, rest) = below.split_vertically(panel.height());
+                panel.draw(&here)?;
+                below = rest;
+            }
             let xs = self.points.iter().flat_map(|point| {
                 let (low, high) = point.x_range.unwrap_or((point.x, point.x));
                 [point.x, low, high]
@@ -114,7 +248,14 @@ impl Picture<'_> {
                 .margin(16)
                 .x_label_area_size(48)
                 .y_label_area_size(84)
-                .build_cartesian_2d((x_least..x_most).log_scale(), (y_least..y_most).log_scale())?;
+                .build_cartesian_2d(
+                    (x_least..x_most)
+                        .log_scale()
+                        .with_key_points(marks(x_least, x_most)),
+                    (y_least..y_most)
+                        .log_scale()
+                        .with_key_points(marks(y_least, y_most)),
+                )?;
             chart
                 .configure_mesh()
                 .x_labels(5)
@@ -177,7 +318,7 @@ impl Picture<'_> {
                     .label_font(("sans-serif", 14))
                     .draw()?;
             }
-            area.present()?;
+            whole.present()?;
         }
         Ok(svg)
     }
@@ -186,6 +327,19 @@ impl Picture<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_axis_has_marks() {
+        assert_eq!(marks(0.5, 3e4), [1.0, 10.0, 100.0, 1e3, 1e4]);
+        assert_eq!(marks(30.0, 700.0), [50.0, 100.0, 200.0, 500.0]);
+        assert_eq!(marks(18.0, 30.0), [20.0, 25.0, 30.0]);
+        for least in [1e-3, 0.7, 22.0, 9.9e5] {
+            for ratio in [1.5, 3.0, 40.0, 1e5] {
+                let marks = marks(least, least * ratio);
+                assert!((2..10).contains(&marks.len()), "{least} {ratio} {marks:?}");
+            }
+        }
+    }
 
     #[test]
     fn points_stand_where_they_belong() {
@@ -206,6 +360,18 @@ mod tests {
             diagonal: false,
             x_text: |value| value.to_string(),
             y_text: |value| value.to_string(),
+            panels: &[Panel {
+                title: "Bars".to_owned(),
+                bars: [(0.0, 4.0), (2.0, 4.0)]
+                    .map(|(from, to)| Bar {
+                        name: "a bar".to_owned(),
+                        from,
+                        to,
+                        text: to.to_string(),
+                    })
+                    .into(),
+                limit: Some(8.0),
+            }],
         };
         let svg = picture.draw().unwrap();
         let circles: Vec<(f64, f64)> = svg
@@ -223,5 +389,8 @@ mod tests {
         // The second is to the right of the first, and above it.
         assert!(circles[1].0 > circles[0].0 && circles[1].1 < circles[0].1);
         assert!(svg.contains("at 100") && svg.contains("Two points"));
+        // A bar of half the limit is half as wide as there is room, one of a quarter half of that and further right.
+        assert!(svg.contains(r#"x="330" y="644" width="220""#), "{svg}");
+        assert!(svg.contains(r#"x="440" y="668" width="110""#), "{svg}");
     }
 }

@@ -14,13 +14,13 @@ use outlay_plan::{
     plan_train,
 };
 use outlay_units::{
-    Estimate, count, duration, energy_kwh, mass_kg, parse_duration_seconds, parse_money_usd,
+    Estimate, bytes, count, duration, energy_kwh, mass_kg, parse_duration_seconds, parse_money_usd,
     parse_tokens, percent, significant, usd,
 };
 use serde::Deserialize;
 
 use crate::failure::{Failure, read_text, toml_message, write_whole};
-use crate::plot::{Picture, Point};
+use crate::plot::{Bar, Panel, Picture, Point};
 use crate::printer::{Align, Printer};
 
 /// Arguments of `outlay plan train`.
@@ -201,7 +201,7 @@ pub struct Args {
         allow_hyphen_values = true
     )]
     pub(super) egress: Option<f64>,
-    /// Draw cost against time of the plans that no other beats, and the next best, to an .svg or .html file
+    /// Draw cost against time, and where memory, time and (with --levers) money go, to an .svg or .html file
     #[arg(long, value_name = "FILE.svg")]
     pub(super) plot: Option<PathBuf>,
     /// Print JSON (documented in docs/plan-train.schema.json)
@@ -781,8 +781,89 @@ fn draw(answer: &Answer, path: &Path) -> Result<(), Failure> {
         diagonal: false,
         x_text: usd,
         y_text: |days| duration(days * DAY_S),
+        panels: &panels(answer),
     }
     .write(path)
+}
+
+/// Where memory, time and money go, for the picture: parts that add up, and levers that hang from the cost as it is.
+fn panels(answer: &Answer) -> Vec<Panel> {
+    let best = &answer.best;
+    // Each part begins where the one before it ends; parts too small to see are left out.
+    let adding_up = |title: String, parts: &[(&str, f64)], limit, text: fn(f64) -> String| {
+        let total: f64 = parts.iter().map(|(_, value)| value).sum();
+        let mut from = 0.0;
+        let mut bars = Vec::new();
+        for &(name, value) in parts {
+            if value > 0.002 * total {
+                bars.push(Bar {
+                    name: name.to_owned(),
+                    from,
+                    to: from + value,
+                    text: text(value),
+                });
+            }
+            from += value;
+        }
+        Panel { title, bars, limit }
+    };
+    let memory = &best.memory;
+    let time = &best.time;
+    let mut panels = vec![
+        adding_up(
+            format!(
+                "Memory of one {}: {} of {} (line)",
+                best.accelerator,
+                bytes(memory.total_bytes()),
+                bytes(best.memory_capacity_gib * outlay_units::GIB)
+            ),
+            &[
+                ("weights", memory.weights_bytes),
+                ("gradients", memory.gradients_bytes),
+                ("optimizer", memory.optimizer_bytes),
+                ("activations", memory.activations_bytes),
+                ("buffers", memory.buffers_bytes),
+                ("allocator's waste", memory.waste_bytes),
+                ("driver and libraries", memory.reserved_bytes),
+            ],
+            Some(best.memory_capacity_gib * outlay_units::GIB),
+            bytes,
+        ),
+        adding_up(
+            format!("Time of one step: {}", duration(best.step_s.p50)),
+            &[
+                ("forward", time.forward_s),
+                ("backward", time.backward_s),
+                ("recomputed forward", time.recompute_s),
+                ("tensor-parallel exchange", time.tensor_s),
+                ("expert exchange", time.expert_s),
+                ("context-parallel exchange", time.context_s),
+                ("data-parallel exchange", time.data_s),
+                ("pipeline bubble", time.bubble_s),
+                ("optimizer", time.optimizer_s),
+                ("fixed time and stragglers", time.overhead_s),
+            ],
+            None,
+            duration,
+        ),
+    ];
+    if let (Some(now), false) = (best.usd, answer.levers.is_empty()) {
+        panels.push(Panel {
+            title: format!("Levers: what each would save of {} (line)", usd(now.p50)),
+            bars: answer
+                .levers
+                .iter()
+                .map(|lever| Bar {
+                    name: lever.change.clone(),
+                    from: lever.usd,
+                    to: now.p50,
+                    text: format!("-{}", usd(lever.saved_usd)),
+                })
+                .collect(),
+            limit: Some(now.p50),
+        });
+    }
+    panels
 }
 
 /// Reads the model, and fills options from `outlay.toml` where the argument is a project.

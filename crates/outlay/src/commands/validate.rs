@@ -384,6 +384,7 @@ fn draw(rows: &[Row], path: &std::path::Path) -> Result<(), Failure> {
         diagonal: true,
         x_text: outlay_units::significant,
         y_text: outlay_units::significant,
+        panels: &[],
     }
     .write(path)
 }
