@@ -102,7 +102,7 @@ pub fn read_text(path: &std::path::Path) -> Result<String, Failure> {
 }
 
 /// Writes a file whole or not at all: to a neighbour first, then renamed.
-pub fn write_whole(path: &std::path::Path, text: &str) -> Result<(), Failure> {
+pub fn write_whole(path: &std::path::Path, content: impl AsRef<[u8]>) -> Result<(), Failure> {
     // Through links, and never in place of a device.
     let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
     if std::fs::metadata(path).is_ok_and(|data| !data.is_file()) {
@@ -114,7 +114,7 @@ pub fn write_whole(path: &std::path::Path, text: &str) -> Result<(), Failure> {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(format!(".{}.part", std::process::id()));
     let part = path.with_file_name(name);
-    std::fs::write(&part, text)
+    std::fs::write(&part, content)
         .and_then(|()| std::fs::rename(&part, path))
         .map_err(|error| {
             let _ = std::fs::remove_file(&part);

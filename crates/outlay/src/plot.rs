@@ -1,4 +1,4 @@
-//! Pictures: points over two logarithmic axes with panels of bars below, as SVG or as a page that holds one.
+//! Pictures: points over two logarithmic axes with panels of bars below, as SVG, PNG or a page.
 
 use std::path::Path;
 
@@ -153,6 +153,52 @@ fn limits(values: impl Iterator<Item = f64>) -> (f64, f64) {
     (least / 1.25, most * 1.25)
 }
 
+/// Renders an SVG at twice its size, with the fonts of the machine.
+fn png(svg: &str) -> Result<Vec<u8>, Failure> {
+    const SCALE: f32 = 2.0;
+    let failed = |why: String| Failure::outside(format!("--plot: {why}"));
+    let mut options = resvg::usvg::Options::default();
+    let fonts = options.fontdb_mut();
+    fonts.load_system_fonts();
+    // What `sans-serif` means is not always said by the machine.
+    let family = [
+        "DejaVu Sans",
+        "Liberation Sans",
+        "Noto Sans",
+        "Helvetica",
+        "Arial",
+    ]
+    .into_iter()
+    .find(|family| {
+        fonts
+            .faces()
+            .any(|face| face.families.iter().any(|(name, _)| name == family))
+    })
+    .map(str::to_owned)
+    .or_else(|| Some(fonts.faces().next()?.families.first()?.0.clone()));
+    let Some(family) = family else {
+        return Err(failed("this machine has no font to write with".to_owned())
+            .hint("write an .svg or .html file, or install a font such as DejaVu Sans"));
+    };
+    fonts.set_sans_serif_family(family);
+    let tree =
+        resvg::usvg::Tree::from_str(svg, &options).map_err(|error| failed(error.to_string()))?;
+    let size = tree.size();
+    let mut pixels = resvg::tiny_skia::Pixmap::new(
+        (size.width() * SCALE).ceil() as u32,
+        (size.height() * SCALE).ceil() as u32,
+    )
+    .ok_or_else(|| failed("the picture is too large".to_owned()))?;
+    resvg::render(
+        &tree,
+        resvg::tiny_skia::Transform::from_scale(SCALE, SCALE),
+        &mut pixels.as_mut(),
+    );
+    pixels
+        .encode_png()
+        .map_err(|error| failed(error.to_string()))
+}
+
 /// Marks of a logarithmic axis: powers of ten, with 2 and 5 between them where there are few, or round steps where the axis
 /// is shorter than that.
 fn marks(least: f64, most: f64) -> Vec<f64> {
@@ -188,12 +234,12 @@ impl Picture<'_> {
     /// Writes the picture to a file; its name says the format.
     ///
     /// # Errors
-    /// Another ending than `.svg` or `.html`, nothing to draw, or a file that cannot be written.
+    /// Another ending than `.svg`, `.png` or `.html`, no font on the machine for a `.png`, nothing to draw, or a file that cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), Failure> {
         let ending = path.extension().and_then(|ending| ending.to_str());
-        if !matches!(ending, Some("svg" | "html")) {
+        if !matches!(ending, Some("svg" | "png" | "html")) {
             return Err(Failure::input(format!(
-                "--plot `{}`: allowed: names that end in .svg or .html",
+                "--plot `{}`: allowed: names that end in .svg, .png or .html",
                 path.display()
             )));
         }
@@ -203,6 +249,9 @@ impl Picture<'_> {
         let svg = self
             .draw()
             .map_err(|error| Failure::outside(format!("--plot: {error}")))?;
+        if ending == Some("png") {
+            return write_whole(path, png(&svg)?);
+        }
         let text = if ending == Some("html") {
             format!(
                 "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>{0}</title>\n<body style=\"margin:1rem\" aria-label=\"{0}\">\n{svg}\n</body>\n</html>\n",
@@ -211,7 +260,7 @@ impl Picture<'_> {
         } else {
             svg
         };
-        write_whole(path, &text)
+        write_whole(path, text)
     }
 
     fn draw(&self) -> Result<String, Box<dyn std::error::Error>> {
@@ -339,6 +388,27 @@ mod tests {
                 assert!((2..10).contains(&marks.len()), "{least} {ratio} {marks:?}");
             }
         }
+    }
+
+    #[test]
+    fn an_svg_becomes_a_png_of_twice_its_size() {
+        let svg = "<svg xmlns='http://www.w3.org/2000/svg' width='40' height='20'><text y='15' font-family='sans-serif'>x</text></svg>";
+        let image = match png(svg) {
+            Ok(image) => image,
+            Err(failure) => {
+                // A machine without fonts says so, to a person and here.
+                failure.report();
+                eprintln!("skipped: no font on this machine");
+                return;
+            }
+        };
+        assert!(image.starts_with(b"\x89PNG\r\n\x1a\n"));
+        // Width and height stand in the first chunk.
+        let number = |at: usize| u32::from_be_bytes(image[at..at + 4].try_into().unwrap());
+        assert_eq!((number(16), number(20)), (80, 40));
+        // The letter is there: an empty picture packs into less.
+        let blank = png(&svg.replace(">x<", "><")).unwrap();
+        assert!(image.len() > blank.len());
     }
 
     #[test]

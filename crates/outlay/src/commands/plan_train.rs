@@ -201,7 +201,7 @@ pub struct Args {
         allow_hyphen_values = true
     )]
     pub(super) egress: Option<f64>,
-    /// Draw cost against time, and where memory, time and (with --levers) money go, to an .svg or .html file
+    /// Draw cost against time, and where memory, time and (with --levers) money go, to an .svg, .png or .html file
     #[arg(long, value_name = "FILE.svg")]
     pub(super) plot: Option<PathBuf>,
     /// Print JSON (documented in docs/plan-train.schema.json)

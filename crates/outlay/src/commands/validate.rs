@@ -34,7 +34,7 @@ pub struct Args {
     /// Show how the prediction of one row comes about: time by phase, communication, memory, operators
     #[arg(long, value_name = "ID")]
     explain: Option<String>,
-    /// Draw predicted against measured to an .svg or .html file
+    /// Draw predicted against measured to an .svg, .png or .html file
     #[arg(long, value_name = "FILE.svg")]
     plot: Option<PathBuf>,
     /// Print JSON
