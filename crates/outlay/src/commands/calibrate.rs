@@ -104,7 +104,7 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         cases.len(),
         rows.len()
     )];
-    write_whole(&args.output, &calibration.to_toml())?;
+    write_whole(&args.output, calibration.to_toml())?;
     printer.sentence(&format!(
         "Fitted {} constants on {} rows and wrote {}. Use it with `--calibration {}`.",
         calibration.constants.len(),

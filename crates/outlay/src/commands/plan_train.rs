@@ -737,12 +737,13 @@ fn draw(answer: &Answer, path: &Path) -> Result<(), Failure> {
     ];
     for (series, plans) in groups {
         for plan in plans {
-            let Some(usd) = plan.usd else { continue };
+            let Some(cost) = plan.usd else { continue };
+            let cost = cost.scaled(outlay_units::in_currency(1.0));
             let y = plan.wall_clock_s.p50 / DAY_S;
             // A plan of two groups is drawn once.
             if points
                 .iter()
-                .any(|point| point.x == usd.p50 && point.y == y)
+                .any(|point| point.x == cost.p50 && point.y == y)
             {
                 continue;
             }
@@ -750,11 +751,11 @@ fn draw(answer: &Answer, path: &Path) -> Result<(), Failure> {
             let near = |a: f64, b: f64| (a / b).ln().abs() < 0.12;
             let crowded = points
                 .iter()
-                .any(|point| point.label.is_some() && near(point.x, usd.p50) && near(point.y, y));
+                .any(|point| point.label.is_some() && near(point.x, cost.p50) && near(point.y, y));
             points.push(Point {
-                x: usd.p50,
+                x: cost.p50,
                 y,
-                x_range: (series == 0).then_some((usd.p10, usd.p90)),
+                x_range: (series == 0).then_some((cost.p10, cost.p90)),
                 series,
                 label: (series < 2 && !crowded)
                     .then(|| format!("{} x {}", plan.count, plan.accelerator)),
@@ -779,7 +780,7 @@ fn draw(answer: &Answer, path: &Path) -> Result<(), Failure> {
         series: &series.map(str::to_owned),
         points: &points,
         diagonal: false,
-        x_text: usd,
+        x_text: |cost| usd(cost / outlay_units::in_currency(1.0)),
         y_text: |days| duration(days * DAY_S),
         panels: &panels(answer),
     }
