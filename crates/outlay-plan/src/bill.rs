@@ -40,7 +40,8 @@ pub struct Surroundings {
     pub idle_share: f64,
     /// Accelerator time of all runs over that of this one: failed and exploratory runs, sweeps. By default 1: none.
     ///
-    /// BLOOM's project spent 2.69 times its last run (arXiv:2211.02001); OLMo's 1.5 times (arXiv:2503.05804).
+    /// BLOOM's project spent 2.69 times its last run (arXiv:2211.02001); OLMo's 1.5 times (arXiv:2503.05804), Olmo 3's 5.6
+    /// times (82.2% of its compute was no final run: arXiv:2605.01158).
     pub all_runs_factor: f64,
 }
 

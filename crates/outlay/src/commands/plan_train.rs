@@ -163,7 +163,7 @@ pub struct Args {
     )]
     pub(super) failures: Option<f64>,
     /// In the bill: accelerator time of all runs, failed and exploratory ones and sweeps included, over this one's, such as
-    /// 1.5 (OLMo) or 2.69 (BLOOM) [default: 1]
+    /// 1.5 (OLMo), 2.69 (BLOOM) or 5.6 (Olmo 3) [default: 1]
     #[arg(
         long,
         value_name = "FACTOR",
