@@ -6,8 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::constants::{Calibration, Constant};
-use crate::failures::{checkpoint_interval_s, failure_factor};
-use crate::levers::{CHECKPOINT_BYTES_PER_S, PREEMPTIONS_PER_DAY, RESTART_S};
+use crate::failures::{
+    CHECKPOINT_BYTES_PER_S, PREEMPTIONS_PER_DAY, RESTART_S, checkpoint_interval_s, failure_factor,
+};
 use crate::step::Costing;
 use crate::train::{Answer, Plan, Question};
 use crate::workload::{Method, Workload};
@@ -75,6 +76,45 @@ pub struct Checkpoints {
     pub lost_share: f64,
 }
 
+impl Checkpoints {
+    /// How a plan is saved, and what failures take, on spot offers with a preemption a day and node.
+    pub(crate) fn of(
+        plan: &Plan,
+        costing: &Costing<'_>,
+        failures_per_accelerator_day: f64,
+    ) -> Self {
+        let nodes =
+            (f64::from(plan.count) / f64::from(costing.accelerator.node_size.max(1))).ceil();
+        let bytes = costing.checkpoint_bytes();
+        let save_s = bytes / (nodes * CHECKPOINT_BYTES_PER_S);
+        let mut per_day = failures_per_accelerator_day * f64::from(plan.count);
+        if plan.pricing == "spot" {
+            per_day += PREEMPTIONS_PER_DAY * nodes;
+        }
+        let wall_clock_s = plan.wall_clock_s.p50;
+        // Nothing fails: one checkpoint, at the end.
+        if per_day <= 0.0 {
+            return Self {
+                bytes,
+                save_s,
+                interval_s: wall_clock_s,
+                failures: 0.0,
+                lost_share: 0.0,
+            };
+        }
+        let between_s = DAY_S / per_day;
+        let interval_s = checkpoint_interval_s(save_s, between_s);
+        let factor = failure_factor(interval_s, save_s, RESTART_S, between_s);
+        Self {
+            bytes,
+            save_s,
+            interval_s,
+            failures: wall_clock_s / between_s,
+            lost_share: 1.0 - 1.0 / factor,
+        }
+    }
+}
+
 /// One line of a bill.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BillLine {
@@ -121,42 +161,6 @@ pub fn embodied_kg(accelerator: &Accelerator, accelerator_hours: f64) -> f64 {
     each / hours_of_life * accelerator_hours
 }
 
-/// How a plan is saved, and what failures take, on spot offers with a preemption a day and node.
-fn checkpoints(
-    plan: &Plan,
-    costing: &Costing<'_>,
-    failures_per_accelerator_day: f64,
-) -> Checkpoints {
-    let nodes = (f64::from(plan.count) / f64::from(costing.accelerator.node_size.max(1))).ceil();
-    let bytes = costing.checkpoint_bytes();
-    let save_s = bytes / (nodes * CHECKPOINT_BYTES_PER_S);
-    let mut per_day = failures_per_accelerator_day * f64::from(plan.count);
-    if plan.pricing == "spot" {
-        per_day += PREEMPTIONS_PER_DAY * nodes;
-    }
-    let wall_clock_s = plan.wall_clock_s.p50;
-    // Nothing fails: one checkpoint, at the end.
-    if per_day <= 0.0 {
-        return Checkpoints {
-            bytes,
-            save_s,
-            interval_s: wall_clock_s,
-            failures: 0.0,
-            lost_share: 0.0,
-        };
-    }
-    let between_s = DAY_S / per_day;
-    let interval_s = checkpoint_interval_s(save_s, between_s);
-    let factor = failure_factor(interval_s, save_s, RESTART_S, between_s);
-    Checkpoints {
-        bytes,
-        save_s,
-        interval_s,
-        failures: wall_clock_s / between_s,
-        lost_share: 1.0 - 1.0 / factor,
-    }
-}
-
 /// The bill of an answer's chosen plan; `None` where no price is known.
 ///
 /// The plan's own cost holds what runs usually lose to restarts, saving and evaluation: the constant `goodput`. The loss
@@ -179,7 +183,7 @@ pub fn bill(
         ..question.workload.clone()
     };
     let costing = Costing::new(&workload, accelerator, calibration)?;
-    let saved = checkpoints(plan, &costing, surroundings.failures_per_accelerator_day);
+    let saved = Checkpoints::of(plan, &costing, surroundings.failures_per_accelerator_day);
     let exactly = |usd: f64| Estimate {
         p10: usd,
         p50: usd,

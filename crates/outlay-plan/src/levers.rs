@@ -7,9 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::adapters::Adapters;
+use crate::bill::Checkpoints;
 use crate::budget::decoder;
 use crate::constants::Calibration;
-use crate::failures::{checkpoint_interval_s, failure_factor};
 use crate::scaling::{BESIROGLU_2024, LossLaw};
 use crate::step::Costing;
 use crate::train::{Answer, Choice, Plan, Question, plan_train};
@@ -29,13 +29,6 @@ pub struct Lever {
     /// What it gives up.
     pub gives_up: String,
 }
-
-/// Preemptions a day that a spot node is taken to suffer; public traces range from one in weeks to ten a day.
-pub(crate) const PREEMPTIONS_PER_DAY: f64 = 1.0;
-/// Rate at which one node writes a checkpoint, in bytes/s.
-pub(crate) const CHECKPOINT_BYTES_PER_S: f64 = 2e9;
-/// Time to get another node and load the checkpoint, in seconds.
-pub(crate) const RESTART_S: f64 = 600.0;
 
 /// Levers of a plan, the most saving first. `everywhere` is hardware with its offers, of whatever kind and way of selling.
 pub fn levers(
@@ -252,15 +245,7 @@ fn spot_factor(
     let Some(costing) = Costing::new(workload, accelerator, calibration) else {
         return 1.0;
     };
-    let nodes = (f64::from(plan.count) / f64::from(accelerator.node_size.max(1))).ceil();
-    let save_s = costing.checkpoint_bytes() / (nodes * CHECKPOINT_BYTES_PER_S);
-    let between_s = 86_400.0 / PREEMPTIONS_PER_DAY / nodes;
-    failure_factor(
-        checkpoint_interval_s(save_s, between_s),
-        save_s,
-        RESTART_S,
-        between_s,
-    )
+    1.0 / (1.0 - Checkpoints::of(plan, &costing, 0.0).lost_share)
 }
 
 /// The workload of least FLOPs that reaches the loss predicted for this one, where that is another size by a tenth.

@@ -1,5 +1,6 @@
 //! One file for each command.
 
+pub mod bill;
 pub mod calibrate;
 pub mod compare;
 pub mod hardware;
@@ -7,6 +8,7 @@ pub mod init;
 pub mod models;
 pub mod plan_budget;
 pub mod plan_finetune;
+mod plan_picture;
 pub mod plan_train;
 pub mod prices;
 pub mod validate;

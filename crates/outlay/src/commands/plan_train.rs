@@ -9,18 +9,17 @@ use outlay_catalog::{
 };
 use outlay_model::{Family, Input, Model, SampleUnit};
 use outlay_plan::{
-    Adapters, Answer, AttentionKernel, Bill, Choice, Costing, ExportFormat, Framework, Layout,
-    Method, Optimizer, Plan, PlanError, Precision, Question, SOFTWARE_YEAR, Surroundings, Workload,
-    plan_train,
+    Adapters, Answer, AttentionKernel, Choice, Costing, ExportFormat, Framework, Layout, Method,
+    Optimizer, Plan, PlanError, Precision, Question, SOFTWARE_YEAR, Workload, plan_train,
 };
 use outlay_units::{
-    Estimate, bytes, count, duration, energy_kwh, mass_kg, parse_duration_seconds, parse_money_usd,
+    Estimate, count, duration, energy_kwh, mass_kg, parse_duration_seconds, parse_money_usd,
     parse_tokens, percent, significant, usd,
 };
 use serde::Deserialize;
 
+use super::bill::BillArgs;
 use crate::failure::{Failure, read_text, toml_message, write_whole};
-use crate::plot::{Bar, Panel, Picture, Point};
 use crate::printer::{Align, Printer};
 
 /// Arguments of `outlay plan train`.
@@ -151,56 +150,8 @@ pub struct Args {
     /// Show what would make this very workload cheaper, each change priced anew, and what it gives up
     #[arg(long)]
     pub(super) levers: bool,
-    /// Show the whole bill: failures, storage and egress beside the run, and what making the hardware emitted
-    #[arg(long)]
-    pub(super) bill: bool,
-    /// In the bill: failures that stop the run, for each accelerator and day [default: 0.000474, as Llama 3 met]
-    #[arg(
-        long,
-        value_name = "RATE",
-        requires = "bill",
-        allow_hyphen_values = true
-    )]
-    pub(super) failures: Option<f64>,
-    /// In the bill: accelerator time of all runs, failed and exploratory ones and sweeps included, over this one's, such as
-    /// 1.5 (OLMo), 2.69 (BLOOM) or 5.6 (Olmo 3) [default: 1]
-    #[arg(
-        long,
-        value_name = "FACTOR",
-        requires = "bill",
-        allow_hyphen_values = true
-    )]
-    pub(super) all_runs: Option<f64>,
-    /// In the bill: hours paid while nothing runs (queueing, setting up), over the run's own, such as 0.1 [default: 0]
-    #[arg(
-        long,
-        value_name = "SHARE",
-        requires = "bill",
-        allow_hyphen_values = true
-    )]
-    pub(super) idle: Option<f64>,
-    /// In the bill: size of the training data in GB (default: token ids of 2 or 4 bytes)
-    #[arg(long, value_name = "GB", requires = "bill", allow_hyphen_values = true)]
-    pub(super) data_size: Option<f64>,
-    /// In the bill: checkpoints kept at one time [default: 3]
-    #[arg(long, value_name = "N", requires = "bill", allow_hyphen_values = true)]
-    pub(super) checkpoints: Option<f64>,
-    /// In the bill: price of storage in dollars for a GB and month [default: 0.023]
-    #[arg(
-        long,
-        value_name = "USD_PER_GB",
-        requires = "bill",
-        allow_hyphen_values = true
-    )]
-    pub(super) storage: Option<f64>,
-    /// In the bill: price of a GB that leaves the provider, in dollars [default: 0.09]
-    #[arg(
-        long,
-        value_name = "USD_PER_GB",
-        requires = "bill",
-        allow_hyphen_values = true
-    )]
-    pub(super) egress: Option<f64>,
+    #[command(flatten)]
+    pub(super) bill: BillArgs,
     /// Draw cost against time, and where memory, time and (with --levers) money go, to an .svg, .png or .html file
     #[arg(long, value_name = "FILE.svg")]
     pub(super) plot: Option<PathBuf>,
@@ -295,14 +246,7 @@ impl Args {
             explain: false,
             export: Vec::new(),
             levers: false,
-            bill: false,
-            failures: None,
-            all_runs: None,
-            idle: None,
-            data_size: None,
-            checkpoints: None,
-            storage: None,
-            egress: None,
+            bill: BillArgs::default(),
             plot: None,
             json: false,
         }
@@ -542,7 +486,7 @@ pub fn run_with(mut args: Args, extras: Extras, printer: &mut Printer) -> Result
         own_calibration: args.calibration.is_some(),
         exhaustive: false,
     };
-    let surroundings = surroundings(&args, epochs)?;
+    let surroundings = args.bill.surroundings(epochs)?;
     let mut answer = plan_train(&question, &calibration).map_err(|error| explain_error(&error))?;
     if args.levers {
         let offers = listed_offers(args.catalog.as_deref(), true, true, None)?;
@@ -559,7 +503,7 @@ pub fn run_with(mut args: Args, extras: Extras, printer: &mut Printer) -> Result
             .collect();
         answer.levers = outlay_plan::levers(&question, &answer, &everywhere, &calibration);
     }
-    if args.bill {
+    if args.bill.bill {
         answer.bill = outlay_plan::bill(&question, &answer, &surroundings, &calibration);
         if answer.bill.is_none() {
             return Err(Failure::input(format!(
@@ -590,7 +534,7 @@ pub fn run_with(mut args: Args, extras: Extras, printer: &mut Printer) -> Result
     }
     note_old_price(&mut answer);
     if let Some(path) = &args.plot {
-        draw(&answer, path)?;
+        super::plan_picture::draw(&answer, path)?;
     }
     write_exports(&args.export, &answer)?;
     if args.json {
@@ -608,94 +552,6 @@ pub fn run_with(mut args: Args, extras: Extras, printer: &mut Printer) -> Result
             "no plan considered meets the limits given (see the sentences above)",
         ))
     }
-}
-
-/// Reads what surrounds the run from the options of the bill.
-fn surroundings(args: &Args, passes: f64) -> Result<Surroundings, Failure> {
-    let usual = Surroundings::default();
-    let within = |option: &str, value: Option<f64>, usual: f64, least: f64, most: f64| match value {
-        None => Ok(usual),
-        Some(value) if (least..=most).contains(&value) => Ok(value),
-        Some(value) => Err(Failure::input(format!(
-            "--{option} is `{value}`; allowed: {least} to {most}"
-        ))),
-    };
-    Ok(Surroundings {
-        failures_per_accelerator_day: within(
-            "failures",
-            args.failures,
-            usual.failures_per_accelerator_day,
-            0.0,
-            1.0,
-        )?,
-        data_bytes: match args.data_size {
-            None => None,
-            size => Some(1e9 * within("data-size", size, 0.0, 0.0, 1e9)?),
-        },
-        // Less than one pass stores what it reads.
-        passes: passes.max(1.0),
-        checkpoints_kept: within(
-            "checkpoints",
-            args.checkpoints,
-            usual.checkpoints_kept,
-            0.0,
-            1e6,
-        )?,
-        storage_usd_per_gb_month: within(
-            "storage",
-            args.storage,
-            usual.storage_usd_per_gb_month,
-            0.0,
-            100.0,
-        )?,
-        egress_usd_per_gb: within("egress", args.egress, usual.egress_usd_per_gb, 0.0, 100.0)?,
-        idle_share: within("idle", args.idle, usual.idle_share, 0.0, 100.0)?,
-        all_runs_factor: within(
-            "all-runs",
-            args.all_runs,
-            usual.all_runs_factor,
-            1.0,
-            1000.0,
-        )?,
-    })
-}
-
-/// Shows the whole bill.
-fn show_bill(bill: &Bill, printer: &mut Printer) {
-    printer.line("");
-    printer.heading("The whole bill");
-    let right = Align::Right;
-    let row = |what: &str, estimate: Estimate, included: bool| {
-        let mut cells = vec![if included {
-            format!("  {what}")
-        } else {
-            what.to_owned()
-        }];
-        cells.extend([usd(estimate.p10), usd(estimate.p50), usd(estimate.p90)]);
-        cells
-    };
-    let mut rows: Vec<Vec<String>> = bill
-        .lines
-        .iter()
-        .map(|line| row(&line.what, line.usd, line.included))
-        .collect();
-    rows.push(row("total", bill.total_usd, false));
-    printer.table(
-        &[
-            ("", Align::Left),
-            ("p10", right),
-            ("p50", right),
-            ("p90", right),
-        ],
-        &rows,
-    );
-    for line in &bill.lines {
-        printer.sentence(&format!("{}: {}.", line.what, line.basis));
-    }
-    printer.sentence(&format!(
-        "Making the hardware emitted {} for this run's hours, beside what its energy does (150 kg an accelerator, 2,500 kg a server, six years in use for 85%: arXiv:2211.02001).",
-        mass_kg(bill.embodied_kg)
-    ));
 }
 
 /// Writes the plan for the tools asked for; all texts are made before the first is written.
@@ -724,147 +580,6 @@ fn write_exports(wishes: &[String], answer: &Answer) -> Result<(), Failure> {
         write_whole(&path, &text)?;
     }
     Ok(())
-}
-
-/// Draws cost against time: the best plan, the plans that no other beats, and the next best.
-fn draw(answer: &Answer, path: &Path) -> Result<(), Failure> {
-    const DAY_S: f64 = 86_400.0;
-    let mut points: Vec<Point> = Vec::new();
-    let groups = [
-        (0, std::slice::from_ref(&answer.best)),
-        (1, answer.pareto.as_slice()),
-        (2, answer.others.as_slice()),
-    ];
-    for (series, plans) in groups {
-        for plan in plans {
-            let Some(cost) = plan.usd else { continue };
-            let cost = cost.scaled(outlay_units::in_currency(1.0));
-            let y = plan.wall_clock_s.p50 / DAY_S;
-            // A plan of two groups is drawn once.
-            if points
-                .iter()
-                .any(|point| point.x == cost.p50 && point.y == y)
-            {
-                continue;
-            }
-            // Texts of points that all but touch would cover each other.
-            let near = |a: f64, b: f64| (a / b).ln().abs() < 0.12;
-            let crowded = points
-                .iter()
-                .any(|point| point.label.is_some() && near(point.x, cost.p50) && near(point.y, y));
-            points.push(Point {
-                x: cost.p50,
-                y,
-                x_range: (series == 0).then_some((cost.p10, cost.p90)),
-                series,
-                label: (series < 2 && !crowded)
-                    .then(|| format!("{} x {}", plan.count, plan.accelerator)),
-            });
-        }
-    }
-    if points.is_empty() {
-        return Err(
-            Failure::input("--plot: no price is known, so there is no cost to draw")
-                .hint("give a price: `--price 2.49/h`"),
-        );
-    }
-    let series = [
-        "chosen (line: p10 to p90)",
-        "no plan is cheaper and faster",
-        "next best",
-    ];
-    Picture {
-        title: &format!("{}, {}: cost against time", answer.model, amount(answer)),
-        x_name: "cost",
-        y_name: "wall-clock time",
-        series: &series.map(str::to_owned),
-        points: &points,
-        diagonal: false,
-        x_text: |cost| usd(cost / outlay_units::in_currency(1.0)),
-        y_text: |days| duration(days * DAY_S),
-        panels: &panels(answer),
-    }
-    .write(path)
-}
-
-/// Where memory, time and money go, for the picture: parts that add up, and levers that hang from the cost as it is.
-fn panels(answer: &Answer) -> Vec<Panel> {
-    let best = &answer.best;
-    // Each part begins where the one before it ends; parts too small to see are left out.
-    let adding_up = |title: String, parts: &[(&str, f64)], limit, text: fn(f64) -> String| {
-        let total: f64 = parts.iter().map(|(_, value)| value).sum();
-        let mut from = 0.0;
-        let mut bars = Vec::new();
-        for &(name, value) in parts {
-            if value > 0.002 * total {
-                bars.push(Bar {
-                    name: name.to_owned(),
-                    from,
-                    to: from + value,
-                    text: text(value),
-                });
-            }
-            from += value;
-        }
-        Panel { title, bars, limit }
-    };
-    let memory = &best.memory;
-    let time = &best.time;
-    let mut panels = vec![
-        adding_up(
-            format!(
-                "Memory of one {}: {} of {} (line)",
-                best.accelerator,
-                bytes(memory.total_bytes()),
-                bytes(best.memory_capacity_gib * outlay_units::GIB)
-            ),
-            &[
-                ("weights", memory.weights_bytes),
-                ("gradients", memory.gradients_bytes),
-                ("optimizer", memory.optimizer_bytes),
-                ("activations", memory.activations_bytes),
-                ("buffers", memory.buffers_bytes),
-                ("allocator's waste", memory.waste_bytes),
-                ("driver and libraries", memory.reserved_bytes),
-            ],
-            Some(best.memory_capacity_gib * outlay_units::GIB),
-            bytes,
-        ),
-        adding_up(
-            format!("Time of one step: {}", duration(best.step_s.p50)),
-            &[
-                ("forward", time.forward_s),
-                ("backward", time.backward_s),
-                ("recomputed forward", time.recompute_s),
-                ("tensor-parallel exchange", time.tensor_s),
-                ("expert exchange", time.expert_s),
-                ("context-parallel exchange", time.context_s),
-                ("data-parallel exchange", time.data_s),
-                ("pipeline bubble", time.bubble_s),
-                ("optimizer", time.optimizer_s),
-                ("fixed time and stragglers", time.overhead_s),
-            ],
-            None,
-            duration,
-        ),
-    ];
-    if let (Some(now), false) = (best.usd, answer.levers.is_empty()) {
-        panels.push(Panel {
-            title: format!("Levers: what each would save of {} (line)", usd(now.p50)),
-            bars: answer
-                .levers
-                .iter()
-                .map(|lever| Bar {
-                    name: lever.change.clone(),
-                    from: lever.usd,
-                    to: now.p50,
-                    text: format!("-{}", usd(lever.saved_usd)),
-                })
-                .collect(),
-            limit: Some(now.p50),
-        });
-    }
-    panels
 }
 
 /// Reads the model, and fills options from `outlay.toml` where the argument is a project.
@@ -1347,7 +1062,7 @@ fn sampled(answer: &Answer) -> bool {
 }
 
 /// What is trained on, such as `1.00T tokens` or `500M images of 1024 x 1024`.
-fn amount(answer: &Answer) -> String {
+pub(super) fn amount(answer: &Answer) -> String {
     if !sampled(answer) {
         return format!("{} tokens", count(answer.tokens));
     }
@@ -1513,7 +1228,7 @@ fn show(answer: &Answer, printer: &mut Printer) {
         }
     }
     if let Some(bill) = &answer.bill {
-        show_bill(bill, printer);
+        super::bill::show(bill, printer);
     }
     printer.line("");
     for note in &answer.notes {

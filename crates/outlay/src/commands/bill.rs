@@ -1,0 +1,156 @@
+//! `--bill`: options for what surrounds a run, and how the bill is shown.
+
+use outlay_plan::{Bill, Surroundings};
+use outlay_units::{Estimate, mass_kg, usd};
+
+use crate::failure::Failure;
+use crate::printer::{Align, Printer};
+
+/// Options of the whole bill.
+#[derive(clap::Args, Debug, Default)]
+pub struct BillArgs {
+    /// Show the whole bill: failures, storage and egress beside the run, and what making the hardware emitted
+    #[arg(long)]
+    pub bill: bool,
+    /// In the bill: failures that stop the run, for each accelerator and day [default: 0.000474, as Llama 3 met]
+    #[arg(
+        long,
+        value_name = "RATE",
+        requires = "bill",
+        allow_hyphen_values = true
+    )]
+    failures: Option<f64>,
+    /// In the bill: accelerator time of all runs, failed and exploratory ones and sweeps included, over this one's, such as
+    /// 1.5 (OLMo), 2.69 (BLOOM) or 5.6 (Olmo 3) [default: 1]
+    #[arg(
+        long,
+        value_name = "FACTOR",
+        requires = "bill",
+        allow_hyphen_values = true
+    )]
+    all_runs: Option<f64>,
+    /// In the bill: hours paid while nothing runs (queueing, setting up), over the run's own, such as 0.1 [default: 0]
+    #[arg(
+        long,
+        value_name = "SHARE",
+        requires = "bill",
+        allow_hyphen_values = true
+    )]
+    idle: Option<f64>,
+    /// In the bill: size of the training data in GB (default: token ids of 2 or 4 bytes)
+    #[arg(long, value_name = "GB", requires = "bill", allow_hyphen_values = true)]
+    data_size: Option<f64>,
+    /// In the bill: checkpoints kept at one time [default: 3]
+    #[arg(long, value_name = "N", requires = "bill", allow_hyphen_values = true)]
+    checkpoints: Option<f64>,
+    /// In the bill: price of storage in dollars for a GB and month [default: 0.023]
+    #[arg(
+        long,
+        value_name = "USD_PER_GB",
+        requires = "bill",
+        allow_hyphen_values = true
+    )]
+    storage: Option<f64>,
+    /// In the bill: price of a GB that leaves the provider, in dollars [default: 0.09]
+    #[arg(
+        long,
+        value_name = "USD_PER_GB",
+        requires = "bill",
+        allow_hyphen_values = true
+    )]
+    egress: Option<f64>,
+}
+
+impl BillArgs {
+    /// What surrounds the run.
+    ///
+    /// # Errors
+    /// A value that makes no sense.
+    pub fn surroundings(&self, passes: f64) -> Result<Surroundings, Failure> {
+        let usual = Surroundings::default();
+        let within =
+            |option: &str, value: Option<f64>, usual: f64, least: f64, most: f64| match value {
+                None => Ok(usual),
+                Some(value) if (least..=most).contains(&value) => Ok(value),
+                Some(value) => Err(Failure::input(format!(
+                    "--{option} is `{value}`; allowed: {least} to {most}"
+                ))),
+            };
+        Ok(Surroundings {
+            failures_per_accelerator_day: within(
+                "failures",
+                self.failures,
+                usual.failures_per_accelerator_day,
+                0.0,
+                1.0,
+            )?,
+            data_bytes: match self.data_size {
+                None => None,
+                size => Some(1e9 * within("data-size", size, 0.0, 0.0, 1e9)?),
+            },
+            // Less than one pass stores what it reads.
+            passes: passes.max(1.0),
+            checkpoints_kept: within(
+                "checkpoints",
+                self.checkpoints,
+                usual.checkpoints_kept,
+                0.0,
+                1e6,
+            )?,
+            storage_usd_per_gb_month: within(
+                "storage",
+                self.storage,
+                usual.storage_usd_per_gb_month,
+                0.0,
+                100.0,
+            )?,
+            egress_usd_per_gb: within("egress", self.egress, usual.egress_usd_per_gb, 0.0, 100.0)?,
+            idle_share: within("idle", self.idle, usual.idle_share, 0.0, 100.0)?,
+            all_runs_factor: within(
+                "all-runs",
+                self.all_runs,
+                usual.all_runs_factor,
+                1.0,
+                1000.0,
+            )?,
+        })
+    }
+}
+
+/// Shows the whole bill.
+pub fn show(bill: &Bill, printer: &mut Printer) {
+    printer.line("");
+    printer.heading("The whole bill");
+    let right = Align::Right;
+    let row = |what: &str, estimate: Estimate, included: bool| {
+        let mut cells = vec![if included {
+            format!("  {what}")
+        } else {
+            what.to_owned()
+        }];
+        cells.extend([usd(estimate.p10), usd(estimate.p50), usd(estimate.p90)]);
+        cells
+    };
+    let mut rows: Vec<Vec<String>> = bill
+        .lines
+        .iter()
+        .map(|line| row(&line.what, line.usd, line.included))
+        .collect();
+    rows.push(row("total", bill.total_usd, false));
+    printer.table(
+        &[
+            ("", Align::Left),
+            ("p10", right),
+            ("p50", right),
+            ("p90", right),
+        ],
+        &rows,
+    );
+    for line in &bill.lines {
+        printer.sentence(&format!("{}: {}.", line.what, line.basis));
+    }
+    printer.sentence(&format!(
+        "Making the hardware emitted {} for this run's hours, beside what its energy does (150 kg an accelerator, 2,500 kg a server, six years in use for 85%: arXiv:2211.02001).",
+        mass_kg(bill.embodied_kg)
+    ));
+}
