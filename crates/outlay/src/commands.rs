@@ -6,6 +6,7 @@ pub mod compare;
 pub mod hardware;
 pub mod init;
 pub mod models;
+mod offers;
 pub mod plan_budget;
 pub mod plan_finetune;
 mod plan_picture;

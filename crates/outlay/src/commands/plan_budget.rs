@@ -8,9 +8,8 @@ use outlay_plan::{
 };
 use outlay_units::{count, duration, parse_money_usd, parse_tokens, usd};
 
-use crate::commands::plan_train::{
-    deadline_seconds, listed_offers, parse_gpus, precision_or_usual,
-};
+use crate::commands::offers::listed_offers;
+use crate::commands::plan_train::{deadline_seconds, parse_gpus, precision_or_usual};
 use crate::failure::Failure;
 use crate::printer::{Align, Printer};
 

@@ -1,12 +1,8 @@
 //! `outlay plan train`: what a training run will cost.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use outlay_catalog::{
-    Offer, OwnedHardware, Pricing, accelerators, age_days, builtin_offers, carbon_intensity,
-    find_accelerator, parse_price,
-};
+use outlay_catalog::{Offer, accelerators, age_days, carbon_intensity, find_accelerator};
 use outlay_model::{Family, Input, Model, SampleUnit};
 use outlay_plan::{
     Adapters, Answer, AttentionKernel, Choice, Costing, ExportFormat, Framework, Layout, Method,
@@ -19,6 +15,7 @@ use outlay_units::{
 use serde::Deserialize;
 
 use super::bill::BillArgs;
+use super::offers::{gather_offers, keep_region, listed_offers};
 use crate::failure::{Failure, read_text, toml_message, write_whole};
 use crate::printer::{Align, Printer};
 
@@ -866,156 +863,6 @@ pub fn choice<T>(
             ))),
         },
     }
-}
-
-/// Keeps the offers of a region; an error names the regions that there are.
-fn keep_region(
-    offers: &mut Vec<Offer>,
-    region: &str,
-    fixed: Option<(u32, &outlay_catalog::Accelerator)>,
-) -> Result<(), Failure> {
-    let wanted = region.to_ascii_lowercase();
-    let concerns = |offer: &Offer| fixed.is_none_or(|(_, a)| a.id == offer.accelerator);
-    let regions: BTreeSet<String> = offers
-        .iter()
-        .filter(|offer| concerns(offer) && !offer.region.is_empty())
-        .map(|offer| offer.region.clone())
-        .collect();
-    offers.retain(|offer| offer.region.to_ascii_lowercase().contains(&wanted));
-    if offers.iter().any(concerns) {
-        return Ok(());
-    }
-    let known: Vec<String> = regions.into_iter().take(12).collect();
-    Err(Failure::input(format!(
-        "--at `{region}`: no offer is there; regions with offers: {}",
-        known.join(", ")
-    )))
-}
-
-/// Oldest price, in days, that takes part in a ranking where newer ones exist.
-const RANKED_DAYS: i64 = 365;
-
-/// The offers to consider: a price given, or the built-in list and any catalogs.
-fn gather_offers(
-    args: &Args,
-    fixed: Option<(u32, &outlay_catalog::Accelerator)>,
-) -> Result<Vec<Offer>, Failure> {
-    if let Some(text) = &args.price {
-        let usd_per_hour =
-            parse_price(text).map_err(|error| Failure::input(format!("--price: {error}")))?;
-        let Some((_, accelerator)) = fixed else {
-            return Err(Failure::input(
-                "--price needs --gpus: a price belongs to an accelerator",
-            ));
-        };
-        return Ok(vec![Offer {
-            provider: "given".to_owned(),
-            instance: String::new(),
-            accelerator: accelerator.id.clone(),
-            count: 1,
-            usd_per_hour,
-            pricing: Pricing::OnDemand,
-            region: String::new(),
-            as_of: String::new(),
-            source: "--price".to_owned(),
-        }]);
-    }
-    if let Some(text) = &args.owned {
-        let Some((_, accelerator)) = fixed else {
-            return Err(Failure::input(
-                "--owned needs --gpus: a price belongs to an accelerator",
-            ));
-        };
-        return Ok(vec![owned_offer(args, text, accelerator)?]);
-    }
-    listed_offers(args.catalog.as_deref(), args.spot, args.reserved, fixed)
-}
-
-/// Offers of the built-in list and of a catalog, as far as they are sold in the ways asked for and not of years ago.
-pub fn listed_offers(
-    catalog: Option<&Path>,
-    spot: bool,
-    reserved: bool,
-    fixed: Option<(u32, &outlay_catalog::Accelerator)>,
-) -> Result<Vec<Offer>, Failure> {
-    let mut offers: Vec<Offer> = builtin_offers().to_vec();
-    if let Some(folder) = catalog {
-        let (more, findings) = outlay_catalog::read_folder(folder).map_err(Failure::input)?;
-        if !findings.is_empty() {
-            crate::printer::aside(&format!(
-                "{} rows of `{}` were left out; `outlay prices --catalog {}` says why",
-                findings.len(),
-                folder.display(),
-                folder.display()
-            ));
-        }
-        offers.extend(more);
-    }
-    offers.retain(|offer| {
-        offer.pricing == Pricing::OnDemand
-            || (spot && offer.pricing == Pricing::Spot)
-            || (reserved && offer.pricing == Pricing::Reserved)
-    });
-    // A search ranks by price, and a price of years ago would win it; where hardware is fixed, an old price beats none.
-    let today = today();
-    let recent =
-        |offer: &Offer| age_days(&offer.as_of, &today).is_none_or(|days| days <= RANKED_DAYS);
-    match fixed {
-        None => offers.retain(recent),
-        Some((_, accelerator)) => {
-            let any_recent = offers
-                .iter()
-                .any(|offer| offer.accelerator == accelerator.id && recent(offer));
-            offers.retain(|offer| !any_recent || recent(offer));
-        }
-    }
-    Ok(offers)
-}
-
-/// What an hour of hardware costs that was bought: its share of the purchase, and electricity.
-fn owned_offer(
-    args: &Args,
-    text: &str,
-    accelerator: &outlay_catalog::Accelerator,
-) -> Result<Offer, Failure> {
-    let within = |option: &str, value: f64, least: f64, most: f64| {
-        if value >= least && value <= most {
-            Ok(value)
-        } else {
-            Err(Failure::input(format!(
-                "--{option} is {value}; allowed: {least} to {most}"
-            )))
-        }
-    };
-    let purchase_usd =
-        parse_money_usd(text).map_err(|error| Failure::input(format!("--owned: {error}")))?;
-    let owned = OwnedHardware {
-        purchase_usd,
-        lifetime_years: within("lifetime", args.lifetime.unwrap_or(4.0), 0.1, 30.0)?,
-        utilisation: within("utilisation", args.utilisation.unwrap_or(0.7), 0.01, 1.0)?,
-        electricity_usd_per_kwh: within("electricity", args.electricity.unwrap_or(0.12), 0.0, 5.0)?,
-        pue: args.pue.trim().parse().unwrap_or(1.2),
-        watts: outlay_plan::server_watts(accelerator),
-    };
-    Ok(Offer {
-        provider: "owned".to_owned(),
-        instance: String::new(),
-        accelerator: accelerator.id.clone(),
-        count: 1,
-        usd_per_hour: owned.usd_per_accelerator_hour(),
-        pricing: Pricing::Owned,
-        region: String::new(),
-        as_of: String::new(),
-        source: format!(
-            "owned: {} over {} years in use {} of the time, {:.0} W at {} a kWh, PUE {}",
-            usd(owned.purchase_usd),
-            owned.lifetime_years,
-            percent(owned.utilisation),
-            owned.watts,
-            usd(owned.electricity_usd_per_kwh),
-            owned.pue
-        ),
-    })
 }
 
 fn explain_error(error: &PlanError) -> Failure {

@@ -13,6 +13,12 @@ fn outlay(args: &[&str]) -> Output {
         .expect("the binary was built for this test")
 }
 
+/// A small plan at a price given, with more options.
+fn planned_at_two_dollars(more: &[&str]) -> Output {
+    let run = "plan train gpt2-xl --tokens 10B --gpus 8xH100-SXM --price 2/h";
+    outlay(&[&run.split(' ').collect::<Vec<_>>()[..], more].concat())
+}
+
 fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
@@ -744,18 +750,7 @@ fn models_that_fit_a_card_are_listed() {
 
 #[test]
 fn the_whole_bill_is_shown_and_its_options_are_checked() {
-    let run = [
-        "plan",
-        "train",
-        "gpt2-xl",
-        "--tokens",
-        "10B",
-        "--gpus",
-        "8xH100-SXM",
-        "--price",
-        "2/h",
-    ];
-    let with = |more: &[&str]| outlay(&[&run[..], more].concat());
+    let with = planned_at_two_dollars;
     let shown = stdout(&with(&["--bill", "--all-runs", "2.69"]));
     for line in [
         "  of which failures",
@@ -798,18 +793,7 @@ fn the_whole_bill_is_shown_and_its_options_are_checked() {
 
 #[test]
 fn money_is_shown_in_another_currency_and_kept_in_dollars() {
-    let run = [
-        "plan",
-        "train",
-        "gpt2-xl",
-        "--tokens",
-        "10B",
-        "--gpus",
-        "8xH100-SXM",
-        "--price",
-        "2/h",
-    ];
-    let with = |more: &[&str]| outlay(&[&run[..], more].concat());
+    let with = planned_at_two_dollars;
     let euros = stdout(&with(&["--currency", "EUR", "--rate", "0.5"]));
     assert!(euros.contains("at €1.00/h each"), "{euros}");
     assert!(euros.contains("Money is shown at €0.500 for a US dollar."));
