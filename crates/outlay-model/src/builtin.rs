@@ -96,21 +96,53 @@ fn plain(name: &str) -> String {
         .collect()
 }
 
-/// Finds a built-in model by name or alias, without regard to case and punctuation.
+/// What hubs add to a model's name for a copy of the same shapes: its tuning, or its number format.
+const SUFFIXES: [&str; 16] = [
+    "instruct",
+    "instruct2507",
+    "thinking2507",
+    "chat",
+    "base",
+    "it",
+    "hf",
+    "fp8",
+    "fp8dynamic",
+    "fp8statictensor",
+    "fp4",
+    "nvfp4",
+    "mxfp4",
+    "awq",
+    "gptqint4",
+    "w4a16",
+];
+
+/// Finds a built-in model by name or alias, without regard to case and punctuation, nor to an owner in front and a tuning
+/// or number format behind: `nvidia/Qwen3-32B-NVFP4` is `qwen3-32b`.
 ///
 /// # Errors
 /// [`Error::UnknownModel`] with the nearest names.
 pub fn find(name: &str) -> Result<&'static BuiltinModel, Error> {
     let wanted = plain(name.rsplit('/').next().unwrap_or(name));
-    let wanted = wanted
+    let mut wanted = wanted
         .strip_prefix("meta")
         .filter(|rest| rest.starts_with("llama"))
         .unwrap_or(&wanted);
-    builtin()
-        .iter()
-        .find(|model| {
+    let has = |wanted: &str| {
+        builtin().iter().find(|model| {
             plain(&model.name) == wanted || model.aliases.iter().any(|alias| plain(alias) == wanted)
         })
+    };
+    let mut found = has(wanted);
+    while found.is_none()
+        && let Some(shorter) = SUFFIXES
+            .iter()
+            .filter_map(|suffix| wanted.strip_suffix(suffix))
+            .min_by_key(|shorter| shorter.len())
+    {
+        wanted = shorter;
+        found = has(wanted);
+    }
+    found
         .ok_or_else(|| Error::UnknownModel {
             name: name.to_owned(),
             nearest: nearest(name, builtin().iter().map(|model| model.name.as_str())),
@@ -186,6 +218,16 @@ mod tests {
             "llama-3.1-8b"
         );
         assert_eq!(find("LLAMA3.1_8B").unwrap().name, "llama-3.1-8b");
+        for (name, model) in [
+            ("nvidia/Qwen3-32B-NVFP4", "qwen3-32b"),
+            ("meta-llama/Llama-3.1-8B-Instruct", "llama-3.1-8b"),
+            ("nvidia/Llama-3.1-70B-Instruct-FP8", "llama-3.1-70b"),
+            ("nvidia/DeepSeek-V3.1-NVFP4", "deepseek-v3"),
+            ("nvidia/Llama-3.3-70B-Instruct-FP4", "llama-3.1-70b"),
+            ("MiniMaxAI/MiniMax-M2.5", "minimax-m2.5"),
+        ] {
+            assert_eq!(find(name).unwrap().name, model, "{name}");
+        }
         let error = find("lama-3.1-8b").unwrap_err().to_string();
         assert!(error.contains("llama-3.1-8b"), "{error}");
     }

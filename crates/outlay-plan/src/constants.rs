@@ -92,8 +92,6 @@ pub enum Constant {
 /// What the fit needs to know of a constant.
 #[derive(Clone, Copy, Debug)]
 pub struct Description {
-    /// The constant.
-    pub constant: Constant,
     /// Its key in files.
     pub name: &'static str,
     /// Value before any measurement, from data sheets and common experience.
@@ -112,20 +110,33 @@ pub struct Description {
     pub meaning: &'static str,
 }
 
+/// Writes a table of [`Description`]s, one for each variant of an enum, in its order.
 macro_rules! constants {
-    ($($variant:ident $name:literal $prior:literal $freedom:literal [$least:literal, $most:literal] $generation:literal $framework:literal $meaning:literal;)*) => {
-        /// Every constant, in the order of [`Constant`].
-        pub const DESCRIPTIONS: &[Description] = &[
-            $(Description {
-                constant: Constant::$variant, name: $name, prior: $prior, freedom: $freedom,
+    ($kind:ident $table:ident; $($variant:ident $name:literal $prior:literal $freedom:literal [$least:literal, $most:literal] $generation:literal $framework:literal $meaning:literal;)*) => {
+        /// Every constant, in the order of its enum.
+        pub const $table: &[$crate::constants::Description] = &[
+            $($crate::constants::Description {
+                name: $name, prior: $prior, freedom: $freedom,
                 least: $least, most: $most, by_generation: $generation, by_framework: $framework,
                 meaning: $meaning,
             },)*
         ];
+
+        #[cfg(test)]
+        mod order {
+            #[test]
+            fn descriptions_stand_in_the_order_of_the_enum() {
+                for (index, variant) in [$(super::$kind::$variant),*].into_iter().enumerate() {
+                    assert_eq!(variant as usize, index, "{}", super::$table[index].name);
+                }
+            }
+        }
     };
 }
+pub(crate) use constants;
 
 constants! {
+    Constant DESCRIPTIONS;
     Matmul16 "matmul_16bit" 0.75 0.3 [0.1, 0.95] true false "share of the 16-bit peak, large products";
     Matmul32 "matmul_32bit" 0.9 0.1 [0.3, 1.0] false false "share of the fp32 peak, large products";
     Matmul8 "matmul_8bit" 0.65 0.3 [0.1, 0.95] true false "share of the fp8 peak, large products";
@@ -195,10 +206,12 @@ const GENERATION_PRIORS: &[(Constant, &str, f64)] = &[
 ];
 
 /// Factor of a scope before any training run is seen.
-pub(crate) fn prior_factor(constant: Constant, scope: &str) -> f64 {
+pub(crate) fn prior_factor(name: &str, scope: &str) -> f64 {
     GENERATION_PRIORS
         .iter()
-        .find(|(of, generation, _)| *of == constant && *generation == scope)
+        .find(|(of, generation, _)| {
+            *generation == scope && DESCRIPTIONS[*of as usize].name == name
+        })
         .map_or(1.0, |(_, _, factor)| *factor)
 }
 
@@ -348,7 +361,7 @@ impl Calibration {
                     .constants
                     .get(&format!("{name}@{scope}"))
                     .copied()
-                    .unwrap_or_else(|| prior_factor(description.constant, scope));
+                    .unwrap_or_else(|| prior_factor(name, scope));
             }
             *value = resolved.clamp(description.least, description.most);
         }
@@ -359,13 +372,6 @@ impl Calibration {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn descriptions_stand_in_the_order_of_the_enum() {
-        for (index, description) in DESCRIPTIONS.iter().enumerate() {
-            assert_eq!(description.constant as usize, index, "{}", description.name);
-        }
-    }
 
     #[test]
     fn the_built_in_file_is_sound() {

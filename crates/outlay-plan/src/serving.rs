@@ -1,0 +1,18 @@
+//! Serving: what a forward pass takes, how a scheduler fills passes, and what users then wait for.
+//!
+//! [`PassTimes`] reads the operator graph once and answers for any mix of prompt and output tokens; [`simulate`] runs an
+//! engine's scheduler over it, request by request.
+
+mod constants;
+mod deployment;
+mod fit;
+mod measured;
+mod pass;
+mod scheduler;
+
+pub use constants::{SERVING_CONSTANTS, ServingConstant, ServingConstants};
+pub use deployment::{Deployment, Engine, Formats, NumberFormat, ServingLayout, ServingMemory, Settings};
+pub use fit::{cross_validate_serving, fit_serving};
+pub use measured::{ServingCase, ServingModels, ServingRow, Workers, is_serving, read_serving};
+pub use pass::PassTimes;
+pub use scheduler::{Draft, Load, Outcome, Percentiles, Split, simulate, simulate_split};

@@ -1,0 +1,131 @@
+//! The constants of serving that measurements decide.
+
+use std::collections::BTreeMap;
+
+use crate::constants::constants;
+use crate::serving::Engine;
+
+/// One physical constant of serving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(usize)]
+pub enum ServingConstant {
+    /// Share of the 16-bit peak that large matrix products reach.
+    Matmul16,
+    /// Share of the 8-bit peak that large matrix products reach, their inputs' quantization included.
+    Matmul8,
+    /// Share of the 4-bit peak that large matrix products reach, their inputs' quantization included.
+    Matmul4,
+    /// Share of memory bandwidth at which a matrix product streams its weights.
+    Stream,
+    /// Time of each kernel beyond its arithmetic and traffic when kernels are replayed as a graph, in microseconds.
+    KernelUs,
+    /// Host time to issue one kernel outside a graph, in microseconds.
+    LaunchUs,
+    /// Share of the 16-bit peak that attention over a prompt reaches.
+    PromptAttention,
+    /// Share of memory bandwidth at which decoding reads the cache.
+    CacheRead,
+    /// Share of the 16-bit peak that decoding attention over a latent cache reaches.
+    LatentAttention,
+    /// Share of an equal dense product's rate that experts' products reach.
+    Expert,
+    /// Share of an equal dense product's streaming rate at which experts' weights are read.
+    ExpertStream,
+    /// Share of that rate where weights are widened on their way (4-bit weights, 16-bit products).
+    Unpack,
+    /// Tokens that choose their experts independently, of all tokens: skewed routing visits fewer experts.
+    Routing,
+    /// Load of the busiest rank of an expert-parallel group over the mean, less one, beyond what chance makes of it.
+    Imbalance,
+    /// Time to route a layer's tokens, to sort them by expert and to put them back, in microseconds.
+    RouteUs,
+    /// Latency of an all-reduce over eight ranks, in microseconds.
+    AllReduceUs,
+    /// Latency of an expert dispatch or combine, in microseconds.
+    AllToAllUs,
+    /// Share of the link's rate that collectives reach.
+    Link,
+    /// Passes over memory of pointwise work.
+    Pointwise,
+    /// Time of a pass that the host adds, in milliseconds.
+    PassMs,
+    /// Host time for each sequence of a pass, in microseconds.
+    SequenceUs,
+    /// As `PassMs`, for a pass that holds prompt tokens.
+    PromptPassMs,
+    /// Time of the front end to send one piece of an answer, in microseconds.
+    FrontEndUs,
+    /// Time of a request outside the scheduler: parsing, tokenising, the first response, in milliseconds.
+    RequestMs,
+    /// Tokens that a verified draft of three tokens yields in a pass, the model's own token included.
+    DraftYield,
+    /// Time to hand a cache from a prefill worker to a decode worker, in milliseconds.
+    HandOverMs,
+}
+
+constants! {
+    ServingConstant SERVING_CONSTANTS;
+    Matmul16 "matmul_16bit" 0.7 0.2 [0.1, 0.95] true false "share of the 16-bit peak, large products";
+    Matmul8 "matmul_8bit" 0.6 0.3 [0.1, 0.95] true true "share of the 8-bit peak, large products";
+    Matmul4 "matmul_4bit" 0.45 0.3 [0.05, 0.95] true true "share of the 4-bit peak, large products";
+    Stream "stream" 0.75 0.2 [0.2, 1.0] true true "share of bandwidth, reading weights";
+    KernelUs "kernel_us" 2.5 0.5 [0.1, 20.0] true true "us of each kernel in a graph";
+    LaunchUs "launch_us" 15.0 0.6 [0.1, 100.0] true true "us to issue a kernel outside a graph";
+    PromptAttention "prompt_attention" 0.5 0.3 [0.05, 0.95] true false "share of the peak, prompts' attention";
+    CacheRead "cache_read" 0.6 0.3 [0.05, 1.0] true true "share of bandwidth, reading the cache";
+    LatentAttention "latent_attention" 0.4 0.4 [0.05, 0.95] true true "share of the peak, latent attention";
+    Expert "expert" 0.6 0.4 [0.05, 1.2] true true "rate of experts' products, of dense ones";
+    ExpertStream "expert_stream" 0.8 0.3 [0.1, 1.3] true true "rate of reading experts, of dense weights";
+    Unpack "unpack" 0.7 0.3 [0.1, 1.0] true true "rate of reading weights that are widened";
+    Routing "routing" 0.7 0.3 [0.1, 1.0] false false "share of tokens that route independently";
+    Imbalance "imbalance" 0.15 0.5 [0.01, 3.0] false false "busiest expert rank over the mean, less 1";
+    RouteUs "route_us" 15.0 0.5 [1.0, 200.0] true true "us to route, sort and put back tokens";
+    AllReduceUs "allreduce_us" 10.0 0.4 [1.0, 100.0] true true "us of latency, all-reduce of 8 ranks";
+    AllToAllUs "alltoall_us" 20.0 0.5 [1.0, 300.0] true true "us of latency, dispatch or combine";
+    Link "link" 0.7 0.3 [0.05, 1.0] true false "share of the link's rate";
+    Pointwise "pointwise" 1.2 0.4 [0.1, 10.0] false true "passes over memory of pointwise work";
+    PassMs "pass_ms" 1.0 0.6 [0.01, 30.0] true true "ms of a pass that the host adds";
+    SequenceUs "sequence_us" 10.0 0.8 [0.1, 300.0] false true "us of host time for each sequence";
+    PromptPassMs "prompt_pass_ms" 5.0 0.7 [0.01, 100.0] true true "ms that a pass with prompts adds";
+    FrontEndUs "front_end_us" 60.0 0.5 [1.0, 1000.0] false true "us to send one piece of an answer";
+    RequestMs "request_ms" 20.0 0.7 [0.5, 500.0] true true "ms of a request outside the scheduler";
+    DraftYield "draft_yield" 2.2 0.2 [1.0, 4.0] false true "tokens of a pass with a draft of three";
+    HandOverMs "hand_over_ms" 50.0 0.8 [1.0, 3000.0] false true "ms to hand a cache over";
+}
+
+/// Number of constants of serving.
+pub(crate) const N_SERVING: usize = SERVING_CONSTANTS.len();
+
+/// Constants resolved for one accelerator generation and engine.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ServingConstants([f64; N_SERVING]);
+
+impl ServingConstants {
+    /// In the order of [`SERVING_CONSTANTS`].
+    pub(crate) fn from_values(values: [f64; N_SERVING]) -> Self {
+        Self(values)
+    }
+
+    /// From base values and factors by key; what the table lacks keeps its prior.
+    pub fn resolve(table: &BTreeMap<String, f64>, generation: &str, engine: Engine) -> Self {
+        let mut values = [0.0; N_SERVING];
+        for (value, description) in values.iter_mut().zip(SERVING_CONSTANTS) {
+            let name = description.name;
+            let mut resolved = table.get(name).copied().unwrap_or(description.prior);
+            for scope in [generation, engine.name()] {
+                resolved *= table
+                    .get(&format!("{name}@{scope}"))
+                    .copied()
+                    .unwrap_or(1.0);
+            }
+            *value = resolved.clamp(description.least, description.most);
+        }
+        Self(values)
+    }
+
+    /// The value of a constant.
+    #[inline]
+    pub fn get(&self, constant: ServingConstant) -> f64 {
+        self.0[constant as usize]
+    }
+}

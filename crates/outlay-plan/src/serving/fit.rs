@@ -1,0 +1,175 @@
+//! Fits the constants of serving to measured runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rayon::prelude::*;
+
+use crate::minimise::{self, Rows, Wiring};
+use crate::serving::constants::{
+    N_SERVING, SERVING_CONSTANTS, ServingConstant, ServingConstants,
+};
+use crate::serving::measured::ServingCase;
+use crate::serving::scheduler::Outcome;
+
+/// Weight of times to first token beside times per output token: queues amplify small differences.
+const TTFT_WEIGHT: f64 = 0.4;
+
+/// The cases as rows of a fit.
+struct Fitting<'a> {
+    cases: &'a [&'a ServingCase],
+    weights: Vec<[f64; 2]>,
+    wiring: Wiring<N_SERVING>,
+}
+
+impl Rows for Fitting<'_> {
+    fn len(&self) -> usize {
+        self.cases.len()
+    }
+
+    fn weights(&self, row: usize) -> [f64; 2] {
+        self.weights[row]
+    }
+
+    fn residuals(&self, row: usize, theta: &[f64]) -> [f64; 2] {
+        let case = self.cases[row];
+        let constants = ServingConstants::from_values(self.wiring.resolve(row, theta));
+        let outcome = case.predict(&constants);
+        let of = |predicted: f64, measured: Option<f64>| match measured {
+            Some(measured) if predicted > 0.0 => (predicted / measured).ln(),
+            _ => 0.0,
+        };
+        [
+            of(outcome.ttft_s.mean, case.ttft_s),
+            of(outcome.tpot_s.mean, case.tpot_s),
+        ]
+    }
+
+    fn concerned(&self, row: usize) -> Vec<usize> {
+        let case = self.cases[row];
+        self.wiring
+            .parameters_of(row, |constant| concerns(constant, case))
+    }
+}
+
+/// Whether a constant can change a case at all.
+fn concerns(constant: usize, case: &ServingCase) -> bool {
+    use ServingConstant as C;
+    let is = |of: &[C]| of.iter().any(|of| *of as usize == constant);
+    let experts = case.model.has_experts();
+    if is(&[C::Expert, C::ExpertStream, C::Routing]) {
+        return experts;
+    }
+    if is(&[C::AllToAllUs]) {
+        return experts && case.layout.attention_data > 1;
+    }
+    if is(&[C::Unpack]) {
+        return [case.formats.attention, case.formats.dense, case.formats.experts]
+            .iter()
+            .any(|format| format.widens(case.accelerator));
+    }
+    if is(&[C::Imbalance]) {
+        return experts && case.layout.expert > 1;
+    }
+    if is(&[C::DraftYield]) {
+        return case.drafted_tokens.is_some();
+    }
+    if is(&[C::HandOverMs]) {
+        return case.workers.is_some();
+    }
+    true
+}
+
+/// Weights: rows of one group share a weight that grows with the square root of their number; rows that leave their
+/// workers open say little.
+fn weights(cases: &[&ServingCase]) -> Vec<[f64; 2]> {
+    let mut counts: BTreeMap<(&str, &str), f64> = BTreeMap::new();
+    let key = |case: &ServingCase| (case.engine.name(), case.kind == "together");
+    for case in cases {
+        *counts
+            .entry((case.group.as_str(), key(case).0))
+            .or_default() += 1.0;
+    }
+    cases
+        .iter()
+        .map(|case| {
+            let n = counts[&(case.group.as_str(), key(case).0)];
+            let trust = match case.kind.as_str() {
+                "together" => 1.0,
+                "split" => 0.4,
+                _ => 0.02,
+            };
+            let weight = trust * 3.0 / n.sqrt();
+            [TTFT_WEIGHT * weight, weight]
+        })
+        .collect()
+}
+
+/// Fits all constants to the cases, from the priors or from an earlier calibration.
+pub fn fit_serving(
+    cases: &[&ServingCase],
+    rounds: usize,
+    start: Option<&BTreeMap<String, f64>>,
+) -> BTreeMap<String, f64> {
+    let scopes: Vec<(&str, &str)> = cases
+        .iter()
+        .map(|case| (case.accelerator.generation.as_str(), case.engine.name()))
+        .collect();
+    let generations: BTreeSet<&str> = scopes.iter().map(|scope| scope.0).collect();
+    let engines: BTreeSet<&str> = scopes.iter().map(|scope| scope.1).collect();
+    let parameters = minimise::parameters(
+        SERVING_CONSTANTS,
+        &generations,
+        &engines,
+        |_, _| 1.0,
+        start,
+    );
+    let fitting = Fitting {
+        cases,
+        weights: weights(cases),
+        wiring: Wiring::new(SERVING_CONSTANTS, &parameters, &scopes),
+    };
+    let theta = minimise::minimise(&fitting, &parameters, rounds);
+    minimise::constants_of(&parameters, &theta, SERVING_CONSTANTS, start)
+}
+
+/// Predicts every case with constants fitted on the cases of other folds.
+pub fn cross_validate_serving(
+    cases: &[&ServingCase],
+    folds: &[String],
+    rounds: usize,
+    start: Option<&BTreeMap<String, f64>>,
+) -> Vec<Outcome> {
+    let mut members: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (index, fold) in folds.iter().enumerate() {
+        members.entry(fold).or_default().push(index);
+    }
+    let predicted: Vec<(usize, Outcome)> = members
+        .par_iter()
+        .flat_map_iter(|(left_out, indices)| {
+            let train: Vec<&ServingCase> = cases
+                .iter()
+                .zip(folds)
+                .filter(|(_, fold)| fold != left_out)
+                .map(|(case, _)| *case)
+                .collect();
+            let constants = fit_serving(&train, rounds, start);
+            indices
+                .iter()
+                .map(move |&index| {
+                    let case = cases[index];
+                    let constants = ServingConstants::resolve(
+                        &constants,
+                        &case.accelerator.generation,
+                        case.engine,
+                    );
+                    (index, case.predict(&constants))
+                })
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    let mut out = vec![Outcome::default(); cases.len()];
+    for (index, outcome) in predicted {
+        out[index] = outcome;
+    }
+    out
+}

@@ -1,0 +1,571 @@
+//! Time of one forward pass of a replica, for any mix of prompt and output tokens.
+//!
+//! Every product takes the longer of its arithmetic and its traffic, with a rounded corner, and the time of its kernel.
+//! All that depends on the number of tokens alone is tabulated once, so that a scheduler can ask for thousands of passes
+//! in a millisecond; attention, which depends on context too, is linear in it.
+
+use outlay_model::{BlockKind, Kind, Pattern, ScanRule, Split};
+
+use crate::serving::constants::{ServingConstant as C, ServingConstants};
+use crate::serving::deployment::{Deployment, NumberFormat, cache_ranks, state_bytes};
+
+/// Points of the table of passes, two for each doubling of tokens.
+const POINTS: usize = 35;
+
+/// Rows that grouped products of experts waste for each expert, on average: half a tile of 32.
+const EXPERT_TILE_ROWS: f64 = 16.0;
+
+/// Attention of one kind of layer, all such layers of a replica together.
+#[derive(Clone, Copy, Debug)]
+struct Attention {
+    pattern: Pattern,
+    /// Seconds to decode one sequence for each key it attends to.
+    decode_s_per_key: f64,
+    /// Seconds for each pair of a prompt's query and key.
+    prompt_s_per_pair: f64,
+}
+
+/// Times of the passes of one deployment.
+#[derive(Clone, Debug)]
+pub struct PassTimes {
+    /// GPU time of everything but attention's cores and the head, by the tokens of a rank, in seconds.
+    body_s: [f64; POINTS],
+    /// GPU time of the head, by the rows of a rank that it scores.
+    head_s: [f64; POINTS],
+    attention: Vec<Attention>,
+    /// Kernels of a pass.
+    kernels: f64,
+    launch_s: f64,
+    pass_s: f64,
+    prompt_pass_s: f64,
+    sequence_s: f64,
+    stages: f64,
+    hop_s: f64,
+    /// Time of the front end for each piece of an answer, in seconds.
+    pub front_end_s: f64,
+    /// Time of a request outside the scheduler, in seconds.
+    pub request_s: f64,
+    /// Time to hand a prompt's cache to another worker, in seconds for each token and as a whole.
+    pub hand_over_s_per_token: f64,
+    /// See `hand_over_s_per_token`.
+    pub hand_over_s: f64,
+    /// Groups that attend for requests of their own.
+    pub attention_data: f64,
+}
+
+/// Tokens at a point of the table.
+fn point_tokens(index: usize) -> f64 {
+    let whole = (1_u64 << (index / 2)) as f64;
+    if index.is_multiple_of(2) {
+        whole
+    } else {
+        whole * std::f64::consts::SQRT_2
+    }
+}
+
+/// Straight lines between the points.
+fn look_up(table: &[f64; POINTS], tokens: f64) -> f64 {
+    if tokens <= 1.0 {
+        return table[0];
+    }
+    // Twice the binary logarithm, from the exponent and mantissa.
+    let exponent = ((tokens.to_bits() >> 52) & 0x7ff) as i64 - 1023;
+    let mantissa = tokens / (2.0_f64).powi(exponent as i32);
+    let index = (2 * exponent as usize + usize::from(mantissa >= std::f64::consts::SQRT_2))
+        .min(POINTS - 2);
+    let (low, high) = (point_tokens(index), point_tokens(index + 1));
+    table[index] + (table[index + 1] - table[index]) * (tokens - low) / (high - low)
+}
+
+/// The longer of two times, with a rounded corner: neither hides the other fully.
+fn longer(a: f64, b: f64) -> f64 {
+    (a * a * a + b * b * b).cbrt()
+}
+
+/// Rates of one deployment.
+struct Rates {
+    wide: f64,
+    eight: f64,
+    four: f64,
+    stream: f64,
+    memory: f64,
+    kernel_s: f64,
+    expert: f64,
+    expert_stream: f64,
+    unpack: f64,
+    link: f64,
+    network: f64,
+    domain: f64,
+    allreduce_s: f64,
+    alltoall_s: f64,
+    pointwise: f64,
+}
+
+impl Rates {
+    fn product(&self, format: NumberFormat, deployment: &Deployment<'_>) -> f64 {
+        match format.product_bits(deployment.accelerator) {
+            4 => self.four,
+            8 => self.eight,
+            _ => self.wide,
+        }
+    }
+
+    /// Bytes of one input element of a product.
+    fn input_bytes(format: NumberFormat, deployment: &Deployment<'_>) -> f64 {
+        match format.product_bits(deployment.accelerator) {
+            // A 16-bit read, a narrow write and a narrow read.
+            4 => 3.0,
+            8 => 4.0,
+            _ => 2.0,
+        }
+    }
+
+    /// Time of an all-reduce of so many bytes, with no more latency than a one-shot kernel.
+    fn all_reduce_s(&self, ranks: f64, bytes: f64) -> f64 {
+        if ranks <= 1.0 {
+            return 0.0;
+        }
+        let rate = if ranks > self.domain {
+            self.network
+        } else {
+            self.link
+        };
+        self.allreduce_s * (0.4 + 0.2 * ranks.log2())
+            + 2.0 * (ranks - 1.0) / ranks * bytes / rate
+    }
+}
+
+impl PassTimes {
+    /// Reads the graph of a deployment.
+    pub fn new(deployment: &Deployment<'_>, constants: &ServingConstants) -> Self {
+        let accelerator = deployment.accelerator;
+        let layout = &deployment.layout;
+        let peaks = &accelerator.peak_tflops;
+        let sixteen = peaks.bf16.or(peaks.fp16).unwrap_or(peaks.fp32) * 1e12;
+        let memory = accelerator.memory_gb_per_s * 1e9;
+        let link = accelerator.link.gb_per_s * 1e9 * constants.get(C::Link);
+        let rates = Rates {
+            wide: sixteen * constants.get(C::Matmul16),
+            eight: peaks
+                .fp8
+                .or(peaks.int8)
+                .map_or(sixteen, |peak| peak * 1e12)
+                * constants.get(C::Matmul8),
+            four: peaks.fp4.map_or(sixteen, |peak| peak * 1e12) * constants.get(C::Matmul4),
+            stream: memory * constants.get(C::Stream),
+            memory,
+            kernel_s: constants.get(C::KernelUs) * 1e-6,
+            expert: constants.get(C::Expert),
+            expert_stream: constants.get(C::ExpertStream),
+            unpack: constants.get(C::Unpack),
+            link,
+            network: accelerator.network.gbit_per_s * 0.125e9 * 0.8,
+            domain: f64::from(accelerator.link.domain_size),
+            allreduce_s: constants.get(C::AllReduceUs) * 1e-6,
+            alltoall_s: constants.get(C::AllToAllUs) * 1e-6,
+            pointwise: memory * 0.8 / constants.get(C::Pointwise),
+        };
+        let mut times = Self {
+            body_s: [0.0; POINTS],
+            head_s: [0.0; POINTS],
+            attention: Vec::new(),
+            kernels: 0.0,
+            launch_s: constants.get(C::LaunchUs) * 1e-6,
+            pass_s: constants.get(C::PassMs) * 1e-3,
+            prompt_pass_s: constants.get(C::PromptPassMs) * 1e-3,
+            sequence_s: constants.get(C::SequenceUs) * 1e-6,
+            stages: f64::from(layout.pipeline.max(1)),
+            hop_s: 0.0,
+            front_end_s: constants.get(C::FrontEndUs) * 1e-6,
+            request_s: constants.get(C::RequestMs) * 1e-3,
+            hand_over_s_per_token: 0.0,
+            hand_over_s: constants.get(C::HandOverMs) * 1e-3,
+            attention_data: f64::from(layout.attention_data.max(1)),
+        };
+        let memory_of = deployment.memory();
+        times.hand_over_s_per_token = memory_of.cache_bytes_per_token
+            * f64::from(layout.tensor)
+            / (accelerator.network.gbit_per_s * 0.125e9 * 0.5);
+        times.hop_s = (times.stages - 1.0) * 20e-6;
+        for block in deployment.blocks() {
+            let repeat = block.repeat as f64;
+            if block.kind == BlockKind::Head {
+                for (index, slot) in times.head_s.iter_mut().enumerate() {
+                    *slot += repeat
+                        * head_s(block, point_tokens(index), deployment, &rates);
+                }
+                continue;
+            }
+            for operator in &block.operators {
+                let format = deployment.formats.of(operator, block.kind);
+                let narrow = format.product_bits(accelerator) < 16;
+                let kernels = kernels_of(&operator.kind, narrow);
+                let routing_s = if matches!(operator.kind, Kind::Route { .. }) {
+                    constants.get(C::RouteUs) * 1e-6
+                } else {
+                    0.0
+                };
+                times.kernels += repeat * kernels;
+                if let Some(mut attention) =
+                    attention_of(&operator.kind, deployment, &rates, constants, sixteen)
+                {
+                    attention.decode_s_per_key *= repeat;
+                    attention.prompt_s_per_pair *= repeat;
+                    times.attention.push(attention);
+                }
+                for (index, slot) in times.body_s.iter_mut().enumerate() {
+                    let tokens = point_tokens(index);
+                    *slot += repeat
+                        * (kernels * rates.kernel_s
+                            + routing_s
+                            + operator_s(
+                                &operator.kind,
+                                tokens,
+                                format,
+                                deployment,
+                                &rates,
+                                constants,
+                                sixteen,
+                            ));
+                }
+            }
+        }
+        times
+    }
+
+    /// GPU time of attention over the caches of `sequences` that hold `context` tokens each on average.
+    fn decode_attention_s(&self, sequences: f64, context: f64) -> f64 {
+        self.attention
+            .iter()
+            .map(|attention| attention.decode_s_per_key * keys(attention.pattern, context))
+            .sum::<f64>()
+            * sequences
+    }
+
+    /// Time of a pass in which each of `sequences` writes one token over `context` tokens on average, in seconds.
+    ///
+    /// `sequences` counts the whole replica; `tokens` is what each brings to the pass, its last token and drafts.
+    pub fn decode_s(&self, sequences: f64, context: f64, tokens: f64) -> f64 {
+        let rank = sequences / self.attention_data;
+        let micro = rank / self.stages;
+        let body = look_up(&self.body_s, micro * tokens)
+            + look_up(&self.head_s, micro * tokens)
+            + self.decode_attention_s(micro, context);
+        body + self.hop_s + self.pass_s + rank * self.sequence_s
+    }
+
+    /// Time of a pass that holds `prompt_tokens` with `keys_per_token` from `prompts` prompts, and
+    /// `tokens` for each of `sequences`.
+    pub fn mixed_s(
+        &self,
+        sequences: f64,
+        context: f64,
+        tokens: f64,
+        prompt_tokens: f64,
+        keys_per_token: f64,
+        prompts: f64,
+    ) -> f64 {
+        let groups = self.attention_data.min(prompts.max(1.0));
+        let rank = sequences / self.attention_data;
+        let prompt = prompt_tokens / groups;
+        let pairs: f64 = self
+            .attention
+            .iter()
+            .map(|attention| attention.prompt_s_per_pair * keys(attention.pattern, keys_per_token))
+            .sum::<f64>()
+            * prompt;
+        let gpu = look_up(&self.body_s, rank * tokens + prompt)
+            + look_up(&self.head_s, rank * tokens + prompts / groups)
+            + self.decode_attention_s(rank, context)
+            + pairs;
+        // Stages work on different passes at once, so that a stage's share is what a pass costs.
+        longer(gpu, self.kernels * self.launch_s) / self.stages
+            + self.pass_s
+            + self.prompt_pass_s
+            + rank * self.sequence_s
+    }
+
+    /// Time that a lone prompt of so many tokens takes through the engine, in passes of at most `pass_tokens`.
+    pub fn prompt_s(&self, tokens: f64, pass_tokens: f64) -> f64 {
+        let passes = (tokens / pass_tokens).ceil().max(1.0);
+        self.mixed_s(0.0, 0.0, 1.0, tokens, tokens / 2.0, 1.0)
+            + (passes - 1.0) * (self.pass_s + self.prompt_pass_s)
+    }
+}
+
+/// Keys that a query attends to, of `context`.
+fn keys(pattern: Pattern, context: f64) -> f64 {
+    match pattern {
+        Pattern::Full => context,
+        Pattern::Window(width) | Pattern::Chunk(width) | Pattern::Selected(width) => {
+            context.min(width as f64)
+        }
+        Pattern::Memory(keys) => keys as f64,
+        Pattern::Compressed { window, ratio } => {
+            let window = context.min(window as f64);
+            window + (context - window) / ratio.max(1) as f64
+        }
+    }
+}
+
+/// Kernels that an operator takes; narrow products quantize their inputs first, mostly in a kernel of its own.
+fn kernels_of(kind: &Kind, narrow: bool) -> f64 {
+    match kind {
+        Kind::MatMul { .. } | Kind::ExpertMatMul { .. } if narrow => 1.6,
+        Kind::MatMul { .. } | Kind::ExpertMatMul { .. } => 1.0,
+        Kind::Attention { .. } | Kind::Scan { .. } => 2.0,
+        // Its time is a constant of its own.
+        Kind::Route { .. } => 0.0,
+        Kind::Norm { .. } | Kind::Convolution { .. } | Kind::Embedding { .. } => 1.0,
+        // Fused into a neighbour, mostly.
+        Kind::Elementwise { .. } => 0.5,
+        _ => 1.0,
+    }
+}
+
+/// Bytes of one weight as its stream is paid for: weights that are widened on their way stream slower.
+fn weight_traffic(format: NumberFormat, deployment: &Deployment<'_>, rates: &Rates) -> f64 {
+    let bytes = format.weight_bytes();
+    if format.widens(deployment.accelerator) {
+        bytes / rates.unpack
+    } else {
+        bytes
+    }
+}
+
+/// Time of a product of `[tokens, inputs]` with `[inputs, outputs]`.
+fn product_s(
+    tokens: f64,
+    inputs: f64,
+    outputs: f64,
+    format: NumberFormat,
+    deployment: &Deployment<'_>,
+    rates: &Rates,
+) -> f64 {
+    let arithmetic = 2.0 * tokens * inputs * outputs / rates.product(format, deployment);
+    let traffic = (inputs * outputs * weight_traffic(format, deployment, rates)
+        + tokens * inputs * Rates::input_bytes(format, deployment)
+        + tokens * outputs * 2.0)
+        / rates.stream;
+    longer(arithmetic, traffic)
+}
+
+/// Expected largest of `n` standard normal values, to 3% for 2 to 128.
+fn expected_maximum(n: f64) -> f64 {
+    0.56 * n.log2().max(0.0).powf(0.85)
+}
+
+/// Time of one operator, attention's core aside, for so many tokens on each attention group.
+fn operator_s(
+    kind: &Kind,
+    tokens: f64,
+    format: NumberFormat,
+    deployment: &Deployment<'_>,
+    rates: &Rates,
+    constants: &ServingConstants,
+    sixteen: f64,
+) -> f64 {
+    let layout = &deployment.layout;
+    let tensor = f64::from(layout.tensor.max(1));
+    let groups = f64::from(layout.attention_data.max(1));
+    let hidden = deployment.model.hidden as f64;
+    match *kind {
+        Kind::MatMul {
+            inputs,
+            outputs,
+            split,
+        } => {
+            let (inputs, outputs, reduced) = match split {
+                Split::Columns => (inputs as f64, outputs as f64 / tensor, false),
+                Split::Rows => (inputs as f64 / tensor, outputs as f64, true),
+                Split::Replicated => (inputs as f64, outputs as f64, false),
+            };
+            let mut seconds = product_s(tokens, inputs, outputs, format, deployment, rates);
+            if reduced {
+                seconds += rates.all_reduce_s(tensor, tokens * outputs * 2.0);
+            }
+            seconds
+        }
+        Kind::ExpertMatMul {
+            experts,
+            selected,
+            inputs,
+            outputs,
+            split,
+        } => {
+            let expert_ranks = f64::from(layout.expert.max(1));
+            let cut = f64::from(layout.expert_tensor.max(1));
+            let (inputs, outputs, reduced) = match split {
+                Split::Rows => (inputs as f64 / cut, outputs as f64, true),
+                _ => (inputs as f64, outputs as f64 / cut, false),
+            };
+            let (experts, selected) = (experts as f64, selected as f64);
+            let all = tokens * groups;
+            // Skewed routing: fewer tokens choose on their own.
+            let choosing = 1.0 + (all - 1.0) * constants.get(C::Routing);
+            let visited = experts * (1.0 - (1.0 - selected / experts).powf(choosing)) / expert_ranks;
+            // The busiest of the ranks has more than its share by chance, and by the skew of the routing.
+            let local = experts / expert_ranks;
+            let chance = expected_maximum(expert_ranks);
+            let visited = (visited + chance * (visited * (1.0 - visited / local).max(0.0)).sqrt())
+                .min(local);
+            let mean = all * selected / expert_ranks;
+            let rows = if expert_ranks > 1.0 {
+                (mean * (1.0 + constants.get(C::Imbalance)) + chance * mean.sqrt())
+                    .min(all * selected)
+            } else {
+                mean
+            };
+            let arithmetic = 2.0 * (rows + visited * EXPERT_TILE_ROWS) * inputs * outputs
+                / (rates.product(format, deployment) * rates.expert);
+            let traffic = (visited * inputs * outputs * weight_traffic(format, deployment, rates)
+                + rows * (inputs * Rates::input_bytes(format, deployment) + outputs * 2.0))
+                / (rates.stream * rates.expert_stream);
+            let mut seconds = longer(arithmetic, traffic);
+            if reduced {
+                seconds += if groups > 1.0 {
+                    exchange_s(tokens, selected, hidden, deployment, rates)
+                } else {
+                    rates.all_reduce_s(cut * expert_ranks, tokens * hidden * 2.0)
+                };
+            }
+            seconds
+        }
+        Kind::Scan {
+            rule,
+            heads,
+            head_width,
+            state_width,
+        } => {
+            let (heads, width, state) = (
+                heads as f64 / tensor,
+                head_width as f64,
+                state_width as f64,
+            );
+            // Each token reads and writes the state when it comes alone; prompts work in chunks of 64.
+            let chunk = tokens.min(64.0);
+            let flops = match rule {
+                ScanRule::Mamba1 => 9.0 * heads * width * state,
+                _ => heads * (chunk * (state + width) + 4.0 * width * state),
+            };
+            let alone = 2.0 * state_bytes(kind) / tensor / chunk.max(1.0).sqrt();
+            tokens * longer(flops / (0.2 * sixteen), alone / rates.stream)
+        }
+        Kind::Route {
+            selected, width, ..
+        } => tokens * (selected * width) as f64 * 4.0 / rates.pointwise,
+        Kind::Norm { width } => tokens * width as f64 * 4.0 / rates.pointwise,
+        Kind::Elementwise { reads, writes, .. } => {
+            tokens * (reads + writes) as f64 * 2.0 / tensor.min(8.0) / rates.pointwise
+        }
+        Kind::Convolution { channels, kernel } => {
+            tokens * (channels * (kernel + 2)) as f64 * 2.0 / tensor / rates.pointwise
+        }
+        Kind::Embedding { width, .. } => tokens * width as f64 * 4.0 / rates.memory,
+        _ => 0.0,
+    }
+}
+
+/// Time to send tokens to the ranks of their experts and to gather the results, where each attention group holds
+/// tokens of its own: fp8 out, 16 bits back.
+fn exchange_s(
+    tokens: f64,
+    selected: f64,
+    hidden: f64,
+    deployment: &Deployment<'_>,
+    rates: &Rates,
+) -> f64 {
+    let layout = &deployment.layout;
+    let ranks = f64::from((layout.expert * layout.expert_tensor).max(1));
+    let copies = ranks * (1.0 - (1.0 - 1.0 / ranks).powf(selected));
+    let tensor = f64::from(layout.tensor.max(1));
+    let sent = tokens / tensor * copies * hidden * 3.0 * (ranks - 1.0) / ranks;
+    let rate = if ranks > rates.domain {
+        rates.network
+    } else {
+        rates.link
+    };
+    2.0 * rates.alltoall_s * (0.4 + 0.2 * ranks.log2()) + sent / rate
+}
+
+/// Time of the head for so many rows.
+fn head_s(
+    block: &outlay_model::Block,
+    rows: f64,
+    deployment: &Deployment<'_>,
+    rates: &Rates,
+) -> f64 {
+    let tensor = f64::from(deployment.layout.tensor.max(1));
+    block
+        .operators
+        .iter()
+        .map(|operator| match operator.kind {
+            Kind::MatMul {
+                inputs, outputs, ..
+            } => {
+                let outputs = outputs as f64 / tensor;
+                product_s(
+                    rows,
+                    inputs as f64,
+                    outputs,
+                    NumberFormat::Bf16,
+                    deployment,
+                    rates,
+                ) + rates.kernel_s
+                    // Sampling reads the logits of all ranks, in fp32, a few times.
+                    + rates.all_reduce_s(tensor, rows * outputs * 4.0)
+                    + rows * outputs * tensor * 16.0 / rates.memory
+            }
+            Kind::Norm { .. } => rates.kernel_s,
+            _ => 0.0,
+        })
+        .sum()
+}
+
+/// Attention's core: seconds for each key decoded and for each pair of a prompt.
+fn attention_of(
+    kind: &Kind,
+    deployment: &Deployment<'_>,
+    rates: &Rates,
+    constants: &ServingConstants,
+    sixteen: f64,
+) -> Option<Attention> {
+    let Kind::Attention {
+        query_heads,
+        key_value_heads,
+        qk_width,
+        v_width,
+        pattern,
+        cache_elements_per_token,
+        ..
+    } = *kind
+    else {
+        return None;
+    };
+    let tensor = f64::from(deployment.layout.tensor.max(1));
+    let heads = (query_heads as f64 / tensor).max(1.0);
+    let ranks = cache_ranks(
+        key_value_heads,
+        qk_width,
+        v_width,
+        cache_elements_per_token,
+        tensor,
+    );
+    let latent = cache_elements_per_token < key_value_heads * (qk_width + v_width);
+    let elements = cache_elements_per_token as f64 / ranks;
+    let read = elements * f64::from(deployment.formats.cache_bytes)
+        / (rates.memory * constants.get(C::CacheRead));
+    // Over a latent cache each head scores against the whole latent and sums it up again.
+    let width = if latent {
+        2.0 * cache_elements_per_token as f64
+    } else {
+        (qk_width + v_width) as f64
+    };
+    let arithmetic = 2.0 * heads * width / (sixteen * constants.get(C::LatentAttention));
+    Some(Attention {
+        pattern,
+        decode_s_per_key: longer(read, arithmetic),
+        prompt_s_per_pair: 2.0 * heads * (qk_width + v_width) as f64
+            / (sixteen * constants.get(C::PromptAttention)),
+    })
+}

@@ -1,0 +1,535 @@
+//! Engines' schedulers, run request by request over the times of passes.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::serving::deployment::{Deployment, ServingMemory};
+use crate::serving::pass::PassTimes;
+
+/// What clients ask of one replica.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Load {
+    /// Longest prompt, in tokens.
+    pub input_tokens: f64,
+    /// Longest answer, in tokens.
+    pub output_tokens: f64,
+    /// Shortest prompt and answer, as a share of the longest; between them lengths are uniform.
+    pub shortest: f64,
+    /// Clients that each send a request as soon as their last is answered (a closed loop); with `rate_per_s`, the most
+    /// requests that run at once.
+    pub concurrency: u32,
+    /// Requests that arrive each second, at random times (an open loop); `None`: a closed loop.
+    pub rate_per_s: Option<f64>,
+    /// Requests to run.
+    pub requests: u32,
+    /// How much the first burst of a closed loop, when all clients come at once, counts in the means: its share of all
+    /// requests that the figures are to stand for (0: it is left out).
+    pub burst_share: f64,
+    /// Share of each prompt whose cache is already there.
+    pub cached_prefix: f64,
+    /// Speculative decoding.
+    pub draft: Option<Draft>,
+}
+
+/// Speculative decoding: a draft that the model verifies in one pass.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Draft {
+    /// Tokens drafted for each pass.
+    pub tokens: f64,
+    /// Tokens that a pass yields on average, the model's own included; at least 1.
+    pub yields: f64,
+}
+
+impl Load {
+    /// Tokens that a pass yields for each sequence, and tokens that it computes for that.
+    fn speed(&self) -> (f64, f64) {
+        self.draft.map_or((1.0, 1.0), |draft| {
+            (draft.yields.max(1.0), 1.0 + draft.tokens.max(0.0))
+        })
+    }
+}
+
+/// Percentiles of a latency, in seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Percentiles {
+    /// Mean.
+    pub mean: f64,
+    /// Half of the requests are served sooner.
+    pub p50: f64,
+    /// 99 in 100 are served sooner.
+    pub p99: f64,
+}
+
+impl Percentiles {
+    /// Of the first burst's values and the others', where the burst stands for `burst_share` of all requests.
+    fn of(burst: &mut Vec<f64>, others: &mut Vec<f64>, burst_share: f64) -> Self {
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+        let mean = match (burst.is_empty(), others.is_empty()) {
+            (true, true) => return Self::default(),
+            (false, true) => mean(burst),
+            (true, false) => mean(others),
+            _ => burst_share * mean(burst) + (1.0 - burst_share) * mean(others),
+        };
+        if burst_share > 0.0 || others.is_empty() {
+            others.append(burst);
+        }
+        let values = others;
+        let mut at = |share: f64| {
+            let index = ((values.len() - 1) as f64 * share).round() as usize;
+            *values.select_nth_unstable_by(index, f64::total_cmp).1
+        };
+        Self {
+            mean,
+            p50: at(0.5),
+            p99: at(0.99),
+        }
+    }
+}
+
+/// What the clients see.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Outcome {
+    /// Time to first token.
+    pub ttft_s: Percentiles,
+    /// Time per output token after the first.
+    pub tpot_s: Percentiles,
+    /// Requests finished each second.
+    pub requests_per_s: f64,
+    /// Sequences that decode, on average over time.
+    pub mean_batch: f64,
+}
+
+fn figures([mut burst, mut others]: [Vec<f64>; 2], burst_share: f64) -> Percentiles {
+    Percentiles::of(&mut burst, &mut others, burst_share)
+}
+
+impl Outcome {
+    /// What is left of it behind a front end that takes so many seconds for each token: once that is the bottleneck,
+    /// clients of a closed loop wait for it, before their first token.
+    fn behind_front_end(mut self, token_s: f64, load: &Load) -> Self {
+        let output = 0.5 * (1.0 + load.shortest) * load.output_tokens;
+        let most_requests_per_s = 1.0 / (token_s * output).max(1e-12);
+        if load.rate_per_s.is_none() && self.requests_per_s > most_requests_per_s {
+            let whole = self.ttft_s.mean + self.tpot_s.mean * (output - 1.0);
+            let wait = (f64::from(load.concurrency) / most_requests_per_s - whole).max(0.0);
+            self.ttft_s.mean += wait;
+            self.ttft_s.p50 += wait;
+            self.ttft_s.p99 += wait;
+            self.requests_per_s = most_requests_per_s;
+        }
+        self
+    }
+}
+
+/// Lengths of the requests: evenly spread over their range, in a scattered order.
+struct Lengths {
+    load: Load,
+}
+
+impl Lengths {
+    fn share(&self, index: u32, step: f64) -> f64 {
+        let at = (f64::from(index) * step + 0.5).fract();
+        self.load.shortest + (1.0 - self.load.shortest) * at
+    }
+
+    fn input(&self, index: u32) -> f64 {
+        (self.load.input_tokens * self.share(index, 0.618_033_988_749_894_9))
+            .round()
+            .max(1.0)
+    }
+
+    fn output(&self, index: u32) -> f64 {
+        (self.load.output_tokens * self.share(index, 0.754_877_666_246_692_8))
+            .round()
+            .max(1.0)
+    }
+}
+
+/// Seconds between random arrivals, the same sequence for every load.
+struct Arrivals {
+    state: u64,
+}
+
+impl Arrivals {
+    fn next(&mut self, rate_per_s: f64) -> f64 {
+        // SplitMix64 (Steele, Lea and Flood 2014).
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^= z >> 31;
+        let uniform = ((z >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
+        -uniform.ln() / rate_per_s
+    }
+}
+
+struct Waiting {
+    index: u32,
+    arrived_s: f64,
+    input: f64,
+    left: f64,
+}
+
+/// Runs a replica in which every rank takes part in prompts and answers.
+///
+/// `memory` bounds the sequences that run at once; `slots` bounds them by setting.
+pub fn simulate(
+    times: &PassTimes,
+    deployment: &Deployment<'_>,
+    memory: &ServingMemory,
+    load: &Load,
+) -> Outcome {
+    let lengths = Lengths { load: *load };
+    let engine = deployment.engine;
+    let groups = times.attention_data;
+    let settings = &deployment.settings;
+    let budget = settings.pass_tokens * groups;
+    let average = 0.5 * (1.0 + load.shortest);
+    // TensorRT-LLM sets the whole answer's cache aside when a request starts; others fill up and go on as requests end,
+    // so that half of an answer is there on average.
+    let reserved = if engine.chunks() { 0.5 } else { 1.0 };
+    let context = load.input_tokens * average + reserved * load.output_tokens * average;
+    let capacity = (memory.sequences(context) * groups).floor().max(1.0);
+    let slots = capacity
+        .min(f64::from(load.concurrency))
+        .min(f64::from(settings.max_sequences))
+        .max(1.0) as usize;
+    let (speed, drafted) = load.speed();
+
+    let mut arrivals = Arrivals { state: 1 };
+    // Requests that the engine has not looked at yet, that wait for room, and that have it.
+    let mut inbox: VecDeque<Waiting> = VecDeque::new();
+    let mut waiting: VecDeque<Waiting> = VecDeque::new();
+    let mut prefilling: VecDeque<Waiting> = VecDeque::new();
+    let mut since_poll = settings.poll_passes;
+    let mut balanced = 0_u32;
+    // (pass at whose end it is done, request); first-token times by request.
+    let mut running: BinaryHeap<Reverse<(u64, u32)>> = BinaryHeap::new();
+    let total = load.requests.max(1);
+    let mut first_s = vec![0.0; total as usize];
+    // Of the first burst, and of the others.
+    let mut ttft = [Vec::new(), Vec::with_capacity(total as usize)];
+    let mut tpot = [Vec::new(), Vec::with_capacity(total as usize)];
+    let wave = |index: u32| {
+        usize::from(load.rate_per_s.is_some() || index >= load.concurrency)
+    };
+    let mut sent = 0_u32;
+    let mut now = 0.0_f64;
+    let mut passes = 0_u64;
+    let mut held = 0.0_f64;
+    let mut busy = 0.0_f64;
+    let mut next_arrival = 0.0_f64;
+    let request = |index: u32, arrived_s: f64| {
+        let input = lengths.input(index);
+        Waiting {
+            index,
+            arrived_s,
+            input,
+            left: (input * (1.0 - load.cached_prefix)).max(1.0),
+        }
+    };
+    if load.rate_per_s.is_none() {
+        while sent < total.min(load.concurrency) {
+            inbox.push_back(request(sent, 0.0));
+            sent += 1;
+        }
+    }
+    let mut done = 0_u32;
+    while done < total {
+        if let Some(rate) = load.rate_per_s {
+            while sent < total && next_arrival <= now {
+                inbox.push_back(request(sent, next_arrival));
+                sent += 1;
+                next_arrival += arrivals.next(rate);
+            }
+        }
+        if since_poll >= settings.poll_passes || running.is_empty() {
+            waiting.append(&mut inbox);
+            since_poll = 0;
+        }
+        while running.len() + prefilling.len() < slots
+            && let Some(next) = waiting.pop_front()
+        {
+            prefilling.push_back(next);
+        }
+        let batch = running.len() as f64;
+        let mean_context = if batch > 0.0 { held / batch } else { 0.0 };
+        let mut finished_prompts = 0;
+        // Prompts may wait until every attention group has one.
+        let balances = settings.balance_passes > 0
+            && batch > 0.0
+            && groups > 1.0
+            && (prefilling.len() as f64) < groups
+            && balanced < settings.balance_passes;
+        if prefilling.is_empty() || balances {
+            if batch == 0.0 {
+                now = now.max(next_arrival);
+                continue;
+            }
+            // Nothing changes until the first answer ends, or until the next request arrives.
+            let end = running.peek().map_or(passes + 1, |first| first.0.0);
+            let mut steps = end.saturating_sub(passes).max(1) as f64;
+            if !inbox.is_empty() {
+                steps = steps.min(f64::from((settings.poll_passes - since_poll).max(1)));
+            }
+            if !prefilling.is_empty() {
+                steps = steps.min(f64::from(settings.balance_passes - balanced));
+                balanced += steps as u32;
+            }
+            let one = times.decode_s(batch, mean_context + 0.5 * steps * speed, drafted);
+            since_poll = since_poll.saturating_add(steps as u32);
+            if load.rate_per_s.is_some() && sent < total && running.len() < slots {
+                steps = steps.min(((next_arrival - now) / one).ceil().max(1.0));
+            }
+            now += steps * one;
+            busy += steps * one * batch;
+            passes += steps as u64;
+            held += steps * batch * speed;
+        } else {
+            balanced = 0;
+            since_poll = settings.poll_passes;
+            let mut room = if engine.mixes() {
+                (budget - batch * drafted).max(256.0)
+            } else {
+                budget
+            };
+            let (mut tokens, mut pairs, mut prompts) = (0.0, 0.0, 0.0);
+            for next in &mut prefilling {
+                if room <= 0.0 || (!engine.chunks() && tokens > 0.0 && next.left > room) {
+                    break;
+                }
+                let take = if engine.chunks() {
+                    next.left.min(room)
+                } else {
+                    next.left
+                };
+                let before = next.input - next.left;
+                pairs += take * (before + 0.5 * take);
+                next.left -= take;
+                room -= take;
+                tokens += take;
+                prompts += 1.0;
+                if next.left <= 0.0 {
+                    finished_prompts += 1;
+                }
+            }
+            let decoding = if engine.mixes() { batch } else { 0.0 };
+            let seconds = times.mixed_s(
+                decoding,
+                mean_context,
+                drafted,
+                tokens,
+                pairs / tokens,
+                prompts,
+            );
+            now += seconds;
+            busy += seconds * batch;
+            if engine.mixes() && batch > 0.0 {
+                passes += 1;
+                held += batch * speed;
+            }
+        }
+        while let Some(&Reverse((end, index))) = running.peek()
+            && end <= passes
+        {
+            running.pop();
+            let output = lengths.output(index);
+            held -= lengths.input(index) + output;
+            if output > 1.0 {
+                tpot[wave(index)].push((now - first_s[index as usize]) / (output - 1.0));
+            }
+            done += 1;
+            if load.rate_per_s.is_none() && sent < total {
+                inbox.push_back(request(sent, now));
+                sent += 1;
+            }
+        }
+        for _ in 0..finished_prompts {
+            let Some(prompt) = prefilling.pop_front() else {
+                break;
+            };
+            first_s[prompt.index as usize] = now;
+            ttft[wave(prompt.index)].push(now - prompt.arrived_s + times.request_s);
+            let output = lengths.output(prompt.index);
+            held += prompt.input + 1.0;
+            let steps = ((output - 1.0) / speed).ceil() as u64;
+            running.push(Reverse((passes + steps, prompt.index)));
+        }
+        if running.is_empty() {
+            held = 0.0;
+        }
+    }
+    Outcome {
+        ttft_s: figures(ttft, load.burst_share),
+        tpot_s: figures(tpot, load.burst_share),
+        requests_per_s: f64::from(total) / now.max(1e-9),
+        mean_batch: busy / now.max(1e-9),
+    }
+    .behind_front_end(times.front_end_s / settings.chunk_tokens.max(1.0), load)
+}
+
+/// Workers that do prompts and workers that decode.
+#[derive(Clone, Copy, Debug)]
+pub struct Split<'a> {
+    /// Passes of a prompt worker.
+    pub prompts: &'a PassTimes,
+    /// Prompt workers.
+    pub prompt_workers: u32,
+    /// Tokens of a prompt worker's pass, for each attention group.
+    pub prompt_pass_tokens: f64,
+    /// Passes of a decode worker.
+    pub decode: &'a PassTimes,
+    /// Decode workers.
+    pub decode_workers: u32,
+    /// Sequences that one decode worker holds.
+    pub decode_slots: f64,
+}
+
+/// Runs prompt workers and decode workers that hand caches over.
+pub fn simulate_split(split: &Split<'_>, load: &Load) -> Outcome {
+    let lengths = Lengths { load: *load };
+    let total = load.requests.max(1);
+    let workers = f64::from(split.decode_workers.max(1));
+    let slots = (split.decode_slots * workers).max(1.0) as usize;
+    let (speed, drafted) = load.speed();
+    let mut arrivals = Arrivals { state: 1 };
+    // Times at which each prompt worker is free again.
+    let mut free = vec![0.0_f64; split.prompt_workers.max(1) as usize];
+    let mut queue: VecDeque<(u32, f64)> = VecDeque::new();
+    // Prompts done at a time, in order: (time, request, arrival).
+    let mut ready: BinaryHeap<Reverse<(u64, u32, u64)>> = BinaryHeap::new();
+    let mut blocked: VecDeque<(u32, f64)> = VecDeque::new();
+    let mut running: BinaryHeap<Reverse<(u64, u32)>> = BinaryHeap::new();
+    let mut first_s = vec![0.0; total as usize];
+    // Of the first burst, and of the others.
+    let mut ttft = [Vec::new(), Vec::with_capacity(total as usize)];
+    let mut tpot = [Vec::new(), Vec::with_capacity(total as usize)];
+    let wave = |index: u32| {
+        usize::from(load.rate_per_s.is_some() || index >= load.concurrency)
+    };
+    let (mut now, mut steps, mut held, mut busy) = (0.0_f64, 0.0_f64, 0.0_f64, 0.0_f64);
+    let mut sent = 0_u32;
+    let mut done = 0_u32;
+    let mut next_arrival = 0.0_f64;
+    // Fixed point, so that times order in a heap: nanoseconds, and thousandths of a step.
+    let fixed = |seconds: f64| (seconds * 1e9) as u64;
+    let fixed_steps = |steps: f64| (steps * 1e3).ceil() as u64;
+    if load.rate_per_s.is_none() {
+        while sent < total.min(load.concurrency) {
+            queue.push_back((sent, 0.0));
+            sent += 1;
+        }
+    }
+    while done < total {
+        if let Some(rate) = load.rate_per_s {
+            while sent < total && next_arrival <= now {
+                queue.push_back((sent, next_arrival));
+                sent += 1;
+                next_arrival += arrivals.next(rate);
+            }
+        }
+        // Free workers take what fits a pass, one prompt at least.
+        for worker in &mut free {
+            while *worker <= now && !queue.is_empty() {
+                let room = split.prompt_pass_tokens * split.prompts.attention_data;
+                let (mut tokens, mut pairs, mut taken) = (0.0, 0.0, Vec::new());
+                while let Some(&(index, arrived)) = queue.front() {
+                    let input = lengths.input(index) * (1.0 - load.cached_prefix);
+                    if tokens > 0.0 && tokens + input > room {
+                        break;
+                    }
+                    queue.pop_front();
+                    tokens += input;
+                    pairs += 0.5 * input * input;
+                    taken.push((index, arrived));
+                }
+                let prompts = taken.len() as f64;
+                let passes = (tokens / room).ceil().max(1.0);
+                let seconds = split
+                    .prompts
+                    .mixed_s(0.0, 0.0, 1.0, tokens, pairs / tokens, prompts)
+                    + (passes - 1.0) * split.prompts.prompt_s(1.0, 1.0).min(0.005);
+                *worker = now + seconds;
+                for (index, arrived) in taken {
+                    let hand_over = split.prompts.hand_over_s
+                        + split.prompts.hand_over_s_per_token * lengths.input(index);
+                    ready.push(Reverse((
+                        fixed(*worker + hand_over),
+                        index,
+                        fixed(arrived),
+                    )));
+                }
+            }
+        }
+        // The next thing to happen.
+        let batch = running.len() as f64;
+        let one = if batch > 0.0 {
+            split.decode.decode_s(batch / workers, held / batch, drafted)
+        } else {
+            0.0
+        };
+        let mut next = f64::INFINITY;
+        if let Some(Reverse((at, _, _))) = ready.peek() {
+            next = next.min(*at as f64 * 1e-9);
+        }
+        if !queue.is_empty() {
+            next = next.min(free.iter().copied().fold(f64::INFINITY, f64::min));
+        }
+        if load.rate_per_s.is_some() && sent < total {
+            next = next.min(next_arrival);
+        }
+        if let Some(Reverse((end, _))) = running.peek() {
+            next = next.min(now + (*end as f64 * 1e-3 - steps).max(0.0) * one);
+        }
+        if !next.is_finite() {
+            break;
+        }
+        let elapsed = (next - now).max(1e-9);
+        now += elapsed;
+        busy += elapsed * batch;
+        if batch > 0.0 {
+            let progress = elapsed / one;
+            steps += progress;
+            held += progress * batch * speed;
+        }
+        while let Some(&Reverse((end, index))) = running.peek()
+            && end <= fixed_steps(steps) + 1
+        {
+            running.pop();
+            let output = lengths.output(index);
+            held = (held - lengths.input(index) - output).max(0.0);
+            if output > 1.0 {
+                tpot[wave(index)].push((now - first_s[index as usize]) / (output - 1.0));
+            }
+            done += 1;
+            if load.rate_per_s.is_none() && sent < total {
+                queue.push_back((sent, now));
+                sent += 1;
+            }
+        }
+        while let Some(&Reverse((at, index, arrived))) = ready.peek()
+            && at <= fixed(now) + 1
+        {
+            ready.pop();
+            blocked.push_back((index, arrived as f64 * 1e-9));
+        }
+        while running.len() < slots
+            && let Some((index, arrived)) = blocked.pop_front()
+        {
+            first_s[index as usize] = now;
+            ttft[wave(index)].push(now - arrived + split.prompts.request_s);
+            held += lengths.input(index) + 1.0;
+            let end = steps + (lengths.output(index) - 1.0) / speed;
+            running.push(Reverse((fixed_steps(end), index)));
+        }
+    }
+    Outcome {
+        ttft_s: figures(ttft, load.burst_share),
+        tpot_s: figures(tpot, load.burst_share),
+        requests_per_s: f64::from(total) / now.max(1e-9),
+        mean_batch: busy / now.max(1e-9) / workers,
+    }
+}
