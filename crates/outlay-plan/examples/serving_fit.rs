@@ -39,6 +39,25 @@ fn main() {
         }
         return;
     }
+    if mode == "time" {
+        let k = start.clone().unwrap();
+        let (mut b, mut s) = (0.0, 0.0);
+        let mut worst = vec![];
+        for c in &cases {
+            let kk = ServingConstants::resolve(&k, &c.accelerator.generation, c.engine);
+            let t = std::time::Instant::now();
+            let _ = std::hint::black_box(PassTimes::new(&c.deployment(), &kk));
+            let x = t.elapsed().as_secs_f64() * 1e6;
+            let t = std::time::Instant::now();
+            let _ = std::hint::black_box(c.predict(&kk));
+            let y = t.elapsed().as_secs_f64() * 1e6;
+            b += x; s += y; worst.push((y as u64, c.load.concurrency, c.id.clone()));
+        }
+        worst.sort();
+        println!("build {:.0} us, all {:.0} us", b / 2199.0, s / 2199.0);
+        for w in worst.iter().rev().step_by(150) { println!("{w:?}"); }
+        return;
+    }
     let t = std::time::Instant::now();
     let out: Vec<Outcome> = if mode == "cv" {
         let folds: Vec<String> = cases.iter().map(|c| c.group.clone()).collect();

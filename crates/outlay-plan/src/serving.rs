@@ -14,5 +14,5 @@ pub use constants::{SERVING_CONSTANTS, ServingConstant, ServingConstants};
 pub use deployment::{Deployment, Engine, Formats, NumberFormat, ServingLayout, ServingMemory, Settings};
 pub use fit::{cross_validate_serving, fit_serving};
 pub use measured::{ServingCase, ServingModels, ServingRow, Workers, is_serving, read_serving};
-pub use pass::PassTimes;
+pub use pass::{PassTimes, PromptPart};
 pub use scheduler::{Draft, Load, Outcome, Percentiles, Split, simulate, simulate_split};

@@ -71,7 +71,7 @@ constants! {
     Stream "stream" 0.75 0.2 [0.2, 1.0] true true "share of bandwidth, reading weights";
     KernelUs "kernel_us" 2.5 0.5 [0.1, 20.0] true true "us of each kernel in a graph";
     LaunchUs "launch_us" 15.0 0.6 [0.1, 100.0] true true "us to issue a kernel outside a graph";
-    PromptAttention "prompt_attention" 0.5 0.3 [0.05, 0.95] true false "share of the peak, prompts' attention";
+    PromptAttention "prompt_attention" 0.5 0.3 [0.05, 0.95] true true "share of the peak, prompts' attention";
     CacheRead "cache_read" 0.6 0.3 [0.05, 1.0] true true "share of bandwidth, reading the cache";
     LatentAttention "latent_attention" 0.4 0.4 [0.05, 0.95] true true "share of the peak, latent attention";
     Expert "expert" 0.6 0.4 [0.05, 1.2] true true "rate of experts' products, of dense ones";

@@ -28,8 +28,10 @@ struct Attention {
 /// Times of the passes of one deployment.
 #[derive(Clone, Debug)]
 pub struct PassTimes {
-    /// GPU time of everything but attention's cores and the head, by the tokens of a rank, in seconds.
+    /// GPU time of everything but attention's cores, experts and the head, by the tokens of a rank, in seconds.
     body_s: [f64; POINTS],
+    /// GPU time of experts and of the exchange of tokens with them, by the mean tokens of a rank.
+    experts_s: [f64; POINTS],
     /// GPU time of the head, by the rows of a rank that it scores.
     head_s: [f64; POINTS],
     attention: Vec<Attention>,
@@ -167,6 +169,7 @@ impl PassTimes {
         };
         let mut times = Self {
             body_s: [0.0; POINTS],
+            experts_s: [0.0; POINTS],
             head_s: [0.0; POINTS],
             attention: Vec::new(),
             kernels: 0.0,
@@ -213,7 +216,15 @@ impl PassTimes {
                     attention.prompt_s_per_pair *= repeat;
                     times.attention.push(attention);
                 }
-                for (index, slot) in times.body_s.iter_mut().enumerate() {
+                let table = if matches!(
+                    operator.kind,
+                    Kind::ExpertMatMul { .. } | Kind::Route { .. }
+                ) {
+                    &mut times.experts_s
+                } else {
+                    &mut times.body_s
+                };
+                for (index, slot) in table.iter_mut().enumerate() {
                     let tokens = point_tokens(index);
                     *slot += repeat
                         * (kernels * rates.kernel_s
@@ -249,33 +260,27 @@ impl PassTimes {
         let rank = sequences / self.attention_data;
         let micro = rank / self.stages;
         let body = look_up(&self.body_s, micro * tokens)
+            + look_up(&self.experts_s, micro * tokens)
             + look_up(&self.head_s, micro * tokens)
             + self.decode_attention_s(micro, context);
         body + self.hop_s + self.pass_s + rank * self.sequence_s
     }
 
-    /// Time of a pass that holds `prompt_tokens` with `keys_per_token` from `prompts` prompts, and
-    /// `tokens` for each of `sequences`.
-    pub fn mixed_s(
-        &self,
-        sequences: f64,
-        context: f64,
-        tokens: f64,
-        prompt_tokens: f64,
-        keys_per_token: f64,
-        prompts: f64,
-    ) -> f64 {
-        let groups = self.attention_data.min(prompts.max(1.0));
+    /// Time of a pass that holds prompt tokens beside `tokens` for each of `sequences`.
+    pub fn mixed_s(&self, sequences: f64, context: f64, tokens: f64, prompts: &PromptPart) -> f64 {
         let rank = sequences / self.attention_data;
-        let prompt = prompt_tokens / groups;
         let pairs: f64 = self
             .attention
             .iter()
-            .map(|attention| attention.prompt_s_per_pair * keys(attention.pattern, keys_per_token))
+            .map(|attention| {
+                attention.prompt_s_per_pair * keys(attention.pattern, prompts.keys_per_token)
+            })
             .sum::<f64>()
-            * prompt;
-        let gpu = look_up(&self.body_s, rank * tokens + prompt)
-            + look_up(&self.head_s, rank * tokens + prompts / groups)
+            * prompts.busiest_tokens;
+        let mean = prompts.tokens / self.attention_data;
+        let gpu = look_up(&self.body_s, rank * tokens + prompts.busiest_tokens)
+            + look_up(&self.experts_s, rank * tokens + mean)
+            + look_up(&self.head_s, rank * tokens + prompts.prompts / self.attention_data)
             + self.decode_attention_s(rank, context)
             + pairs;
         // Stages work on different passes at once, so that a stage's share is what a pass costs.
@@ -288,9 +293,27 @@ impl PassTimes {
     /// Time that a lone prompt of so many tokens takes through the engine, in passes of at most `pass_tokens`.
     pub fn prompt_s(&self, tokens: f64, pass_tokens: f64) -> f64 {
         let passes = (tokens / pass_tokens).ceil().max(1.0);
-        self.mixed_s(0.0, 0.0, 1.0, tokens, tokens / 2.0, 1.0)
-            + (passes - 1.0) * (self.pass_s + self.prompt_pass_s)
+        let prompts = PromptPart {
+            tokens,
+            busiest_tokens: tokens,
+            keys_per_token: tokens / 2.0,
+            prompts: 1.0,
+        };
+        self.mixed_s(0.0, 0.0, 1.0, &prompts) + (passes - 1.0) * (self.pass_s + self.prompt_pass_s)
     }
+}
+
+/// Prompt tokens of a pass.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PromptPart {
+    /// Over all attention groups.
+    pub tokens: f64,
+    /// On the attention group with most of them, which the others wait for.
+    pub busiest_tokens: f64,
+    /// Keys that a token attends to, on average.
+    pub keys_per_token: f64,
+    /// Prompts that they belong to.
+    pub prompts: f64,
 }
 
 /// Keys that a query attends to, of `context`.

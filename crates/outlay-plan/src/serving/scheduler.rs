@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::serving::deployment::{Deployment, ServingMemory};
-use crate::serving::pass::PassTimes;
+use crate::serving::pass::{PassTimes, PromptPart};
 
 /// What clients ask of one replica.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -166,8 +166,29 @@ impl Arrivals {
     }
 }
 
+/// Seconds between an answer's end and its client's next request: 2 to 6 ms for the client to notice and for the request to
+/// travel, scattered over the clients. Without it, clients whose prompts shared a pass would march in step for ever.
+fn turnaround_s(index: u32) -> f64 {
+    0.002 + 0.004 * (f64::from(index) * 0.569_840_290_998_053_3).fract()
+}
+
+/// Seconds between the first requests of a closed loop, sent by one client process.
+const FIRST_REQUESTS_APART_S: f64 = 0.0005;
+
+/// The attention group that takes a request: that of the answer which made room for it, so any.
+fn group_of(index: u32, groups: f64) -> usize {
+    ((f64::from(index) * 0.324_717_957_244_746_0).fract() * groups) as usize
+}
+
+/// Whole nanoseconds, so that times order in a heap.
+fn nanoseconds(seconds: f64) -> u64 {
+    (seconds * 1e9) as u64
+}
+
 struct Waiting {
     index: u32,
+    /// Attention group that it belongs to.
+    group: usize,
     arrived_s: f64,
     input: f64,
     left: f64,
@@ -186,7 +207,6 @@ pub fn simulate(
     let engine = deployment.engine;
     let groups = times.attention_data;
     let settings = &deployment.settings;
-    let budget = settings.pass_tokens * groups;
     let average = 0.5 * (1.0 + load.shortest);
     // TensorRT-LLM sets the whole answer's cache aside when a request starts; others fill up and go on as requests end,
     // so that half of an answer is there on average.
@@ -200,12 +220,14 @@ pub fn simulate(
     let (speed, drafted) = load.speed();
 
     let mut arrivals = Arrivals { state: 1 };
-    // Requests that the engine has not looked at yet, that wait for room, and that have it.
-    let mut inbox: VecDeque<Waiting> = VecDeque::new();
+    // Requests on their way or not looked at yet, that wait for room, and that have it.
+    let mut inbox: BinaryHeap<Reverse<(u64, u32)>> = BinaryHeap::new();
     let mut waiting: VecDeque<Waiting> = VecDeque::new();
     let mut prefilling: VecDeque<Waiting> = VecDeque::new();
     let mut since_poll = settings.poll_passes;
     let mut balanced = 0_u32;
+    // Prompt tokens of a pass by attention group.
+    let mut taken = vec![0.0_f64; groups as usize];
     // (pass at whose end it is done, request); first-token times by request.
     let mut running: BinaryHeap<Reverse<(u64, u32)>> = BinaryHeap::new();
     let total = load.requests.max(1);
@@ -221,59 +243,76 @@ pub fn simulate(
     let mut passes = 0_u64;
     let mut held = 0.0_f64;
     let mut busy = 0.0_f64;
-    let mut next_arrival = 0.0_f64;
     let request = |index: u32, arrived_s: f64| {
         let input = lengths.input(index);
         Waiting {
             index,
+            group: group_of(index, groups),
             arrived_s,
             input,
             left: (input * (1.0 - load.cached_prefix)).max(1.0),
         }
     };
-    if load.rate_per_s.is_none() {
-        while sent < total.min(load.concurrency) {
-            inbox.push_back(request(sent, 0.0));
-            sent += 1;
-        }
+    let first_requests = if load.rate_per_s.is_some() {
+        total
+    } else {
+        total.min(load.concurrency)
+    };
+    let mut at = 0.0;
+    while sent < first_requests {
+        inbox.push(Reverse((nanoseconds(at), sent)));
+        sent += 1;
+        at += load
+            .rate_per_s
+            .map_or(FIRST_REQUESTS_APART_S, |rate| arrivals.next(rate));
     }
     let mut done = 0_u32;
     while done < total {
-        if let Some(rate) = load.rate_per_s {
-            while sent < total && next_arrival <= now {
-                inbox.push_back(request(sent, next_arrival));
-                sent += 1;
-                next_arrival += arrivals.next(rate);
-            }
-        }
         if since_poll >= settings.poll_passes || running.is_empty() {
-            waiting.append(&mut inbox);
+            while let Some(&Reverse((at, index))) = inbox.peek()
+                && at <= nanoseconds(now)
+            {
+                inbox.pop();
+                waiting.push_back(request(index, at as f64 * 1e-9));
+            }
             since_poll = 0;
         }
+        let next_arrival = inbox
+            .peek()
+            .map_or(f64::INFINITY, |first| first.0.0 as f64 * 1e-9);
         while running.len() + prefilling.len() < slots
             && let Some(next) = waiting.pop_front()
         {
             prefilling.push_back(next);
         }
         let batch = running.len() as f64;
+        let mut prompted = false;
         let mean_context = if batch > 0.0 { held / batch } else { 0.0 };
-        let mut finished_prompts = 0;
         // Prompts may wait until every attention group has one.
         let balances = settings.balance_passes > 0
             && batch > 0.0
             && groups > 1.0
-            && (prefilling.len() as f64) < groups
-            && balanced < settings.balance_passes;
+            && balanced < settings.balance_passes
+            && {
+                taken.fill(0.0);
+                for prompt in &prefilling {
+                    taken[prompt.group] = 1.0;
+                }
+                taken.contains(&0.0)
+            };
         if prefilling.is_empty() || balances {
             if batch == 0.0 {
-                now = now.max(next_arrival);
+                // To the nanosecond after, so that rounding cannot hold it up.
+                now = now.max(next_arrival) + 1e-9;
                 continue;
             }
             // Nothing changes until the first answer ends, or until the next request arrives.
             let end = running.peek().map_or(passes + 1, |first| first.0.0);
             let mut steps = end.saturating_sub(passes).max(1) as f64;
-            if !inbox.is_empty() {
-                steps = steps.min(f64::from((settings.poll_passes - since_poll).max(1)));
+            if next_arrival <= now {
+                steps = steps.min(f64::from(
+                    settings.poll_passes.saturating_sub(since_poll).max(1),
+                ));
             }
             if !prefilling.is_empty() {
                 steps = steps.min(f64::from(settings.balance_passes - balanced));
@@ -281,7 +320,7 @@ pub fn simulate(
             }
             let one = times.decode_s(batch, mean_context + 0.5 * steps * speed, drafted);
             since_poll = since_poll.saturating_add(steps as u32);
-            if load.rate_per_s.is_some() && sent < total && running.len() < slots {
+            if next_arrival > now && running.len() < slots {
                 steps = steps.min(((next_arrival - now) / one).ceil().max(1.0));
             }
             now += steps * one;
@@ -290,41 +329,49 @@ pub fn simulate(
             held += steps * batch * speed;
         } else {
             balanced = 0;
+            prompted = true;
             since_poll = settings.poll_passes;
-            let mut room = if engine.mixes() {
-                (budget - batch * drafted).max(256.0)
+            let beside = if engine.mixes() {
+                batch * drafted / groups
             } else {
-                budget
+                0.0
             };
-            let (mut tokens, mut pairs, mut prompts) = (0.0, 0.0, 0.0);
+            let room = (settings.pass_tokens - beside).max(256.0);
+            taken.fill(0.0);
+            let mut part = PromptPart {
+                tokens: 0.0,
+                busiest_tokens: 0.0,
+                keys_per_token: 0.0,
+                prompts: 0.0,
+            };
+            let mut pairs = 0.0;
             for next in &mut prefilling {
-                if room <= 0.0 || (!engine.chunks() && tokens > 0.0 && next.left > room) {
-                    break;
-                }
+                let taken = &mut taken[next.group];
+                let left = room - *taken;
                 let take = if engine.chunks() {
-                    next.left.min(room)
+                    next.left.min(left)
+                } else if *taken > 0.0 && next.left > left {
+                    0.0
                 } else {
                     next.left
                 };
+                if take <= 0.0 {
+                    if groups == 1.0 {
+                        break;
+                    }
+                    continue;
+                }
                 let before = next.input - next.left;
                 pairs += take * (before + 0.5 * take);
                 next.left -= take;
-                room -= take;
-                tokens += take;
-                prompts += 1.0;
-                if next.left <= 0.0 {
-                    finished_prompts += 1;
-                }
+                *taken += take;
+                part.tokens += take;
+                part.prompts += 1.0;
             }
+            part.busiest_tokens = taken.iter().copied().fold(0.0, f64::max);
+            part.keys_per_token = pairs / part.tokens;
             let decoding = if engine.mixes() { batch } else { 0.0 };
-            let seconds = times.mixed_s(
-                decoding,
-                mean_context,
-                drafted,
-                tokens,
-                pairs / tokens,
-                prompts,
-            );
+            let seconds = times.mixed_s(decoding, mean_context, drafted, &part);
             now += seconds;
             busy += seconds * batch;
             if engine.mixes() && batch > 0.0 {
@@ -343,20 +390,23 @@ pub fn simulate(
             }
             done += 1;
             if load.rate_per_s.is_none() && sent < total {
-                inbox.push_back(request(sent, now));
+                inbox.push(Reverse((nanoseconds(now + turnaround_s(sent)), sent)));
                 sent += 1;
             }
         }
-        for _ in 0..finished_prompts {
-            let Some(prompt) = prefilling.pop_front() else {
-                break;
-            };
-            first_s[prompt.index as usize] = now;
-            ttft[wave(prompt.index)].push(now - prompt.arrived_s + times.request_s);
-            let output = lengths.output(prompt.index);
-            held += prompt.input + 1.0;
-            let steps = ((output - 1.0) / speed).ceil() as u64;
-            running.push(Reverse((passes + steps, prompt.index)));
+        if prompted {
+            prefilling.retain(|prompt| {
+                if prompt.left > 0.0 {
+                    return true;
+                }
+                first_s[prompt.index as usize] = now;
+                ttft[wave(prompt.index)].push(now - prompt.arrived_s + times.request_s);
+                let output = lengths.output(prompt.index);
+                held += prompt.input + 1.0;
+                let steps = ((output - 1.0) / speed).ceil() as u64;
+                running.push(Reverse((passes + steps, prompt.index)));
+                false
+            });
         }
         if running.is_empty() {
             held = 0.0;
@@ -390,10 +440,18 @@ pub struct Split<'a> {
 
 /// Runs prompt workers and decode workers that hand caches over.
 pub fn simulate_split(split: &Split<'_>, load: &Load) -> Outcome {
+    // Of many clients, each that is followed stands for several that come and go together.
+    let alike = f64::from(load.concurrency.div_ceil(512).max(1));
+    let load = &Load {
+        concurrency: (f64::from(load.concurrency) / alike).ceil() as u32,
+        rate_per_s: load.rate_per_s.map(|rate| rate / alike),
+        requests: (f64::from(load.requests) / alike).ceil() as u32,
+        ..*load
+    };
     let lengths = Lengths { load: *load };
     let total = load.requests.max(1);
     let workers = f64::from(split.decode_workers.max(1));
-    let slots = (split.decode_slots * workers).max(1.0) as usize;
+    let slots = (split.decode_slots * workers / alike).max(1.0) as usize;
     let (speed, drafted) = load.speed();
     let mut arrivals = Arrivals { state: 1 };
     // Times at which each prompt worker is free again.
@@ -414,8 +472,7 @@ pub fn simulate_split(split: &Split<'_>, load: &Load) -> Outcome {
     let mut sent = 0_u32;
     let mut done = 0_u32;
     let mut next_arrival = 0.0_f64;
-    // Fixed point, so that times order in a heap: nanoseconds, and thousandths of a step.
-    let fixed = |seconds: f64| (seconds * 1e9) as u64;
+    // Thousandths of a step, so that ends order in a heap.
     let fixed_steps = |steps: f64| (steps * 1e3).ceil() as u64;
     if load.rate_per_s.is_none() {
         while sent < total.min(load.concurrency) {
@@ -438,34 +495,38 @@ pub fn simulate_split(split: &Split<'_>, load: &Load) -> Outcome {
                 let (mut tokens, mut pairs, mut taken) = (0.0, 0.0, Vec::new());
                 while let Some(&(index, arrived)) = queue.front() {
                     let input = lengths.input(index) * (1.0 - load.cached_prefix);
-                    if tokens > 0.0 && tokens + input > room {
+                    if tokens > 0.0 && tokens + alike * input > room {
                         break;
                     }
                     queue.pop_front();
-                    tokens += input;
-                    pairs += 0.5 * input * input;
+                    tokens += alike * input;
+                    pairs += alike * 0.5 * input * input;
                     taken.push((index, arrived));
                 }
-                let prompts = taken.len() as f64;
+                let prompts = alike * taken.len() as f64;
                 let passes = (tokens / room).ceil().max(1.0);
-                let seconds = split
-                    .prompts
-                    .mixed_s(0.0, 0.0, 1.0, tokens, pairs / tokens, prompts)
-                    + (passes - 1.0) * split.prompts.prompt_s(1.0, 1.0).min(0.005);
+                let groups = split.prompts.attention_data;
+                let part = PromptPart {
+                    tokens,
+                    busiest_tokens: tokens * (prompts / groups).ceil() / prompts,
+                    keys_per_token: pairs / tokens,
+                    prompts,
+                };
+                let seconds = split.prompts.mixed_s(0.0, 0.0, 1.0, &part) + (passes - 1.0) * split.prompts.prompt_s(1.0, 1.0).min(0.005);
                 *worker = now + seconds;
                 for (index, arrived) in taken {
                     let hand_over = split.prompts.hand_over_s
                         + split.prompts.hand_over_s_per_token * lengths.input(index);
                     ready.push(Reverse((
-                        fixed(*worker + hand_over),
+                        nanoseconds(*worker + hand_over),
                         index,
-                        fixed(arrived),
+                        nanoseconds(arrived),
                     )));
                 }
             }
         }
         // The next thing to happen.
-        let batch = running.len() as f64;
+        let batch = alike * running.len() as f64;
         let one = if batch > 0.0 {
             split.decode.decode_s(batch / workers, held / batch, drafted)
         } else {
@@ -500,18 +561,18 @@ pub fn simulate_split(split: &Split<'_>, load: &Load) -> Outcome {
         {
             running.pop();
             let output = lengths.output(index);
-            held = (held - lengths.input(index) - output).max(0.0);
+            held = (held - alike * (lengths.input(index) + output)).max(0.0);
             if output > 1.0 {
                 tpot[wave(index)].push((now - first_s[index as usize]) / (output - 1.0));
             }
             done += 1;
             if load.rate_per_s.is_none() && sent < total {
-                queue.push_back((sent, now));
+                queue.push_back((sent, now + turnaround_s(sent)));
                 sent += 1;
             }
         }
         while let Some(&Reverse((at, index, arrived))) = ready.peek()
-            && at <= fixed(now) + 1
+            && at <= nanoseconds(now) + 1
         {
             ready.pop();
             blocked.push_back((index, arrived as f64 * 1e-9));
@@ -521,7 +582,7 @@ pub fn simulate_split(split: &Split<'_>, load: &Load) -> Outcome {
         {
             first_s[index as usize] = now;
             ttft[wave(index)].push(now - arrived + split.prompts.request_s);
-            held += lengths.input(index) + 1.0;
+            held += alike * (lengths.input(index) + 1.0);
             let end = steps + (lengths.output(index) - 1.0) / speed;
             running.push(Reverse((fixed_steps(end), index)));
         }
@@ -529,7 +590,7 @@ pub fn simulate_split(split: &Split<'_>, load: &Load) -> Outcome {
     Outcome {
         ttft_s: figures(ttft, load.burst_share),
         tpot_s: figures(tpot, load.burst_share),
-        requests_per_s: f64::from(total) / now.max(1e-9),
+        requests_per_s: alike * f64::from(total) / now.max(1e-9),
         mean_batch: busy / now.max(1e-9) / workers,
     }
 }
