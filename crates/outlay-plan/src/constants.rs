@@ -228,6 +228,11 @@ impl Resolved {
         Self(values)
     }
 
+    /// All values, in the order of [`DESCRIPTIONS`].
+    pub fn values(&self) -> &[f64] {
+        &self.0
+    }
+
     /// The value of a constant.
     #[inline]
     pub fn get(&self, constant: Constant) -> f64 {
@@ -254,6 +259,15 @@ pub struct Calibration {
     /// `name`, `name@generation` or `name@framework` to value.
     #[serde(default)]
     pub constants: BTreeMap<String, f64>,
+    /// Where the constants of serving come from.
+    #[serde(default)]
+    pub serving_fitted_on: Vec<String>,
+    /// Spread of measured over predicted serving latencies by kind, where no row of the model on the system was fitted.
+    #[serde(default)]
+    pub serving_spreads: BTreeMap<String, outlay_units::Spread>,
+    /// Constants of serving: `name`, `name@generation` or `name@engine` to value.
+    #[serde(default)]
+    pub serving: BTreeMap<String, f64>,
 }
 
 /// The project's own fit, see `outlay calibrate`.
@@ -272,38 +286,17 @@ impl Calibration {
     pub fn from_toml(text: &str) -> Result<Self, String> {
         let calibration: Self =
             toml::from_str(text).map_err(|error| error.message().replace('\n', ", "))?;
-        if calibration.constants.is_empty() {
-            return Err("no [constants]; `outlay calibrate` writes such a file".to_owned());
+        if calibration.constants.is_empty() && calibration.serving.is_empty() {
+            return Err("neither [constants] nor [serving]; `outlay calibrate` writes such a file".to_owned());
         }
-        for (key, &value) in &calibration.constants {
-            let (name, scope) = key
-                .split_once('@')
-                .map_or((key.as_str(), None), |(name, scope)| (name, Some(scope)));
-            let Some(description) = DESCRIPTIONS
-                .iter()
-                .find(|description| description.name == name)
-            else {
-                return Err(format!(
-                    "constant `{key}` is not known; known: {}",
-                    DESCRIPTIONS
-                        .iter()
-                        .map(|description| description.name)
-                        .collect::<Vec<_>>()
-                        .join(", ")
-                ));
-            };
-            let (least, most) = if scope.is_some() {
-                (0.01, 100.0)
-            } else {
-                (description.least, description.most)
-            };
-            if !(value >= least && value <= most) {
-                return Err(format!(
-                    "constant `{key}` is {value}; allowed: {least} to {most}"
-                ));
-            }
-        }
-        for (key, spread) in calibration.spreads.iter().chain(&calibration.spreads_known) {
+        check_constants(&calibration.constants, DESCRIPTIONS)?;
+        check_constants(&calibration.serving, crate::serving::SERVING_CONSTANTS)?;
+        for (key, spread) in calibration
+            .spreads
+            .iter()
+            .chain(&calibration.spreads_known)
+            .chain(&calibration.serving_spreads)
+        {
             if !(spread.low >= 0.01 && spread.high <= 100.0 && spread.low <= spread.high) {
                 return Err(format!(
                     "spread `{key}` has low {} and high {}; allowed: 0.01 <= low <= high <= 100",
@@ -330,6 +323,36 @@ impl Calibration {
                 low: 0.75,
                 high: 1.35,
             })
+    }
+
+    /// Spread of measured over predicted serving latencies of a kind (`ttft-` or `tpot-` and how the run was laid out), on an
+    /// accelerator of a generation. Where no run on the generation was fitted, the spread is applied twice.
+    pub fn serving_spread(&self, kind: &str, generation: &str) -> outlay_units::Spread {
+        let spread = self.serving_spreads.get(kind).copied().unwrap_or(
+            if kind.starts_with("ttft") {
+                outlay_units::Spread {
+                    low: 0.6,
+                    high: 1.8,
+                }
+            } else {
+                outlay_units::Spread {
+                    low: 0.8,
+                    high: 1.25,
+                }
+            },
+        );
+        let measured = self
+            .serving
+            .keys()
+            .any(|key| key.split_once('@').is_some_and(|(_, scope)| scope == generation));
+        if measured {
+            spread
+        } else {
+            outlay_units::Spread {
+                low: spread.low * spread.low,
+                high: spread.high * spread.high,
+            }
+        }
     }
 
     /// Whether all rows on an accelerator come from one source: a person's own cluster.
@@ -367,6 +390,42 @@ impl Calibration {
         }
         Resolved(values)
     }
+}
+
+/// Checks the names and values of a table of constants.
+fn check_constants(
+    constants: &BTreeMap<String, f64>,
+    descriptions: &[Description],
+) -> Result<(), String> {
+    for (key, &value) in constants {
+        let (name, scope) = key
+            .split_once('@')
+            .map_or((key.as_str(), None), |(name, scope)| (name, Some(scope)));
+        let Some(description) = descriptions
+            .iter()
+            .find(|description| description.name == name)
+        else {
+            return Err(format!(
+                "constant `{key}` is not known; known: {}",
+                descriptions
+                    .iter()
+                    .map(|description| description.name)
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ));
+        };
+        let (least, most) = if scope.is_some() {
+            (0.01, 100.0)
+        } else {
+            (description.least, description.most)
+        };
+        if !(value >= least && value <= most) {
+            return Err(format!(
+                "constant `{key}` is {value}; allowed: {least} to {most}"
+            ));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

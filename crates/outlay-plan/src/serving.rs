@@ -8,6 +8,7 @@ mod deployment;
 mod fit;
 mod measured;
 mod pass;
+mod plan;
 mod scheduler;
 
 pub use constants::{SERVING_CONSTANTS, ServingConstant, ServingConstants};
@@ -15,4 +16,8 @@ pub use deployment::{Deployment, Engine, Formats, NumberFormat, ServingLayout, S
 pub use fit::{cross_validate_serving, fit_serving};
 pub use measured::{ServingCase, ServingModels, ServingRow, Workers, is_serving, read_serving};
 pub use pass::{PassTimes, PromptPart};
+pub use plan::{
+    CurvePoint, Demand, HOURS_PER_MONTH, Latency, Limits, ServeAnswer, ServeError, ServePlan, ServeQuestion, TokenPrices,
+    plan_serve,
+};
 pub use scheduler::{Draft, Load, Outcome, Percentiles, Split, simulate, simulate_split};

@@ -569,7 +569,7 @@ fn accelerator_peak(accelerator: &Accelerator, precision: Precision) -> f64 {
 }
 
 /// The cheapest offer of each provider and way of selling.
-fn cheapest_by_provider<'a>(offers: &[&'a Offer]) -> Vec<&'a Offer> {
+pub(crate) fn cheapest_by_provider<'a>(offers: &[&'a Offer]) -> Vec<&'a Offer> {
     let mut best: BTreeMap<(&str, u8), &'a Offer> = BTreeMap::new();
     for &offer in offers {
         let sold = match offer.pricing {

@@ -150,9 +150,69 @@ pub fn parse_duration_seconds(text: &str) -> Result<f64, ParseError> {
     }
 }
 
+/// Reads a latency into seconds: `1s`, `40ms`, `250us`.
+///
+/// # Errors
+/// A missing or unknown unit, zero or negative times.
+pub fn parse_latency_seconds(text: &str) -> Result<f64, ParseError> {
+    const EXPECTED: &str = "a time with its unit (such as 40ms, 1.5s or 250us)";
+    let (number, suffix) = split(text).ok_or_else(|| fail(text, EXPECTED))?;
+    let unit = match suffix.to_ascii_lowercase().as_str() {
+        "us" => 1e-6,
+        "ms" => 1e-3,
+        "s" | "sec" | "second" | "seconds" => 1.0,
+        "m" | "min" | "minute" | "minutes" => 60.0,
+        _ => return Err(fail(text, EXPECTED)),
+    };
+    if number > 0.0 {
+        Ok(number * unit)
+    } else {
+        Err(fail(text, EXPECTED))
+    }
+}
+
+/// Reads a rate into counts per second: `20/s`, `5000/day`, `1.5M/month` (a month of 730 hours).
+///
+/// ```
+/// assert_eq!(outlay_units::parse_rate_per_second("86400/day").unwrap(), 1.0);
+/// ```
+///
+/// # Errors
+/// A missing or unknown unit, zero or negative rates.
+pub fn parse_rate_per_second(text: &str) -> Result<f64, ParseError> {
+    const EXPECTED: &str = "a rate with its unit (such as 20/s, 300/min, 5000/day or 2M/month)";
+    let (number, unit) = text
+        .split_once('/')
+        .or_else(|| text.split_once(" per "))
+        .ok_or_else(|| fail(text, EXPECTED))?;
+    let number = parse_count(number).map_err(|_| fail(text, EXPECTED))?;
+    let seconds = match unit.trim().to_ascii_lowercase().as_str() {
+        "s" | "sec" | "second" => 1.0,
+        "m" | "min" | "minute" => 60.0,
+        "h" | "hour" => 3600.0,
+        "d" | "day" => 86_400.0,
+        "w" | "week" => 604_800.0,
+        "mo" | "month" => 730.0 * 3600.0,
+        _ => return Err(fail(text, EXPECTED)),
+    };
+    Ok(number / seconds)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reads_latencies_and_rates() {
+        assert_eq!(parse_latency_seconds("40ms").unwrap(), 0.04);
+        assert_eq!(parse_rate_per_second("5000/day").unwrap(), 5000.0 / 86_400.0);
+        for bad in ["40", "0ms", "-1s", "40 kg"] {
+            assert!(parse_latency_seconds(bad).is_err(), "{bad}");
+        }
+        for bad in ["20", "0/s", "-5/day", "20/parsec", "/s", "x/s"] {
+            assert!(parse_rate_per_second(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn reads_what_people_type() {

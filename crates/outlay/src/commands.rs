@@ -10,6 +10,7 @@ mod offers;
 pub mod plan_budget;
 pub mod plan_finetune;
 mod plan_picture;
+pub mod plan_serve;
 pub mod plan_train;
 pub mod prices;
 pub mod validate;

@@ -158,11 +158,12 @@ pub fn constants(costing: &Costing, calibration: &Calibration, printer: &mut Pri
         Calibration::default().resolve(&costing.accelerator.generation, costing.workload.framework);
     let rows: Vec<Vec<String>> = outlay_plan::DESCRIPTIONS
         .iter()
-        .map(|description| {
+        .enumerate()
+        .map(|(index, description)| {
             vec![
                 description.name.to_owned(),
-                significant(costing.constants.get(description.constant)),
-                significant(priors.get(description.constant)),
+                significant(costing.constants.values()[index]),
+                significant(priors.values()[index]),
                 description.meaning.to_owned(),
             ]
         })

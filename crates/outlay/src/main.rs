@@ -90,6 +90,8 @@ enum Plan {
     Train(Box<commands::plan_train::Args>),
     /// Estimate what tuning a model on your own data will cost
     Finetune(Box<commands::plan_finetune::Args>),
+    /// Estimate what serving a language model will cost
+    Serve(Box<commands::plan_serve::Args>),
     /// Find the best language model that a budget buys, or how far it takes a given one
     Budget(Box<commands::plan_budget::Args>),
 }
@@ -116,6 +118,7 @@ fn run(cli: Cli, printer: &mut Printer) -> Result<(), Failure> {
     match cli.command {
         Command::Plan(Plan::Train(args)) => commands::plan_train::run(*args, printer),
         Command::Plan(Plan::Finetune(args)) => commands::plan_finetune::run(&args, printer),
+        Command::Plan(Plan::Serve(args)) => commands::plan_serve::run(&args, printer),
         Command::Plan(Plan::Budget(args)) => commands::plan_budget::run(&args, printer),
         Command::Init(args) => commands::init::run(&args, printer),
         Command::Compare(args) => commands::compare::run(&args, printer),

@@ -162,6 +162,20 @@ impl NumberFormat {
         }
     }
 
+    /// Whether engines serve the format on an accelerator: natively, or widened by kernels that need Ampere (Turing for
+    /// int4) or later.
+    pub fn runs_on(self, accelerator: &Accelerator) -> bool {
+        let peaks = &accelerator.peak_tflops;
+        let ampere = peaks.bf16.is_some();
+        match self {
+            Self::Bf16 => peaks.bf16.or(peaks.fp16).is_some(),
+            Self::Fp8 | Self::Mxfp4 => ampere,
+            Self::Int8 => peaks.int8.is_some(),
+            Self::Int4 => peaks.int8.is_some() || ampere,
+            Self::Nvfp4 => peaks.fp4.is_some(),
+        }
+    }
+
     /// Whether weights are widened before they are multiplied.
     pub fn widens(self, accelerator: &Accelerator) -> bool {
         f64::from(self.product_bits(accelerator)) > 8.0 * self.weight_bytes().ceil()

@@ -41,7 +41,6 @@ pub struct PassTimes {
     pass_s: f64,
     prompt_pass_s: f64,
     sequence_s: f64,
-    stages: f64,
     hop_s: f64,
     /// Time of the front end for each piece of an answer, in seconds.
     pub front_end_s: f64,
@@ -53,6 +52,9 @@ pub struct PassTimes {
     pub hand_over_s: f64,
     /// Groups that attend for requests of their own.
     pub attention_data: f64,
+    /// Pipeline stages. So many passes are under way at once, each over sequences of its own: what a pass takes here is
+    /// its way through all stages.
+    pub lanes: f64,
 }
 
 /// Tokens at a point of the table.
@@ -177,19 +179,19 @@ impl PassTimes {
             pass_s: constants.get(C::PassMs) * 1e-3,
             prompt_pass_s: constants.get(C::PromptPassMs) * 1e-3,
             sequence_s: constants.get(C::SequenceUs) * 1e-6,
-            stages: f64::from(layout.pipeline.max(1)),
             hop_s: 0.0,
             front_end_s: constants.get(C::FrontEndUs) * 1e-6,
             request_s: constants.get(C::RequestMs) * 1e-3,
             hand_over_s_per_token: 0.0,
             hand_over_s: constants.get(C::HandOverMs) * 1e-3,
             attention_data: f64::from(layout.attention_data.max(1)),
+            lanes: f64::from(layout.pipeline.max(1)),
         };
         let memory_of = deployment.memory();
         times.hand_over_s_per_token = memory_of.cache_bytes_per_token
             * f64::from(layout.tensor)
             / (accelerator.network.gbit_per_s * 0.125e9 * 0.5);
-        times.hop_s = (times.stages - 1.0) * 20e-6;
+        times.hop_s = (times.lanes - 1.0) * 20e-6;
         for block in deployment.blocks() {
             let repeat = block.repeat as f64;
             if block.kind == BlockKind::Head {
@@ -255,14 +257,13 @@ impl PassTimes {
 
     /// Time of a pass in which each of `sequences` writes one token over `context` tokens on average, in seconds.
     ///
-    /// `sequences` counts the whole replica; `tokens` is what each brings to the pass, its last token and drafts.
+    /// `sequences` counts all attention groups of a lane; `tokens` is what each brings to the pass, its last token and drafts.
     pub fn decode_s(&self, sequences: f64, context: f64, tokens: f64) -> f64 {
         let rank = sequences / self.attention_data;
-        let micro = rank / self.stages;
-        let body = look_up(&self.body_s, micro * tokens)
-            + look_up(&self.experts_s, micro * tokens)
-            + look_up(&self.head_s, micro * tokens)
-            + self.decode_attention_s(micro, context);
+        let body = look_up(&self.body_s, rank * tokens)
+            + look_up(&self.experts_s, rank * tokens)
+            + look_up(&self.head_s, rank * tokens)
+            + self.decode_attention_s(rank, context);
         body + self.hop_s + self.pass_s + rank * self.sequence_s
     }
 
@@ -283,8 +284,8 @@ impl PassTimes {
             + look_up(&self.head_s, rank * tokens + prompts.prompts / self.attention_data)
             + self.decode_attention_s(rank, context)
             + pairs;
-        // Stages work on different passes at once, so that a stage's share is what a pass costs.
-        longer(gpu, self.kernels * self.launch_s) / self.stages
+        longer(gpu, self.kernels * self.launch_s)
+            + self.hop_s
             + self.pass_s
             + self.prompt_pass_s
             + rank * self.sequence_s

@@ -203,6 +203,13 @@ pub fn simulate(
     memory: &ServingMemory,
     load: &Load,
 ) -> Outcome {
+    // Each lane of a pipeline takes its share of the requests.
+    let lanes = times.lanes;
+    let load = &Load {
+        concurrency: (f64::from(load.concurrency) / lanes).ceil() as u32,
+        rate_per_s: load.rate_per_s.map(|rate| rate / lanes),
+        ..*load
+    };
     let lengths = Lengths { load: *load };
     let engine = deployment.engine;
     let groups = times.attention_data;
@@ -212,7 +219,7 @@ pub fn simulate(
     // so that half of an answer is there on average.
     let reserved = if engine.chunks() { 0.5 } else { 1.0 };
     let context = load.input_tokens * average + reserved * load.output_tokens * average;
-    let capacity = (memory.sequences(context) * groups).floor().max(1.0);
+    let capacity = (memory.sequences(context) * groups / lanes).floor().max(1.0);
     let slots = capacity
         .min(f64::from(load.concurrency))
         .min(f64::from(settings.max_sequences))
@@ -415,8 +422,8 @@ pub fn simulate(
     Outcome {
         ttft_s: figures(ttft, load.burst_share),
         tpot_s: figures(tpot, load.burst_share),
-        requests_per_s: f64::from(total) / now.max(1e-9),
-        mean_batch: busy / now.max(1e-9),
+        requests_per_s: lanes * f64::from(total) / now.max(1e-9),
+        mean_batch: lanes * busy / now.max(1e-9),
     }
     .behind_front_end(times.front_end_s / settings.chunk_tokens.max(1.0), load)
 }

@@ -1,0 +1,525 @@
+//! `outlay plan serve`: what serving a model will cost.
+
+use std::path::PathBuf;
+
+use outlay_catalog::{Offer, accelerators, age_days, carbon_intensity};
+use outlay_plan::Choice;
+use outlay_plan::serving::{
+    Demand, Engine, Limits, NumberFormat, ServeAnswer, ServeError, ServePlan, ServeQuestion,
+    plan_serve,
+};
+use outlay_units::{
+    Estimate, GIB, count, parse_count, parse_latency_seconds, parse_rate_per_second, percent,
+    price_usd, significant, usd,
+};
+
+use super::offers::{gather_offers, keep_region};
+use super::plan_train::{Args as TrainArgs, load_model, parse_gpus_of, today};
+use crate::failure::Failure;
+use crate::printer::{Align, Printer};
+
+/// Arguments of `outlay plan serve`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:
+  outlay plan serve llama-3.1-70b --gpu H100-SXM --requests 20/s --input 2000 --output 300 --ttft 1s --tpot 40ms
+  outlay plan serve ./model.gguf --gpu RTX-4090 --requests 5000/day
+  outlay plan serve deepseek-v3 --precision fp8 --engine sglang --requests 50/s")]
+pub struct Args {
+    /// Built-in model name, config.json, folder, .safetensors or .gguf
+    model: String,
+    /// Requests in the busiest hour, such as 20/s or 5000/day
+    #[arg(long, value_name = "RATE", default_value = "1/s", allow_hyphen_values = true)]
+    requests: String,
+    /// Tokens of a prompt, on average
+    #[arg(long, value_name = "TOKENS", default_value = "1000", allow_hyphen_values = true)]
+    input: String,
+    /// Tokens of an answer, on average
+    #[arg(long, value_name = "TOKENS", default_value = "300", allow_hyphen_values = true)]
+    output: String,
+    /// Share of prompts' tokens that prefix caching finds, from 0 to 0.99
+    #[arg(long, value_name = "SHARE", default_value = "0", allow_hyphen_values = true)]
+    cached: String,
+    /// Mean rate over the month, as a share of the busiest hour's (1: as busy at night as by day)
+    #[arg(long, value_name = "SHARE", default_value = "1", allow_hyphen_values = true)]
+    mean_over_peak: String,
+    /// Longest time to first token, such as 1s
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    ttft: Option<String>,
+    /// Longest time per output token, such as 40ms
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    tpot: Option<String>,
+    /// The limits hold for this many in 100 requests: 50 or 99
+    #[arg(long, value_name = "PERCENTILE", default_value = "99")]
+    percentile: String,
+    /// Accelerator, such as H100-SXM, or a whole replica's, such as 8xH100-SXM (may be given several times); without it
+    /// hardware and offers are searched
+    #[arg(long, visible_alias = "gpus", value_name = "ACCELERATOR")]
+    gpu: Vec<String>,
+    /// Engine: vllm, sglang or tensorrt-llm (default: vllm)
+    #[arg(long)]
+    engine: Option<String>,
+    /// Number formats of the weights to consider: bf16, fp8, int8, int4, nvfp4, mxfp4 (default: bf16 and fp8)
+    #[arg(long, value_name = "FORMAT", value_delimiter = ',')]
+    precision: Vec<String>,
+    /// Speculative decoding: tokens drafted for a pass and tokens that it yields on average, such as 3:2.2
+    #[arg(long, value_name = "DRAFTED:YIELD", allow_hyphen_values = true)]
+    draft: Option<String>,
+    /// Price of one accelerator-hour, such as 2.49/h, in place of the listed offers
+    #[arg(long, allow_hyphen_values = true)]
+    price: Option<String>,
+    /// Consider spot offers too
+    #[arg(long, conflicts_with = "price")]
+    spot: bool,
+    /// Consider reserved offers too (commitments of a month to three years)
+    #[arg(long, conflicts_with = "price")]
+    reserved: bool,
+    /// Only offers in regions whose name holds this, such as us-east or FIN
+    #[arg(long, value_name = "REGION", conflicts_with = "price")]
+    at: Option<String>,
+    /// Read more offers from a folder of SkyPilot catalogs
+    #[arg(long, value_name = "FOLDER")]
+    catalog: Option<PathBuf>,
+    /// Power usage effectiveness of the data centre
+    #[arg(long, default_value = "1.2", allow_hyphen_values = true)]
+    pue: String,
+    /// Use the constants of this file
+    #[arg(long, value_name = "FILE.toml")]
+    calibration: Option<PathBuf>,
+    /// Show throughput, latency and cost against the batch
+    #[arg(long)]
+    curve: bool,
+    /// Print JSON (documented in docs/plan-serve.schema.json)
+    #[arg(long)]
+    json: bool,
+}
+
+/// Reads a number of an option between limits.
+fn number(option: &str, text: &str, least: f64, most: f64) -> Result<f64, Failure> {
+    match text.trim().parse::<f64>() {
+        Ok(value) if (least..=most).contains(&value) => Ok(value),
+        _ => Err(Failure::input(format!(
+            "--{option} is `{text}`; allowed: {least} to {most}"
+        ))),
+    }
+}
+
+/// Reads tokens of an option.
+fn tokens(option: &str, text: &str) -> Result<f64, Failure> {
+    match parse_count(text) {
+        Ok(value) if (1.0..=1e7).contains(&value) => Ok(value),
+        _ => Err(Failure::input(format!(
+            "--{option} is `{text}`; allowed: 1 to 10000000 tokens"
+        ))),
+    }
+}
+
+/// Runs the command.
+pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
+    let model = load_model(&args.model)?;
+    let calibration = super::calibration(args.calibration.as_deref())?;
+    let latency = |option: &str, text: Option<&str>| {
+        text.map(parse_latency_seconds)
+            .transpose()
+            .map_err(|error| Failure::input(format!("--{option}: {error}")))
+    };
+    let demand = Demand {
+        requests_per_s: parse_rate_per_second(&args.requests)
+            .map_err(|error| Failure::input(format!("--requests: {error}")))?,
+        mean_over_peak: number("mean-over-peak", &args.mean_over_peak, 0.01, 1.0)?,
+        input_tokens: tokens("input", &args.input)?,
+        output_tokens: tokens("output", &args.output)?,
+        cached_prefix: number("cached", &args.cached, 0.0, 0.99)?,
+    };
+    if demand.requests_per_s > 1e6 {
+        return Err(Failure::input(format!(
+            "--requests is `{}`; allowed: up to 1000000/s",
+            args.requests
+        )));
+    }
+    if let Some(most) = model.max_sequence_tokens
+        && demand.input_tokens + demand.output_tokens > most as f64
+    {
+        return Err(Failure::input(format!(
+            "--input and --output are {} tokens together, but {} holds {most}; allowed: up to {most}",
+            demand.input_tokens + demand.output_tokens,
+            model.name
+        )));
+    }
+    let limits = Limits {
+        ttft_s: latency("ttft", args.ttft.as_deref())?,
+        tpot_s: latency("tpot", args.tpot.as_deref())?,
+        for_99_in_100: match args.percentile.as_str() {
+            "99" | "p99" => true,
+            "50" | "p50" => false,
+            other => {
+                return Err(Failure::input(format!(
+                    "--percentile is `{other}`; allowed: 50, 99"
+                )));
+            }
+        },
+    };
+    let engines = match args.engine.as_deref() {
+        None => vec![Engine::Vllm],
+        Some("any") => Engine::ALL.to_vec(),
+        Some(name) => vec![Engine::from_name(name).ok_or_else(|| {
+            Failure::input(format!(
+                "--engine `{name}` is not known; allowed: vllm, sglang, tensorrt-llm, any"
+            ))
+        })?],
+    };
+    let formats = if args.precision.is_empty() {
+        vec![NumberFormat::Bf16, NumberFormat::Fp8]
+    } else {
+        args.precision
+            .iter()
+            .map(|name| {
+                NumberFormat::from_name(name).ok_or_else(|| {
+                    Failure::input(format!(
+                        "--precision `{name}` is not known; allowed: {}",
+                        NumberFormat::ALL.map(NumberFormat::name).join(", ")
+                    ))
+                })
+            })
+            .collect::<Result<_, _>>()?
+    };
+    let draft = args.draft.as_deref().map(read_draft).transpose()?;
+    let fixed = args
+        .gpu
+        .iter()
+        .map(|text| {
+            let counted = text.trim().starts_with(|c: char| c.is_ascii_digit())
+                && text.contains(['x', 'X', '*'])
+                && outlay_catalog::find_accelerator(text).is_err();
+            let (n, accelerator) = parse_gpus_of("--gpu", text)?;
+            Ok((counted.then_some(n), accelerator))
+        })
+        .collect::<Result<Vec<_>, Failure>>()?;
+    let hardware = TrainArgs {
+        price: args.price.clone(),
+        spot: args.spot,
+        reserved: args.reserved,
+        catalog: args.catalog.clone(),
+        ..TrainArgs::of(&args.model)
+    };
+    if args.price.is_some() && fixed.len() != 1 {
+        return Err(Failure::input(
+            "--price needs one --gpu: a price belongs to an accelerator",
+        ));
+    }
+    let one = match fixed.as_slice() {
+        [(count, accelerator)] => Some((count.unwrap_or(1), *accelerator)),
+        _ => None,
+    };
+    let mut offers = gather_offers(&hardware, one)?;
+    if let Some(region) = &args.at {
+        keep_region(&mut offers, region, one)?;
+    }
+    let of = |accelerator: &outlay_catalog::Accelerator| -> Vec<&Offer> {
+        offers
+            .iter()
+            .filter(|offer| offer.accelerator == accelerator.id)
+            .collect()
+    };
+    let choices: Vec<Choice<'_>> = if fixed.is_empty() {
+        accelerators()
+            .iter()
+            .filter_map(|accelerator| {
+                let offers = of(accelerator);
+                // The constants of serving were measured on NVIDIA's parts.
+                (!offers.is_empty() && accelerator.vendor == "NVIDIA").then_some(Choice {
+                    accelerator,
+                    count: None,
+                    offers,
+                })
+            })
+            .collect()
+    } else {
+        fixed
+            .iter()
+            .map(|&(count, accelerator)| Choice {
+                accelerator,
+                count,
+                offers: of(accelerator),
+            })
+            .collect()
+    };
+    let question = ServeQuestion {
+        model: &model,
+        choices,
+        engines,
+        formats,
+        demand,
+        limits,
+        draft,
+        carbon: |provider, region| {
+            let intensity = carbon_intensity(provider, region);
+            (intensity.g_co2e_per_kwh, intensity.basis)
+        },
+        pue: number("pue", &args.pue, 1.0, 10.0)?,
+    };
+    let mut answer = plan_serve(&question, &calibration).map_err(|error| explain(&error))?;
+    note_old_price(&mut answer);
+    if args.json {
+        printer.json(&answer)?;
+    } else {
+        show(&answer, args.curve, printer);
+    }
+    if answer.meets_limits {
+        Ok(())
+    } else {
+        Err(Failure::check(
+            "no plan considered meets the limits given (see the sentences above)",
+        ))
+    }
+}
+
+/// Reads --draft.
+fn read_draft(text: &str) -> Result<(f64, f64), Failure> {
+    let wrong = || {
+        Failure::input(format!(
+            "--draft is `{text}`; allowed: tokens drafted and tokens that a pass yields, such as 3:2.2 (1 to 16, and a yield from 1 to one more than is drafted)"
+        ))
+    };
+    let (drafted, yields) = text.split_once(':').ok_or_else(wrong)?;
+    let drafted: f64 = drafted.trim().parse().map_err(|_| wrong())?;
+    let yields: f64 = yields.trim().parse().map_err(|_| wrong())?;
+    if (1.0..=16.0).contains(&drafted) && (1.0..=drafted + 1.0).contains(&yields) {
+        Ok((drafted, yields))
+    } else {
+        Err(wrong())
+    }
+}
+
+fn explain(error: &ServeError) -> Failure {
+    let failure = Failure::input(error.to_string());
+    match error {
+        ServeError::FitsNowhere { .. } => failure.hint(
+            "allow narrower weights (`--precision int4`), more accelerators for a replica, or leave out --gpu to search",
+        ),
+        ServeError::NotGenerative { .. } => failure,
+    }
+}
+
+fn note_old_price(answer: &mut ServeAnswer) {
+    let plan = &answer.best;
+    if let Some(days) = age_days(&plan.price_as_of, &today())
+        && days > outlay_catalog::STALE_AFTER_DAYS
+    {
+        answer.notes.push(format!(
+            "The price of {} at {} is {days} days old ({}); check it before relying on it, or give --price.",
+            plan.accelerator, plan.provider, plan.price_as_of
+        ));
+    }
+}
+
+fn latency(seconds: f64) -> String {
+    if seconds < 0.1 {
+        format!("{:.1} ms", seconds * 1e3)
+    } else if seconds < 1.0 {
+        format!("{:.0} ms", seconds * 1e3)
+    } else {
+        format!("{} s", significant(seconds))
+    }
+}
+
+fn range(estimate: Estimate, write: impl Fn(f64) -> String) -> Vec<String> {
+    vec![
+        write(estimate.p10),
+        write(estimate.p50),
+        write(estimate.p90),
+    ]
+}
+
+fn energy(watt_hours: f64) -> String {
+    if watt_hours < 1.0 {
+        format!("{} mWh", significant(watt_hours * 1e3))
+    } else {
+        format!("{} Wh", significant(watt_hours))
+    }
+}
+
+fn show(answer: &ServeAnswer, with_curve: bool, printer: &mut Printer) {
+    let best = &answer.best;
+    let active = if answer.active_parameters < answer.parameters {
+        format!(" ({} active)", count(answer.active_parameters as f64))
+    } else {
+        String::new()
+    };
+    let demand = &answer.demand;
+    printer.heading(&format!(
+        "{}: {} parameters{active}, {} requests/s of {} + {} tokens",
+        answer.model,
+        count(answer.parameters as f64),
+        significant(demand.requests_per_s),
+        count(demand.input_tokens),
+        count(demand.output_tokens)
+    ));
+    let at = match best.provider.as_str() {
+        "none" => String::new(),
+        "given" => format!(
+            " at {}/h each",
+            usd(best.usd_per_accelerator_hour.unwrap_or(0.0))
+        ),
+        provider => {
+            let place = if best.region.is_empty() {
+                String::new()
+            } else {
+                format!("{}, ", best.region)
+            };
+            format!(
+                " from {provider} ({place}{}, {}/h each, price of {})",
+                best.pricing,
+                usd(best.usd_per_accelerator_hour.unwrap_or(0.0)),
+                best.price_as_of
+            )
+        }
+    };
+    printer.sentence(&format!(
+        "{} of {} on {} x {}{at}, {} weights, {}; up to {} sequences at once each.",
+        if best.replicas == 1 {
+            "1 replica".to_owned()
+        } else {
+            format!("{} replicas", best.replicas)
+        },
+        best.layout_brief,
+        best.accelerators,
+        best.accelerator,
+        best.format.name(),
+        best.engine.name(),
+        best.most_batch
+    ));
+    printer.line("");
+    let mut rows = Vec::new();
+    let mut row = |name: &str, cells: Vec<String>| {
+        let mut line = vec![name.to_owned()];
+        line.extend(cells);
+        rows.push(line);
+    };
+    if let Some(cost) = best.usd_per_month {
+        row("cost a month", range(cost, usd));
+    }
+    if let Some(prices) = best.usd_per_million_tokens {
+        row("  a million input tokens", range(prices.input, price_usd));
+        if demand.cached_prefix > 0.0 {
+            row(
+                "  a million cached tokens",
+                range(prices.cached_input, price_usd),
+            );
+        }
+        row("  a million output tokens", range(prices.output, price_usd));
+    }
+    row("time to first token, p50", range(best.ttft.p50_s, latency));
+    row("  p99", range(best.ttft.p99_s, latency));
+    row("time per output token, p50", range(best.tpot.p50_s, latency));
+    row("  p99", range(best.tpot.p99_s, latency));
+    row(
+        "requests/s that a replica takes",
+        range(best.capacity_requests_per_s, significant),
+    );
+    row("energy of a request", range(best.energy_wh_per_request, energy));
+    row(
+        "CO2e of a request",
+        range(best.co2e_g_per_request, |grams| {
+            format!("{} g", significant(grams))
+        }),
+    );
+    let right = Align::Right;
+    printer.table(
+        &[
+            ("", Align::Left),
+            ("p10", right),
+            ("p50", right),
+            ("p90", right),
+        ],
+        &rows,
+    );
+    printer.line("");
+    printer.sentence(&format!(
+        "{} of the capacity is in use on average; {:.1} sequences decode at once on a replica in the busiest hour. Each GPU holds {:.1} GiB of weights, {:.1} GiB of activations and {:.1} GiB of cache, of {:.1} GiB.",
+        percent(best.utilisation),
+        best.batch,
+        best.memory.weights_bytes / GIB,
+        best.memory.activations_bytes / GIB,
+        best.memory.cache_bytes / GIB,
+        best.memory_capacity_gib
+    ));
+    for note in &answer.notes {
+        printer.line("");
+        printer.sentence(note);
+    }
+    if with_curve {
+        printer.line("");
+        printer.heading("One replica against its batch");
+        let rows: Vec<Vec<String>> = answer
+            .curve
+            .iter()
+            .map(|point| {
+                vec![
+                    point.batch.to_string(),
+                    significant(point.requests_per_s),
+                    significant(point.output_tokens_per_s),
+                    latency(point.ttft_s),
+                    latency(point.tpot_s),
+                    point.usd_per_million_output.map_or_else(String::new, usd),
+                    if point.is_knee { "knee" } else { "" }.to_owned(),
+                ]
+            })
+            .collect();
+        printer.table(
+            &[
+                ("batch", right),
+                ("requests/s", right),
+                ("tokens/s", right),
+                ("first token", right),
+                ("per token", right),
+                ("a million out", right),
+                ("", Align::Left),
+            ],
+            &rows,
+        );
+    }
+    if !answer.others.is_empty() {
+        printer.line("");
+        printer.heading("Next best");
+        printer.table(
+            &plan_header(),
+            &answer.others.iter().map(plan_row).collect::<Vec<_>>(),
+        );
+    }
+    if answer.pareto.len() > 1 {
+        printer.line("");
+        printer.heading("Cheaper or faster: no plan beats these in both");
+        printer.table(
+            &plan_header(),
+            &answer.pareto.iter().map(plan_row).collect::<Vec<_>>(),
+        );
+    }
+}
+
+fn plan_header() -> [(&'static str, Align); 6] {
+    [
+        ("hardware", Align::Left),
+        ("layout", Align::Left),
+        ("provider", Align::Left),
+        ("a month", Align::Right),
+        ("first token", Align::Right),
+        ("per token", Align::Right),
+    ]
+}
+
+fn plan_row(plan: &ServePlan) -> Vec<String> {
+    vec![
+        format!("{} x {}", plan.accelerators, plan.accelerator),
+        format!(
+            "{} x {} {}",
+            plan.replicas,
+            plan.layout_brief,
+            plan.format.name()
+        ),
+        plan.provider.clone(),
+        plan.usd_per_month
+            .map_or_else(|| "?".to_owned(), |usd_per_month| usd(usd_per_month.p50)),
+        latency(plan.ttft.p50_s.p50),
+        latency(plan.tpot.p50_s.p50),
+    ]
+}
