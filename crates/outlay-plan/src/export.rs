@@ -219,24 +219,31 @@ fn job_name(answer: &Answer) -> String {
 
 const TORCHRUN: &str = "torchrun --nnodes \"$NODES\" --node_rank \"$NODE_RANK\" --nproc_per_node \"$GPUS_PER_NODE\" \\\n  --master_addr \"$HEAD\" --master_port 29500 train.py";
 
-fn skypilot(answer: &Answer) -> Result<String, String> {
-    let plan = &answer.best;
-    let launch = launch(answer);
-    let name = SKYPILOT_NAMES
+/// SkyPilot's name of an accelerator.
+///
+/// # Errors
+/// A sentence with the names that are known.
+pub(crate) fn skypilot_name(accelerator: &str) -> Result<&'static str, String> {
+    SKYPILOT_NAMES
         .iter()
-        .find(|(id, _)| *id == plan.accelerator)
+        .find(|(id, _)| *id == accelerator)
         .map(|(_, name)| *name)
         .ok_or_else(|| {
             format!(
-                "SkyPilot's name of {} is not known; known: {}",
-                plan.accelerator,
+                "SkyPilot's name of {accelerator} is not known; known: {}",
                 SKYPILOT_NAMES
                     .iter()
                     .map(|(id, _)| *id)
                     .collect::<Vec<_>>()
                     .join(", ")
             )
-        })?;
+        })
+}
+
+fn skypilot(answer: &Answer) -> Result<String, String> {
+    let plan = &answer.best;
+    let launch = launch(answer);
+    let name = skypilot_name(&plan.accelerator)?;
     Ok(format!(
         "{}name: {}
 num_nodes: {}

@@ -174,6 +174,10 @@ impl<const N: usize> Wiring<N> {
 
 /// Rows to fit, each with one or two residuals (a second of 0 where there is one).
 pub(crate) trait Rows: Sync {
+    /// Step of the finite differences, in log units: wide enough that what is predicted is smooth over it.
+    fn step(&self) -> f64 {
+        1e-3
+    }
     /// How many.
     fn len(&self) -> usize;
     /// Weights of a row's residuals.
@@ -186,7 +190,7 @@ pub(crate) trait Rows: Sync {
 
 /// The parameters that fit the rows best, in at most so many rounds.
 pub(crate) fn minimise(rows: &impl Rows, parameters: &[Parameter], rounds: usize) -> Vec<f64> {
-    const STEP: f64 = 1e-3;
+    let step = rows.step();
     let n = parameters.len();
     let mut theta: Vec<f64> = parameters.iter().map(|parameter| parameter.prior).collect();
     let objective = |theta: &[f64]| -> f64 {
@@ -216,12 +220,12 @@ pub(crate) fn minimise(rows: &impl Rows, parameters: &[Parameter], rounds: usize
                     .concerned(row)
                     .into_iter()
                     .map(|parameter| {
-                        moved[parameter] = theta[parameter] + STEP;
+                        moved[parameter] = theta[parameter] + step;
                         let there = rows.residuals(row, &moved);
                         moved[parameter] = theta[parameter];
                         (
                             parameter,
-                            [(there[0] - at[0]) / STEP, (there[1] - at[1]) / STEP],
+                            [(there[0] - at[0]) / step, (there[1] - at[1]) / step],
                         )
                     })
                     .filter(|(_, slopes)| *slopes != [0.0, 0.0])

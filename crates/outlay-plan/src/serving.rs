@@ -5,6 +5,7 @@
 
 mod constants;
 mod deployment;
+mod export;
 mod fit;
 mod measured;
 mod pass;
@@ -13,8 +14,9 @@ mod scheduler;
 
 pub use constants::{SERVING_CONSTANTS, ServingConstant, ServingConstants};
 pub use deployment::{Deployment, Engine, Formats, NumberFormat, ServingLayout, ServingMemory, Settings};
-pub use fit::{cross_validate_serving, fit_serving};
-pub use measured::{ServingCase, ServingModels, ServingRow, Workers, is_serving, read_serving};
+pub use export::{ServeExport, export_serving};
+pub use fit::{cross_validate_serving, fit_serving, serving_spreads};
+pub use measured::{ServingCase, ServingModels, ServingRow, Workers, expected_yield, is_serving, read_serving};
 pub use pass::{PassTimes, PromptPart};
 pub use plan::{
     CurvePoint, Demand, HOURS_PER_MONTH, Latency, Limits, ServeAnswer, ServeError, ServePlan, ServeQuestion, TokenPrices,

@@ -33,8 +33,8 @@ pub enum ServingConstant {
     ExpertStream,
     /// Share of that rate where weights are widened on their way (4-bit weights, 16-bit products).
     Unpack,
-    /// Tokens that choose their experts independently, of all tokens: skewed routing visits fewer experts.
-    Routing,
+    /// Standard deviation of the logarithm of experts' popularity: skewed routing visits fewer experts.
+    RoutingSkew,
     /// Load of the busiest rank of an expert-parallel group over the mean, less one, beyond what chance makes of it.
     Imbalance,
     /// Time to route a layer's tokens, to sort them by expert and to put them back, in microseconds.
@@ -57,8 +57,9 @@ pub enum ServingConstant {
     FrontEndUs,
     /// Time of a request outside the scheduler: parsing, tokenising, the first response, in milliseconds.
     RequestMs,
-    /// Tokens that a verified draft of three tokens yields in a pass, the model's own token included.
-    DraftYield,
+    /// Probability that a drafted token is accepted where all before it were: a draft of `n` yields
+    /// `1 + a + ... + a^n` tokens a pass (Leviathan and others, arXiv:2211.17192, equation 1).
+    Acceptance,
     /// Time to hand a cache from a prefill worker to a decode worker, in milliseconds.
     HandOverMs,
 }
@@ -77,7 +78,7 @@ constants! {
     Expert "expert" 0.6 0.4 [0.05, 1.2] true true "rate of experts' products, of dense ones";
     ExpertStream "expert_stream" 0.8 0.3 [0.1, 1.3] true true "rate of reading experts, of dense weights";
     Unpack "unpack" 0.7 0.3 [0.1, 1.0] true true "rate of reading weights that are widened";
-    Routing "routing" 0.7 0.3 [0.1, 1.0] false false "share of tokens that route independently";
+    RoutingSkew "routing_skew" 0.7 0.4 [0.02, 2.5] false false "spread of experts' popularity, log units";
     Imbalance "imbalance" 0.15 0.5 [0.01, 3.0] false false "busiest expert rank over the mean, less 1";
     RouteUs "route_us" 15.0 0.5 [1.0, 200.0] true true "us to route, sort and put back tokens";
     AllReduceUs "allreduce_us" 10.0 0.4 [1.0, 100.0] true true "us of latency, all-reduce of 8 ranks";
@@ -89,7 +90,7 @@ constants! {
     PromptPassMs "prompt_pass_ms" 5.0 0.7 [0.01, 100.0] true true "ms that a pass with prompts adds";
     FrontEndUs "front_end_us" 60.0 0.5 [1.0, 1000.0] false true "us to send one piece of an answer";
     RequestMs "request_ms" 20.0 0.7 [0.5, 500.0] true true "ms of a request outside the scheduler";
-    DraftYield "draft_yield" 2.2 0.2 [1.0, 4.0] false true "tokens of a pass with a draft of three";
+    Acceptance "acceptance" 0.6 0.3 [0.05, 0.98] false false "probability that a drafted token is taken";
     HandOverMs "hand_over_ms" 50.0 0.8 [1.0, 3000.0] false true "ms to hand a cache over";
 }
 

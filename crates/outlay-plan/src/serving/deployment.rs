@@ -65,7 +65,7 @@ pub struct Settings {
     pub balance_passes: u32,
     /// Share of an accelerator's memory that weights, activations and cache take together.
     pub memory_share: f64,
-    /// Most sequences at once on one replica.
+    /// Most sequences at once on one attention group.
     pub max_sequences: u32,
     /// Tokens that are sent to the client together: `stream_interval`.
     pub chunk_tokens: f64,

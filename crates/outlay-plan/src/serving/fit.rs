@@ -22,6 +22,11 @@ struct Fitting<'a> {
 }
 
 impl Rows for Fitting<'_> {
+    /// Schedules jump a little where a request just catches a pass.
+    fn step(&self) -> f64 {
+        0.03
+    }
+
     fn len(&self) -> usize {
         self.cases.len()
     }
@@ -56,7 +61,7 @@ fn concerns(constant: usize, case: &ServingCase) -> bool {
     use ServingConstant as C;
     let is = |of: &[C]| of.iter().any(|of| *of as usize == constant);
     let experts = case.model.has_experts();
-    if is(&[C::Expert, C::ExpertStream, C::Routing]) {
+    if is(&[C::Expert, C::ExpertStream, C::RoutingSkew, C::RouteUs]) {
         return experts;
     }
     if is(&[C::AllToAllUs]) {
@@ -70,7 +75,7 @@ fn concerns(constant: usize, case: &ServingCase) -> bool {
     if is(&[C::Imbalance]) {
         return experts && case.layout.expert > 1;
     }
-    if is(&[C::DraftYield]) {
+    if is(&[C::Acceptance]) {
         return case.drafted_tokens.is_some();
     }
     if is(&[C::HandOverMs]) {
@@ -81,18 +86,26 @@ fn concerns(constant: usize, case: &ServingCase) -> bool {
 
 /// Weights: rows of one group share a weight that grows with the square root of their number; rows that leave their
 /// workers open say little.
-fn weights(cases: &[&ServingCase]) -> Vec<[f64; 2]> {
-    let mut counts: BTreeMap<(&str, &str), f64> = BTreeMap::new();
-    let key = |case: &ServingCase| (case.engine.name(), case.kind == "together");
-    for case in cases {
-        *counts
-            .entry((case.group.as_str(), key(case).0))
-            .or_default() += 1.0;
+fn weights(cases: &[&ServingCase], all: &[&ServingCase]) -> Vec<[f64; 2]> {
+    fn key(case: &ServingCase) -> (&str, &str) {
+        (case.group.as_str(), case.engine.name())
     }
+    let count = |cases: &[&ServingCase]| {
+        let mut counts: BTreeMap<(String, &str), f64> = BTreeMap::new();
+        for case in cases {
+            *counts
+                .entry((case.group.clone(), case.engine.name()))
+                .or_default() += 1.0;
+        }
+        counts
+    };
+    let (steering, everything) = (count(cases), count(all));
     cases
         .iter()
         .map(|case| {
-            let n = counts[&(case.group.as_str(), key(case).0)];
+            let key = (key(case).0.to_owned(), key(case).1);
+            // Rows left out lend their weight to those of their group that steer.
+            let n = steering[&key] * steering[&key] / everything[&key];
             let trust = match case.kind.as_str() {
                 "together" => 1.0,
                 "split" => 0.4,
@@ -110,6 +123,8 @@ pub fn fit_serving(
     rounds: usize,
     start: Option<&BTreeMap<String, f64>>,
 ) -> BTreeMap<String, f64> {
+    let all = cases;
+    let cases = &steering(cases)[..];
     let scopes: Vec<(&str, &str)> = cases
         .iter()
         .map(|case| (case.accelerator.generation.as_str(), case.engine.name()))
@@ -125,11 +140,72 @@ pub fn fit_serving(
     );
     let fitting = Fitting {
         cases,
-        weights: weights(cases),
+        weights: weights(cases, all),
         wiring: Wiring::new(SERVING_CONSTANTS, &parameters, &scopes),
     };
     let theta = minimise::minimise(&fitting, &parameters, rounds);
     minimise::constants_of(&parameters, &theta, SERVING_CONSTANTS, start)
+}
+
+/// Spread of measured over predicted by kind of run, `ttft-` and `tpot-` apart: the range that holds four rows in five.
+pub fn serving_spreads(
+    cases: &[&ServingCase],
+    predicted: &[Outcome],
+) -> BTreeMap<String, outlay_units::Spread> {
+    let mut ratios: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    for (case, outcome) in cases.iter().zip(predicted) {
+        for (metric, measured, predicted) in [
+            ("ttft", case.ttft_s, outcome.ttft_s.mean),
+            ("tpot", case.tpot_s, outcome.tpot_s.mean),
+        ] {
+            if let Some(measured) = measured
+                && predicted > 0.0
+            {
+                ratios
+                    .entry(format!("{metric}-{}", case.kind))
+                    .or_default()
+                    .push(measured / predicted);
+            }
+        }
+    }
+    ratios
+        .into_iter()
+        .map(|(kind, mut ratios)| {
+            ratios.sort_by(f64::total_cmp);
+            let at = |share: f64| {
+                let place = share * (ratios.len() - 1) as f64;
+                let (low, high) = (place.floor() as usize, place.ceil() as usize);
+                ratios[low] + (ratios[high] - ratios[low]) * place.fract()
+            };
+            let spread = outlay_units::Spread {
+                low: (at(0.1) * 1e4).round() / 1e4,
+                high: (at(0.9) * 1e4).round() / 1e4,
+            };
+            (kind, spread)
+        })
+        .collect()
+}
+
+/// Most rows of one group and engine that steer a fit; of more, evenly spaced ones do.
+const MOST_OF_A_GROUP: usize = 60;
+
+/// The cases that steer a fit: of large groups of alike rows an even selection.
+fn steering<'a>(cases: &[&'a ServingCase]) -> Vec<&'a ServingCase> {
+    let mut groups: BTreeMap<(&str, &str), Vec<&'a ServingCase>> = BTreeMap::new();
+    for case in cases {
+        groups
+            .entry((case.group.as_str(), case.engine.name()))
+            .or_default()
+            .push(case);
+    }
+    groups
+        .into_values()
+        .flat_map(|group| {
+            let step = (group.len() as f64 / MOST_OF_A_GROUP as f64).max(1.0);
+            let n = (group.len() as f64 / step).floor() as usize;
+            (0..n).map(move |index| group[(index as f64 * step) as usize])
+        })
+        .collect()
 }
 
 /// Predicts every case with constants fitted on the cases of other folds.

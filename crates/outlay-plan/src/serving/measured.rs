@@ -212,6 +212,15 @@ impl ServingModels {
     }
 }
 
+/// Tokens that a draft of so many yields in a pass: `1 + a + ... + a^n` (arXiv:2211.17192, equation 1).
+///
+/// ```
+/// assert_eq!(outlay_plan::serving::expected_yield(0.5, 3.0), 1.875);
+/// ```
+pub fn expected_yield(acceptance: f64, drafted: f64) -> f64 {
+    (1.0 - acceptance.powf(drafted + 1.0)) / (1.0 - acceptance).max(1e-9)
+}
+
 fn whole(value: Option<f64>) -> Option<u32> {
     value
         .filter(|value| *value >= 1.0 && *value <= 1e9)
@@ -415,13 +424,14 @@ impl ServingCase {
                     settings.balance_passes = 60;
                     settings.chunk_tokens = 10.0;
                     settings.memory_share = 0.85;
-                    // The image that its multi-token-prediction runs moved to, and only they.
+                    // The image that its multi-token-prediction runs moved to, and only they: drafts of three tokens,
+                    // of one with data-parallel attention.
                     if row.backend_version == "1.2.0rc6.post3" {
-                        draft = Some(3.0);
-                        assumed.push(
-                            "drafts of three tokens, as the publisher's runs with this version had"
-                                .to_owned(),
-                        );
+                        let drafted = if layout.attention_data > 1 { 1.0 } else { 3.0 };
+                        draft = Some(drafted);
+                        assumed.push(format!(
+                            "drafts of {drafted} tokens, as the publisher's runs with this version had"
+                        ));
                     }
                 }
                 Engine::Vllm => {}
@@ -523,7 +533,7 @@ impl ServingCase {
         let load = &Load {
             draft: self.drafted_tokens.map(|tokens| Draft {
                 tokens,
-                yields: constants.get(ServingConstant::DraftYield),
+                yields: expected_yield(constants.get(ServingConstant::Acceptance), tokens),
             }),
             ..self.load
         };

@@ -210,7 +210,9 @@ impl PassTimes {
                 } else {
                     0.0
                 };
-                times.kernels += repeat * kernels;
+                // Routing issues several small kernels: choosing, counting, sorting, gathering, putting back.
+                times.kernels += repeat
+                    * if routing_s > 0.0 { 5.0 } else { kernels };
                 if let Some(mut attention) =
                     attention_of(&operator.kind, deployment, &rates, constants, sixteen)
                 {
@@ -374,6 +376,27 @@ fn product_s(
     longer(arithmetic, traffic)
 }
 
+/// Experts that `tokens` visit together, of `experts`, where each visits `selected` and popularity is log-normal with the
+/// spread `skew`: `sum over experts of 1 - (1 - p)^tokens`, by Gauss-Hermite quadrature with five points.
+fn visited_experts(experts: f64, selected: f64, tokens: f64, skew: f64) -> f64 {
+    const NODES: [(f64, f64); 5] = [
+        (0.0, 0.533_333_333),
+        (1.355_626_180, 0.222_075_922),
+        (-1.355_626_180, 0.222_075_922),
+        (2.856_970_014, 0.011_257_411),
+        (-2.856_970_014, 0.011_257_411),
+    ];
+    let unvisited: f64 = NODES
+        .iter()
+        .map(|(node, weight)| {
+            let popularity = (skew * node - 0.5 * skew * skew).exp();
+            let p = (selected / experts * popularity).min(0.999);
+            weight * (tokens * (-p).ln_1p()).exp()
+        })
+        .sum();
+    experts * (1.0 - unvisited).max(0.0)
+}
+
 /// Expected largest of `n` standard normal values, to 3% for 2 to 128.
 fn expected_maximum(n: f64) -> f64 {
     0.56 * n.log2().max(0.0).powf(0.85)
@@ -425,9 +448,12 @@ fn operator_s(
             };
             let (experts, selected) = (experts as f64, selected as f64);
             let all = tokens * groups;
-            // Skewed routing: fewer tokens choose on their own.
-            let choosing = 1.0 + (all - 1.0) * constants.get(C::Routing);
-            let visited = experts * (1.0 - (1.0 - selected / experts).powf(choosing)) / expert_ranks;
+            let visited = visited_experts(
+                experts,
+                selected,
+                all,
+                constants.get(C::RoutingSkew),
+            ) / expert_ranks;
             // The busiest of the ranks has more than its share by chance, and by the skew of the routing.
             let local = experts / expert_ranks;
             let chance = expected_maximum(expert_ranks);

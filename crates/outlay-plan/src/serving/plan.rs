@@ -115,6 +115,8 @@ pub struct ServePlan {
     pub layout: ServingLayout,
     /// The layout in short form.
     pub layout_brief: String,
+    /// Settings of the engine.
+    pub settings: Settings,
     /// Replicas.
     pub replicas: u32,
     /// Accelerators over all replicas.
@@ -775,6 +777,7 @@ fn plans_of(
             formats: priced.deployment.formats,
             layout: priced.deployment.layout,
             layout_brief: priced.deployment.layout.name(),
+            settings: priced.deployment.settings,
             replicas: replicas as u32,
             accelerators,
             provider: offer.map_or_else(|| "none".to_owned(), |offer| offer.provider.clone()),

@@ -124,25 +124,33 @@ impl Outcome {
     }
 }
 
-/// Lengths of the requests: evenly spread over their range, in a scattered order.
+/// A number in [0, 1) for a seed, as good as random and always the same: SplitMix64 (Steele, Lea and Flood 2014).
+fn scattered(seed: u64) -> f64 {
+    let mut z = seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^= z >> 31;
+    (z >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+/// Lengths of the requests: uniform over their range.
 struct Lengths {
     load: Load,
 }
 
 impl Lengths {
-    fn share(&self, index: u32, step: f64) -> f64 {
-        let at = (f64::from(index) * step + 0.5).fract();
-        self.load.shortest + (1.0 - self.load.shortest) * at
+    fn share(&self, seed: u64) -> f64 {
+        self.load.shortest + (1.0 - self.load.shortest) * scattered(seed)
     }
 
     fn input(&self, index: u32) -> f64 {
-        (self.load.input_tokens * self.share(index, 0.618_033_988_749_894_9))
+        (self.load.input_tokens * self.share(2 * u64::from(index)))
             .round()
             .max(1.0)
     }
 
     fn output(&self, index: u32) -> f64 {
-        (self.load.output_tokens * self.share(index, 0.754_877_666_246_692_8))
+        (self.load.output_tokens * self.share(2 * u64::from(index) + 1))
             .round()
             .max(1.0)
     }
@@ -155,14 +163,8 @@ struct Arrivals {
 
 impl Arrivals {
     fn next(&mut self, rate_per_s: f64) -> f64 {
-        // SplitMix64 (Steele, Lea and Flood 2014).
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^= z >> 31;
-        let uniform = ((z >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
-        -uniform.ln() / rate_per_s
+        self.state += 1;
+        -(1.0 - scattered(self.state << 32)).ln() / rate_per_s
     }
 }
 
@@ -177,7 +179,7 @@ const FIRST_REQUESTS_APART_S: f64 = 0.0005;
 
 /// The attention group that takes a request: that of the answer which made room for it, so any.
 fn group_of(index: u32, groups: f64) -> usize {
-    ((f64::from(index) * 0.324_717_957_244_746_0).fract() * groups) as usize
+    (scattered(u64::from(index) << 40) * groups) as usize
 }
 
 /// Whole nanoseconds, so that times order in a heap.
@@ -222,7 +224,7 @@ pub fn simulate(
     let capacity = (memory.sequences(context) * groups / lanes).floor().max(1.0);
     let slots = capacity
         .min(f64::from(load.concurrency))
-        .min(f64::from(settings.max_sequences))
+        .min(f64::from(settings.max_sequences) * groups)
         .max(1.0) as usize;
     let (speed, drafted) = load.speed();
 

@@ -6,6 +6,7 @@ use outlay_plan::{
     Calibration, Case, complete, contradicted, cross_validate, fit, row_folds, spreads,
 };
 
+use super::serving_runs;
 use super::validate::read_all;
 use crate::failure::{Failure, write_whole};
 use crate::printer::Printer;
@@ -29,6 +30,15 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
+    if let Some(rows) = serving_runs::rows_if_serving(&args.files)? {
+        return serving_runs::calibrate(
+            &rows,
+            &args.files,
+            &args.output,
+            args.from_scratch,
+            printer,
+        );
+    }
     let rows = read_all(&args.files)?;
     if let Ok(existing) = crate::failure::read_text(&args.output)
         && Calibration::from_toml(&existing).is_err()

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use outlay_catalog::{Offer, accelerators, age_days, carbon_intensity};
 use outlay_plan::Choice;
 use outlay_plan::serving::{
-    Demand, Engine, Limits, NumberFormat, ServeAnswer, ServeError, ServePlan, ServeQuestion,
-    plan_serve,
+    Demand, Engine, Limits, NumberFormat, ServeAnswer, ServeError, ServeExport, ServePlan,
+    ServeQuestion, export_serving, plan_serve,
 };
 use outlay_units::{
     Estimate, GIB, count, parse_count, parse_latency_seconds, parse_rate_per_second, percent,
@@ -15,7 +15,7 @@ use outlay_units::{
 
 use super::offers::{gather_offers, keep_region};
 use super::plan_train::{Args as TrainArgs, load_model, parse_gpus_of, today};
-use crate::failure::Failure;
+use crate::failure::{Failure, write_whole};
 use crate::printer::{Align, Printer};
 
 /// Arguments of `outlay plan serve`.
@@ -88,6 +88,10 @@ pub struct Args {
     /// Show throughput, latency and cost against the batch
     #[arg(long)]
     curve: bool,
+    /// Write the plan for the tool that runs it: command (the engine's), skypilot or kubernetes, and the file, such as
+    /// kubernetes=serve.yaml (may be given several times)
+    #[arg(long, value_name = "FORMAT=FILE")]
+    export: Vec<String>,
     /// Print JSON (documented in docs/plan-serve.schema.json)
     #[arg(long)]
     json: bool,
@@ -259,6 +263,7 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     };
     let mut answer = plan_serve(&question, &calibration).map_err(|error| explain(&error))?;
     note_old_price(&mut answer);
+    write_exports(&args.export, &answer)?;
     if args.json {
         printer.json(&answer)?;
     } else {
@@ -271,6 +276,34 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
             "no plan considered meets the limits given (see the sentences above)",
         ))
     }
+}
+
+/// Writes the plan for the tools asked for; all texts are made before the first is written.
+fn write_exports(wishes: &[String], answer: &ServeAnswer) -> Result<(), Failure> {
+    let mut texts = Vec::new();
+    for wish in wishes {
+        let known = ServeExport::ALL.map(ServeExport::name).join(", ");
+        let (format, file) = wish
+            .split_once('=')
+            .filter(|(_, file)| !file.is_empty())
+            .ok_or_else(|| {
+                Failure::input(format!(
+                    "--export is `{wish}`; allowed: FORMAT=FILE, with a format of {known}"
+                ))
+            })?;
+        let format = ServeExport::from_name(format).ok_or_else(|| {
+            Failure::input(format!(
+                "--export `{format}` is not known; allowed: {known}"
+            ))
+        })?;
+        let text = export_serving(format, answer)
+            .map_err(|message| Failure::input(format!("--export {wish}: {message}")))?;
+        texts.push((PathBuf::from(file), text));
+    }
+    for (path, text) in texts {
+        write_whole(&path, &text)?;
+    }
+    Ok(())
 }
 
 /// Reads --draft.

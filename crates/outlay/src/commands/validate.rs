@@ -9,6 +9,7 @@ use outlay_plan::{
 use outlay_units::{Estimate, Spread};
 use serde::Serialize;
 
+use super::serving_runs;
 use crate::failure::{Failure, read_text};
 use crate::plot::{Picture, Point};
 use crate::printer::{Align, Printer};
@@ -22,7 +23,8 @@ pub struct Args {
     /// Use the constants of this file
     #[arg(long, value_name = "FILE.toml")]
     calibration: Option<PathBuf>,
-    /// Fit anew for each source (or publisher), without its rows, and predict those rows
+    /// Fit anew for each source (or publisher; for serving runs, each model on each system), without its rows, and
+    /// predict those rows
     #[arg(long, value_name = "BY", num_args = 0..=1, require_equals = true, default_missing_value = "source", value_parser = ["source", "publisher"])]
     cross_validate: Option<String>,
     /// Fit on these tables too when cross-validating, without predicting their rows
@@ -170,6 +172,19 @@ fn predict_unseen(cases: &[&Case], scored: &[bool], beside: &[Case], by: &str) -
 /// Runs the command.
 pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     let calibration = super::calibration(args.calibration.as_deref())?;
+    if let Some(rows) = serving_runs::rows_if_serving(&args.files)? {
+        return serving_runs::validate(
+            &rows,
+            &serving_runs::Validation {
+                calibration: &calibration,
+                cross_validate: args.cross_validate.is_some(),
+                rows: args.rows,
+                plot: args.plot.as_deref(),
+                json: args.json,
+            },
+            printer,
+        );
+    }
     let measured = read_all(&args.files)?;
     let completed: Vec<Result<Case, String>> = measured
         .iter()
