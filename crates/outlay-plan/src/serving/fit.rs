@@ -39,8 +39,17 @@ impl Rows for Fitting<'_> {
         let case = self.cases[row];
         let constants = ServingConstants::from_values(self.wiring.resolve(row, theta));
         let outcome = case.predict(&constants);
+        // The relative error, as it is reported; beyond a factor of two its logarithm, so that a row whose columns do not
+        // tell what was run pulls no harder than others.
         let of = |predicted: f64, measured: Option<f64>| match measured {
-            Some(measured) if predicted > 0.0 => (predicted / measured).ln(),
+            Some(measured) if predicted > 0.0 => {
+                let ratio = predicted / measured;
+                if ratio <= 2.0 {
+                    ratio - 1.0
+                } else {
+                    1.0 + (0.5 * ratio).ln()
+                }
+            }
             _ => 0.0,
         };
         [

@@ -210,9 +210,7 @@ impl PassTimes {
                 } else {
                     0.0
                 };
-                // Routing issues several small kernels: choosing, counting, sorting, gathering, putting back.
-                times.kernels += repeat
-                    * if routing_s > 0.0 { 5.0 } else { kernels };
+                times.kernels += repeat * launches_of(&operator.kind, kernels);
                 if let Some(mut attention) =
                     attention_of(&operator.kind, deployment, &rates, constants, sixteen)
                 {
@@ -331,6 +329,22 @@ fn keys(pattern: Pattern, context: f64) -> f64 {
             let window = context.min(window as f64);
             window + (context - window) / ratio.max(1) as f64
         }
+    }
+}
+
+/// Kernels that an operator takes outside a graph, where nothing is fused or skipped: routing counts, sorts, gathers and
+/// puts back in a kernel each, and attention over latents copies and joins its parts.
+fn launches_of(kind: &Kind, kernels: f64) -> f64 {
+    match *kind {
+        Kind::Route { .. } => 15.0,
+        Kind::Attention {
+            key_value_heads,
+            qk_width,
+            v_width,
+            cache_elements_per_token,
+            ..
+        } if cache_elements_per_token < key_value_heads * (qk_width + v_width) => 10.0,
+        _ => kernels,
     }
 }
 
