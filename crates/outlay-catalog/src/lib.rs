@@ -1,10 +1,14 @@
 //! Facts with their sources: accelerators, offers, grid carbon. And readers for other people's catalogs.
 
+mod api;
 mod grid;
 mod hardware;
 mod offer;
 mod skypilot;
 
+pub use api::{
+    ApiFinding, ApiPrice, ApiTier, builtin_api_prices, parse_api_prices, read_litellm,
+};
 pub use grid::{CarbonIntensity, carbon_intensity, country_intensity};
 pub use hardware::{
     Accelerator, HardwareFileError, Link, Network, Peaks, UnknownAccelerator, accelerators,

@@ -149,9 +149,55 @@ pub fn find(name: &str) -> Result<&'static BuiltinModel, Error> {
         })
 }
 
+/// Finds the built-in model that a provider's name for it means: `deepinfra/Qwen/Qwen3-32B`, `zai.glm-5`,
+/// `fireworks_ai/kimi-k2p5`. `None` where it is not one of them.
+pub fn find_served(name: &str) -> Option<&'static BuiltinModel> {
+    let last = name.rsplit('/').next().unwrap_or(name);
+    // A point written as `p` between digits.
+    let bytes = last.as_bytes();
+    let pointed: String = (0..bytes.len())
+        .map(|index| {
+            let digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
+            if bytes[index] == b'p' && index > 0 && digit(index - 1) && digit(index + 1) {
+                '.'
+            } else {
+                char::from(bytes[index])
+            }
+        })
+        .collect();
+    // A maker before a point: `qwen.qwen3-32b-v1:0`; a version of the service behind.
+    let unversioned = pointed
+        .strip_suffix("-v1:0")
+        .or_else(|| pointed.strip_suffix("-1:0"))
+        .unwrap_or(&pointed);
+    let without_maker = unversioned
+        .split_once('.')
+        .filter(|(maker, _)| maker.bytes().all(|byte| byte.is_ascii_alphabetic()))
+        .map_or(unversioned, |(_, model)| model);
+    [unversioned, without_maker]
+        .into_iter()
+        .find_map(|name| find(name.trim_end_matches("-maas")).ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_providers_are_found() {
+        for (name, model) in [
+            ("deepinfra/meta-llama/Meta-Llama-3.1-70B-Instruct", "llama-3.1-70b"),
+            ("fireworks_ai/kimi-k2p5", "kimi-k2.5"),
+            ("zai.glm-5", "glm-5"),
+            ("qwen.qwen3-32b-v1:0", "qwen3-32b"),
+            ("openai.gpt-oss-120b-1:0", "gpt-oss-120b"),
+            ("minimax.minimax-m2.5", "minimax-m2.5"),
+        ] {
+            assert_eq!(find_served(name).unwrap().name, model, "{name}");
+        }
+        assert!(find_served("gpt-4o").is_none());
+        assert!(find_served("é").is_none());
+    }
 
     #[test]
     fn published_counts_are_met_to_the_last_parameter() {

@@ -17,7 +17,7 @@ mod table;
 mod towers;
 mod vision;
 
-pub use builtin::{BuiltinModel, builtin, find};
+pub use builtin::{BuiltinModel, builtin, find, find_served};
 pub use config::{from_config, from_config_json, from_config_json_with, from_config_with};
 pub use error::Error;
 pub use file::{Loaded, read_companions, read_path, read_path_with};

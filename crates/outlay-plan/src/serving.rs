@@ -3,6 +3,7 @@
 //! [`PassTimes`] reads the operator graph once and answers for any mix of prompt and output tokens; [`simulate`] runs an
 //! engine's scheduler over it, request by request.
 
+mod compare;
 mod constants;
 mod deployment;
 mod export;
@@ -12,6 +13,7 @@ mod pass;
 mod plan;
 mod scheduler;
 
+pub use compare::{ApiComparison, BreakEven, break_even, compare_api, self_hosting_usd};
 pub use constants::{SERVING_CONSTANTS, ServingConstant, ServingConstants};
 pub use deployment::{Deployment, Engine, Formats, NumberFormat, ServingLayout, ServingMemory, Settings};
 pub use export::{ServeExport, export_serving};

@@ -13,6 +13,7 @@ mod plan_picture;
 pub mod plan_serve;
 pub mod plan_train;
 pub mod prices;
+mod serve_picture;
 mod serving_runs;
 pub mod validate;
 

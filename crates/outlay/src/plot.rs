@@ -32,6 +32,8 @@ pub struct Picture<'a> {
     pub series: &'a [String],
     /// The points; all coordinates are more than zero.
     pub points: &'a [Point],
+    /// Whether each series is drawn as a line through its points, in their order.
+    pub joined: bool,
     /// Whether to draw the line where both are equal.
     pub diagonal: bool,
     /// How to write a number across, and upwards.
@@ -338,12 +340,17 @@ impl Picture<'_> {
                         colour.mix(0.45).stroke_width(2),
                     ))
                 }))?;
+                if self.joined {
+                    chart.draw_series(std::iter::once(PathElement::new(
+                        members().map(|point| (point.x, point.y)).collect::<Vec<_>>(),
+                        colour.stroke_width(2),
+                    )))?;
+                }
+                let size = if self.joined { 0 } else { 4 };
                 chart
-                    .draw_series(
-                        members().map(|point| {
-                            Circle::new((point.x, point.y), 4, colour.mix(0.7).filled())
-                        }),
-                    )?
+                    .draw_series(members().map(|point| {
+                        Circle::new((point.x, point.y), size, colour.mix(0.7).filled())
+                    }))?
                     .label(name.as_str())
                     .legend(move |(x, y)| Circle::new((x + 8, y), 4, colour.filled()));
             }
@@ -357,7 +364,7 @@ impl Picture<'_> {
             if self.series.len() > 1 {
                 chart
                     .configure_series_labels()
-                    .position(if self.diagonal {
+                    .position(if self.diagonal || self.joined {
                         SeriesLabelPosition::UpperLeft
                     } else {
                         SeriesLabelPosition::UpperRight
@@ -426,6 +433,7 @@ mod tests {
             y_name: "y",
             series: &["one".to_owned()],
             points: &points,
+            joined: false,
             diagonal: false,
             x_text: |value| value.to_string(),
             y_text: |value| value.to_string(),

@@ -23,7 +23,7 @@ pub const HOURS_PER_MONTH: f64 = 730.0;
 
 /// Share of its capacity at which a replica is planned to run at most: queues at random arrivals grow without bound as it
 /// nears one.
-const MOST_UTILISATION: f64 = 0.85;
+pub(crate) const MOST_UTILISATION: f64 = 0.85;
 
 /// Requests that a simulation of a plan follows.
 const SIMULATED_REQUESTS: u32 = 1200;
@@ -211,6 +211,9 @@ pub struct ServeAnswer {
     pub curve: Vec<CurvePoint>,
     /// Whether the chosen plan meets the limits.
     pub meets_limits: bool,
+    /// APIs that sell the model by the token, and the volume from which self-hosting costs less; empty unless asked for.
+    #[serde(default)]
+    pub apis: Vec<crate::serving::ApiComparison>,
     /// Deployments priced.
     pub deployments_priced: u64,
     /// Sentences worth reading.
@@ -612,6 +615,7 @@ pub fn plan_serve(
         best,
         others,
         pareto,
+        apis: Vec::new(),
         deployments_priced,
         notes,
     })

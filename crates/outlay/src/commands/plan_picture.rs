@@ -62,6 +62,7 @@ pub fn draw(answer: &Answer, path: &Path) -> Result<(), Failure> {
         y_name: "wall-clock time",
         series: &series.map(str::to_owned),
         points: &points,
+        joined: false,
         diagonal: false,
         x_text: |cost| usd(cost / outlay_units::in_currency(1.0)),
         y_text: |days| duration(days * DAY_S),

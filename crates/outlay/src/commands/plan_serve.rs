@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use outlay_catalog::{Offer, accelerators, age_days, carbon_intensity};
 use outlay_plan::Choice;
 use outlay_plan::serving::{
-    Demand, Engine, Limits, NumberFormat, ServeAnswer, ServeError, ServeExport, ServePlan,
+    Demand, Engine, HOURS_PER_MONTH, Limits, NumberFormat, ServeAnswer, ServeError, ServeExport, ServePlan,
     ServeQuestion, export_serving, plan_serve,
 };
 use outlay_units::{
@@ -15,7 +15,7 @@ use outlay_units::{
 
 use super::offers::{gather_offers, keep_region};
 use super::plan_train::{Args as TrainArgs, load_model, parse_gpus_of, today};
-use crate::failure::{Failure, write_whole};
+use crate::failure::{Failure, read_text, write_whole};
 use crate::printer::{Align, Printer};
 
 /// Arguments of `outlay plan serve`.
@@ -88,6 +88,15 @@ pub struct Args {
     /// Show throughput, latency and cost against the batch
     #[arg(long)]
     curve: bool,
+    /// Compare with APIs that sell the model by the token, and say from which volume self-hosting costs less
+    #[arg(long)]
+    compare_api: bool,
+    /// Read the prices of APIs from LiteLLM's model_prices_and_context_window.json (default: a small built-in list)
+    #[arg(long, value_name = "FILE.json", requires = "compare_api")]
+    api_prices: Option<PathBuf>,
+    /// Draw cost against latency, or with --compare-api cost against volume, to an .svg, .png or .html file
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
     /// Write the plan for the tool that runs it: command (the engine's), skypilot or kubernetes, and the file, such as
     /// kubernetes=serve.yaml (may be given several times)
     #[arg(long, value_name = "FORMAT=FILE")]
@@ -263,6 +272,12 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     };
     let mut answer = plan_serve(&question, &calibration).map_err(|error| explain(&error))?;
     note_old_price(&mut answer);
+    if args.compare_api {
+        compare(args, &model.name, &mut answer)?;
+    }
+    if let Some(path) = &args.plot {
+        super::serve_picture::draw(&answer, path)?;
+    }
     write_exports(&args.export, &answer)?;
     if args.json {
         printer.json(&answer)?;
@@ -276,6 +291,62 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
             "no plan considered meets the limits given (see the sentences above)",
         ))
     }
+}
+
+/// Models that most people know, shown beside an open one for reference.
+const FOR_REFERENCE: [&str; 5] = [
+    "gpt-5-mini",
+    "gpt-5-nano",
+    "claude-haiku-4-5",
+    "gemini/gemini-2.5-flash",
+    "gemini/gemini-2.5-flash-lite",
+];
+
+/// Adds the APIs to an answer.
+fn compare(args: &Args, model: &str, answer: &mut ServeAnswer) -> Result<(), Failure> {
+    if answer.best.usd_per_accelerator_hour.is_none() {
+        return Err(Failure::input(format!(
+            "--compare-api: no price of {} is known",
+            answer.best.accelerator
+        ))
+        .hint("give its price: `--price 2.49/h`"));
+    }
+    let listed;
+    let prices = match &args.api_prices {
+        None => outlay_catalog::builtin_api_prices(),
+        Some(path) => {
+            let (prices, findings) = outlay_catalog::read_litellm(
+                &read_text(path)?,
+                &path.display().to_string(),
+                "",
+            )
+            .map_err(|error| Failure::input(error.to_string()))?;
+            let left_out = findings.iter().filter(|finding| finding.left_out).count();
+            if left_out > 0 {
+                crate::printer::aside(&format!(
+                    "{left_out} of {} entries of `{}` have no price for text tokens and were left out; `outlay prices --apis {}` says why",
+                    left_out + prices.len(),
+                    path.display(),
+                    path.display()
+                ));
+            }
+            listed = prices;
+            &listed
+        }
+    };
+    let wanted = outlay_model::find(model).ok().map(|found| &found.name);
+    let is_same = |name: &str| {
+        wanted.is_some() && outlay_model::find_served(name).map(|found| &found.name) == wanted
+    };
+    answer.apis =
+        outlay_plan::serving::compare_api(answer, prices, is_same, &FOR_REFERENCE);
+    if !answer.apis.iter().any(|api| api.is_same_model) {
+        answer.notes.push(format!(
+            "No API on the list sells {} by the token; others are shown for reference.",
+            answer.model
+        ));
+    }
+    Ok(())
 }
 
 /// Writes the plan for the tools asked for; all texts are made before the first is written.
@@ -511,6 +582,9 @@ fn show(answer: &ServeAnswer, with_curve: bool, printer: &mut Printer) {
             &rows,
         );
     }
+    if !answer.apis.is_empty() {
+        show_apis(answer, printer);
+    }
     if !answer.others.is_empty() {
         printer.line("");
         printer.heading("Next best");
@@ -526,6 +600,77 @@ fn show(answer: &ServeAnswer, with_curve: bool, printer: &mut Printer) {
             &plan_header(),
             &answer.pareto.iter().map(plan_row).collect::<Vec<_>>(),
         );
+    }
+}
+
+fn show_apis(answer: &ServeAnswer, printer: &mut Printer) {
+    let right = Align::Right;
+    let hosting = answer.best.usd_per_month.map_or(0.0, |usd| usd.p50);
+    for (same, heading) in [
+        (true, "APIs that sell this model"),
+        (false, "Other models, for reference"),
+    ] {
+        let rows: Vec<Vec<String>> = answer
+            .apis
+            .iter()
+            .filter(|api| api.is_same_model == same)
+            .take(8)
+            .map(|api| {
+                vec![
+                    api.name.clone(),
+                    format!(
+                        "{} / {}",
+                        price_usd(api.usd_per_million_input),
+                        price_usd(api.usd_per_million_output)
+                    ),
+                    usd(api.usd_per_month),
+                    api.break_even_requests_per_month
+                        .map_or_else(|| "never".to_owned(), |at| count(at.first)),
+                ]
+            })
+            .collect();
+        if rows.is_empty() {
+            continue;
+        }
+        printer.line("");
+        printer.heading(heading);
+        printer.table(
+            &[
+                ("api", Align::Left),
+                ("in / out, a million", right),
+                ("a month", right),
+                ("hosting wins from", right),
+            ],
+            &rows,
+        );
+    }
+    if let Some(cheapest) = answer.apis.iter().find(|api| api.is_same_model) {
+        printer.line("");
+        let interval = cheapest.break_even_requests_per_month.map(|at| {
+            let or_never = |volume: Option<f64>| volume.map_or_else(|| "never".to_owned(), count);
+            format!(
+                "from {} requests a month on, while a replica's capacity lasts, and at every volume from {} on ({} to {}, by the predicted capacity)",
+                count(at.first),
+                count(at.always),
+                or_never(at.always_p10),
+                or_never(at.always_p90)
+            )
+        });
+        let demand = &answer.demand;
+        let requests = demand.requests_per_s * demand.mean_over_peak * HOURS_PER_MONTH * 3600.0;
+        printer.sentence(&format!(
+            "The demand of {} requests a month costs {} to host and {} at {} ({}). Hosting on this hardware costs less than that API {}.",
+            count(requests),
+            usd(hosting),
+            usd(cheapest.usd_per_month),
+            cheapest.name,
+            if cheapest.as_of.is_empty() {
+                "a price without a day".to_owned()
+            } else {
+                format!("price of {}", cheapest.as_of)
+            },
+            interval.unwrap_or_else(|| "at no volume: a replica in full use costs more".to_owned())
+        ));
     }
 }
 

@@ -1,19 +1,24 @@
 //! `outlay prices`: offers, filtered, sorted and compared.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use outlay_catalog::{
-    Offer, Pricing, STALE_AFTER_DAYS, age_days, builtin_offers, find_accelerator, read_folder,
+    ApiPrice, Offer, Pricing, STALE_AFTER_DAYS, age_days, builtin_api_prices, builtin_offers, find_accelerator, read_folder,
+    read_litellm,
 };
+use outlay_units::price_usd;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, read_text};
 use crate::printer::{Align, Printer};
 
 /// Arguments of `outlay prices`.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Show only this accelerator
+    /// Show only this accelerator (with --apis: only models whose name holds this)
     accelerator: Option<String>,
+    /// Show prices of model APIs instead: the built-in list, or LiteLLM's model_prices_and_context_window.json
+    #[arg(long, value_name = "FILE.json", num_args = 0..=1, conflicts_with_all = ["provider", "pricing", "catalog", "compare"])]
+    apis: Option<Option<PathBuf>>,
     /// Show only this provider
     #[arg(long)]
     provider: Option<String>,
@@ -58,8 +63,94 @@ fn per_pflops(offer: &Offer) -> f64 {
         })
 }
 
+/// Prices of APIs, and what could not be read of a list.
+fn apis(file: Option<&Path>, args: &Args, printer: &mut Printer) -> Result<(), Failure> {
+    let (mut prices, findings) = match file {
+        None => (builtin_api_prices().to_vec(), Vec::new()),
+        Some(path) => read_litellm(&read_text(path)?, &path.display().to_string(), "")
+            .map_err(|error| Failure::input(error.to_string()))?,
+    };
+    let wanted = args.accelerator.as_deref().map(str::to_ascii_lowercase);
+    let named = |name: &str| {
+        wanted
+            .as_ref()
+            .is_none_or(|wanted| name.to_ascii_lowercase().contains(wanted))
+    };
+    prices.retain(|price| named(&price.name));
+    let findings: Vec<_> = findings
+        .into_iter()
+        .filter(|finding| named(&finding.name))
+        .collect();
+    if prices.is_empty() && findings.is_empty() {
+        return Err(Failure::input("no API matches").hint("run `outlay prices --apis` to see them all"));
+    }
+    prices.sort_by(|a, b| {
+        let usd = |price: &ApiPrice| price.usd_per_request(1000.0, 0.0, 300.0);
+        usd(a).total_cmp(&usd(b)).then(a.name.cmp(&b.name))
+    });
+    if args.json {
+        let findings: Vec<_> = findings
+            .iter()
+            .map(|finding| {
+                serde_json::json!({ "name": finding.name, "what": finding.what, "left_out": finding.left_out })
+            })
+            .collect();
+        return printer.json(&serde_json::json!({ "format": 1, "prices": prices, "findings": findings }));
+    }
+    let right = Align::Right;
+    printer.table(
+        &[
+            ("api", Align::Left),
+            ("in, a million", right),
+            ("out", right),
+            ("cached", right),
+            ("as of", Align::Left),
+        ],
+        &prices
+            .iter()
+            .map(|price| {
+                vec![
+                    price.name.clone(),
+                    price_usd(price.usd_per_input_token * 1e6),
+                    price_usd(price.usd_per_output_token * 1e6),
+                    price
+                        .usd_per_cached_token
+                        .map_or_else(String::new, |usd| price_usd(usd * 1e6)),
+                    price.as_of.clone(),
+                ]
+            })
+            .collect::<Vec<_>>(),
+    );
+    if !findings.is_empty() {
+        // What many entries share is said once, with the first of them.
+        let mut kinds: std::collections::BTreeMap<&str, Vec<&str>> = std::collections::BTreeMap::new();
+        for finding in &findings {
+            kinds.entry(&finding.what).or_default().push(&finding.name);
+        }
+        printer.line("");
+        printer.heading("Left out, or read with care");
+        for (what, names) in kinds {
+            printer.sentence(&format!(
+                "{} {}: `{}`{}",
+                names.len(),
+                if names.len() == 1 { "entry" } else { "entries" },
+                names[0],
+                if names.len() == 1 {
+                    format!(" {what}")
+                } else {
+                    format!(" and others: {what}")
+                }
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Runs the command.
 pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
+    if let Some(file) = &args.apis {
+        return apis(file.as_deref(), args, printer);
+    }
     let wanted = args
         .accelerator
         .as_deref()

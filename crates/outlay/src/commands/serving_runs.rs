@@ -331,6 +331,7 @@ fn draw(rows: &[Row], path: &Path) -> Result<(), Failure> {
             "time per output token".to_owned(),
         ],
         points: &points,
+        joined: false,
         diagonal: true,
         x_text: significant,
         y_text: significant,

@@ -396,6 +396,7 @@ fn draw(rows: &[Row], path: &std::path::Path) -> Result<(), Failure> {
         y_name: "measured",
         series: &sorts.map(str::to_owned),
         points: &points,
+        joined: false,
         diagonal: true,
         x_text: outlay_units::significant,
         y_text: outlay_units::significant,

@@ -1,0 +1,186 @@
+//! The picture of a serving plan: cost against latency, or against volume beside APIs.
+
+use std::path::Path;
+
+use outlay_plan::serving::{HOURS_PER_MONTH, ServeAnswer, self_hosting_usd};
+use outlay_units::{GIB, count, usd};
+
+use crate::failure::Failure;
+use crate::plot::{Bar, Panel, Picture, Point};
+
+/// Draws the answer.
+pub fn draw(answer: &ServeAnswer, path: &Path) -> Result<(), Failure> {
+    if answer.apis.is_empty() {
+        latency(answer, path)
+    } else {
+        volume(answer, path)
+    }
+}
+
+/// A month's cost against the time per output token: the plan, the plans that no other beats, and the next best.
+fn latency(answer: &ServeAnswer, path: &Path) -> Result<(), Failure> {
+    let mut points: Vec<Point> = Vec::new();
+    let groups = [
+        (0, std::slice::from_ref(&answer.best)),
+        (1, answer.pareto.as_slice()),
+        (2, answer.others.as_slice()),
+    ];
+    for (series, plans) in groups {
+        for plan in plans {
+            let Some(cost) = plan.usd_per_month else {
+                continue;
+            };
+            let cost = cost.scaled(outlay_units::in_currency(1.0));
+            let y = plan.tpot.p50_s.p50 * 1e3;
+            if points.iter().any(|point| point.x == cost.p50 && point.y == y) {
+                continue;
+            }
+            let near = |a: f64, b: f64| (a / b).ln().abs() < 0.12;
+            let crowded = points.iter().any(|point| {
+                point.label.is_some() && near(point.x, cost.p50) && near(point.y, y)
+            });
+            points.push(Point {
+                x: cost.p50,
+                y,
+                x_range: (series == 0).then_some((cost.p10, cost.p90)),
+                series,
+                label: (series < 2 && !crowded)
+                    .then(|| format!("{} x {}", plan.accelerators, plan.accelerator)),
+            });
+        }
+    }
+    if points.is_empty() {
+        return Err(
+            Failure::input("--plot: no price is known, so there is no cost to draw")
+                .hint("give a price: `--price 2.49/h`"),
+        );
+    }
+    let series = [
+        "chosen (line: p10 to p90)",
+        "no plan is cheaper and faster",
+        "next best",
+    ];
+    Picture {
+        title: &format!("{}: cost of a month against time per output token", answer.model),
+        x_name: "cost of a month",
+        y_name: "time per output token, ms",
+        series: &series.map(str::to_owned),
+        points: &points,
+        joined: false,
+        diagonal: false,
+        x_text: |cost| usd(cost / outlay_units::in_currency(1.0)),
+        y_text: outlay_units::significant,
+        panels: &[curve(answer), memory(answer)],
+    }
+    .write(path)
+}
+
+/// Output tokens each second of a replica by its batch.
+fn curve(answer: &ServeAnswer) -> Panel {
+    Panel {
+        title: "Output tokens each second of one replica, by sequences at once".to_owned(),
+        bars: answer
+            .curve
+            .iter()
+            .map(|point| Bar {
+                name: format!(
+                    "{}{}: {:.1} ms a token",
+                    point.batch,
+                    if point.is_knee { " (knee)" } else { "" },
+                    point.tpot_s * 1e3
+                ),
+                from: 0.0,
+                to: point.output_tokens_per_s,
+                text: count(point.output_tokens_per_s),
+            })
+            .collect(),
+        limit: None,
+    }
+}
+
+/// Where the memory of one accelerator goes.
+fn memory(answer: &ServeAnswer) -> Panel {
+    let memory = &answer.best.memory;
+    let mut from = 0.0;
+    let bars = [
+        ("weights", memory.weights_bytes),
+        ("activations, graphs, communicators", memory.activations_bytes),
+        ("cache", memory.cache_bytes),
+    ]
+    .into_iter()
+    .map(|(name, bytes)| {
+        let gib = bytes / GIB;
+        let bar = Bar {
+            name: name.to_owned(),
+            from,
+            to: from + gib,
+            text: format!("{gib:.1} GiB"),
+        };
+        from += gib;
+        bar
+    })
+    .collect();
+    Panel {
+        title: format!(
+            "Memory of one accelerator ({:.1} GiB)",
+            answer.best.memory_capacity_gib
+        ),
+        bars,
+        limit: Some(answer.best.memory_capacity_gib),
+    }
+}
+
+/// A month's cost against requests a month: hosting in whole replicas, and the cheapest APIs.
+fn volume(answer: &ServeAnswer, path: &Path) -> Result<(), Failure> {
+    let demand = &answer.demand;
+    let now = demand.requests_per_s * demand.mean_over_peak * HOURS_PER_MONTH * 3600.0;
+    let shown: Vec<_> = answer.apis.iter().take(4).collect();
+    // Around the demand and the volumes at which the lines cross.
+    let crossings = shown
+        .iter()
+        .filter_map(|api| api.break_even_requests_per_month.map(|at| at.first));
+    let least = crossings.clone().fold(now, f64::min) / 20.0;
+    let most = crossings.fold(now, f64::max) * 20.0;
+    let sign = outlay_units::in_currency(1.0);
+    let steps = 400;
+    let volumes =
+        (0..=steps).map(|step| least * (most / least).powf(f64::from(step) / f64::from(steps)));
+    let mut points = Vec::new();
+    for volume in volumes {
+        let mut add = |series: usize, usd: f64| {
+            points.push(Point {
+                x: volume,
+                y: usd * sign,
+                x_range: None,
+                series,
+                label: None,
+            });
+        };
+        if let Some(usd) = self_hosting_usd(answer, volume) {
+            add(0, usd);
+        }
+        for (index, api) in shown.iter().enumerate() {
+            add(index + 1, api.usd_per_month / now * volume);
+        }
+    }
+    let mut series = vec![format!(
+        "hosting: {} on {} x {} each",
+        answer.best.layout_brief,
+        answer.best.layout.accelerators(),
+        answer.best.accelerator
+    )];
+    series.extend(shown.iter().map(|api| api.name.clone()));
+    Picture {
+        title: &format!("{}: cost of a month against requests", answer.model),
+        x_name: "requests a month",
+        y_name: "cost of a month",
+        series: &series,
+        points: &points,
+        joined: true,
+        diagonal: false,
+        x_text: count,
+        y_text: |cost| usd(cost / outlay_units::in_currency(1.0)),
+        panels: &[],
+    }
+    .write(path)
+}
