@@ -77,12 +77,7 @@ impl ApiPrice {
     /// let usd = gpt.usd_per_request(1000.0, 0.0, 300.0);
     /// assert!((usd - (1000.0 * 2.5e-6 + 300.0 * 10e-6)).abs() < 1e-12);
     /// ```
-    pub fn usd_per_request(
-        &self,
-        input_tokens: f64,
-        cached_share: f64,
-        output_tokens: f64,
-    ) -> f64 {
+    pub fn usd_per_request(&self, input_tokens: f64, cached_share: f64, output_tokens: f64) -> f64 {
         let tier = self
             .tiers
             .iter()
@@ -328,7 +323,11 @@ mod tests {
         let list = builtin_api_prices();
         assert!(list.len() >= 40, "{}", list.len());
         for price in list {
-            assert!(!price.as_of.is_empty() && !price.source.is_empty(), "{}", price.name);
+            assert!(
+                !price.as_of.is_empty() && !price.source.is_empty(),
+                "{}",
+                price.name
+            );
         }
     }
 
@@ -362,7 +361,10 @@ mod tests {
                 .map(|finding| (finding.what.as_str(), finding.left_out))
                 .unwrap()
         };
-        assert_eq!(of("a"), ("`output_cost_per_token` is a number written as text", false));
+        assert_eq!(
+            of("a"),
+            ("`output_cost_per_token` is a number written as text", false)
+        );
         assert!(of("b").0.contains("allowed: 0 and more"));
         assert!(of("c").0.contains("image_generation"));
         assert!(of("d").0.contains("by the second"));

@@ -6,9 +6,7 @@ mod hardware;
 mod offer;
 mod skypilot;
 
-pub use api::{
-    ApiFinding, ApiPrice, ApiTier, builtin_api_prices, parse_api_prices, read_litellm,
-};
+pub use api::{ApiFinding, ApiPrice, ApiTier, builtin_api_prices, parse_api_prices, read_litellm};
 pub use grid::{CarbonIntensity, carbon_intensity, country_intensity};
 pub use hardware::{
     Accelerator, HardwareFileError, Link, Network, Peaks, UnknownAccelerator, accelerators,

@@ -142,11 +142,10 @@ pub fn find(name: &str) -> Result<&'static BuiltinModel, Error> {
         wanted = shorter;
         found = has(wanted);
     }
-    found
-        .ok_or_else(|| Error::UnknownModel {
-            name: name.to_owned(),
-            nearest: nearest(name, builtin().iter().map(|model| model.name.as_str())),
-        })
+    found.ok_or_else(|| Error::UnknownModel {
+        name: name.to_owned(),
+        nearest: nearest(name, builtin().iter().map(|model| model.name.as_str())),
+    })
 }
 
 /// Finds the built-in model that a provider's name for it means: `deepinfra/Qwen/Qwen3-32B`, `zai.glm-5`,
@@ -186,7 +185,10 @@ mod tests {
     #[test]
     fn names_of_providers_are_found() {
         for (name, model) in [
-            ("deepinfra/meta-llama/Meta-Llama-3.1-70B-Instruct", "llama-3.1-70b"),
+            (
+                "deepinfra/meta-llama/Meta-Llama-3.1-70B-Instruct",
+                "llama-3.1-70b",
+            ),
             ("fireworks_ai/kimi-k2p5", "kimi-k2.5"),
             ("zai.glm-5", "glm-5"),
             ("qwen.qwen3-32b-v1:0", "qwen3-32b"),

@@ -209,9 +209,7 @@ const GENERATION_PRIORS: &[(Constant, &str, f64)] = &[
 pub(crate) fn prior_factor(name: &str, scope: &str) -> f64 {
     GENERATION_PRIORS
         .iter()
-        .find(|(of, generation, _)| {
-            *generation == scope && DESCRIPTIONS[*of as usize].name == name
-        })
+        .find(|(of, generation, _)| *generation == scope && DESCRIPTIONS[*of as usize].name == name)
         .map_or(1.0, |(_, _, factor)| *factor)
 }
 
@@ -287,7 +285,10 @@ impl Calibration {
         let calibration: Self =
             toml::from_str(text).map_err(|error| error.message().replace('\n', ", "))?;
         if calibration.constants.is_empty() && calibration.serving.is_empty() {
-            return Err("neither [constants] nor [serving]; `outlay calibrate` writes such a file".to_owned());
+            return Err(
+                "neither [constants] nor [serving]; `outlay calibrate` writes such a file"
+                    .to_owned(),
+            );
         }
         check_constants(&calibration.constants, DESCRIPTIONS)?;
         check_constants(&calibration.serving, crate::serving::SERVING_CONSTANTS)?;
@@ -328,23 +329,25 @@ impl Calibration {
     /// Spread of measured over predicted serving latencies of a kind (`ttft-` or `tpot-` and how the run was laid out), on an
     /// accelerator of a generation. Where no run on the generation was fitted, the spread is applied twice.
     pub fn serving_spread(&self, kind: &str, generation: &str) -> outlay_units::Spread {
-        let spread = self.serving_spreads.get(kind).copied().unwrap_or(
-            if kind.starts_with("ttft") {
-                outlay_units::Spread {
-                    low: 0.6,
-                    high: 1.8,
-                }
-            } else {
-                outlay_units::Spread {
-                    low: 0.8,
-                    high: 1.25,
-                }
-            },
-        );
-        let measured = self
-            .serving
-            .keys()
-            .any(|key| key.split_once('@').is_some_and(|(_, scope)| scope == generation));
+        let spread =
+            self.serving_spreads
+                .get(kind)
+                .copied()
+                .unwrap_or(if kind.starts_with("ttft") {
+                    outlay_units::Spread {
+                        low: 0.6,
+                        high: 1.8,
+                    }
+                } else {
+                    outlay_units::Spread {
+                        low: 0.8,
+                        high: 1.25,
+                    }
+                });
+        let measured = self.serving.keys().any(|key| {
+            key.split_once('@')
+                .is_some_and(|(_, scope)| scope == generation)
+        });
         if measured {
             spread
         } else {

@@ -15,13 +15,17 @@ mod scheduler;
 
 pub use compare::{ApiComparison, BreakEven, break_even, compare_api, self_hosting_usd};
 pub use constants::{SERVING_CONSTANTS, ServingConstant, ServingConstants};
-pub use deployment::{Deployment, Engine, Formats, NumberFormat, ServingLayout, ServingMemory, Settings};
+pub use deployment::{
+    Deployment, Engine, Formats, NumberFormat, ServingLayout, ServingMemory, Settings,
+};
 pub use export::{ServeExport, export_serving};
 pub use fit::{cross_validate_serving, fit_serving, serving_spreads};
-pub use measured::{ServingCase, ServingModels, ServingRow, Workers, expected_yield, is_serving, read_serving};
+pub use measured::{
+    ServingCase, ServingModels, ServingRow, Workers, expected_yield, is_serving, read_serving,
+};
 pub use pass::{PassTimes, PromptPart};
 pub use plan::{
-    CurvePoint, Demand, HOURS_PER_MONTH, Latency, Limits, ServeAnswer, ServeError, ServePlan, ServeQuestion, TokenPrices,
-    plan_serve,
+    CurvePoint, Demand, HOURS_PER_MONTH, Latency, Limits, ServeAnswer, ServeError, ServePlan,
+    ServeQuestion, TokenPrices, plan_serve,
 };
 pub use scheduler::{Draft, Load, Outcome, Percentiles, Split, simulate, simulate_split};

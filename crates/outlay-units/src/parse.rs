@@ -205,7 +205,10 @@ mod tests {
     #[test]
     fn reads_latencies_and_rates() {
         assert_eq!(parse_latency_seconds("40ms").unwrap(), 0.04);
-        assert_eq!(parse_rate_per_second("5000/day").unwrap(), 5000.0 / 86_400.0);
+        assert_eq!(
+            parse_rate_per_second("5000/day").unwrap(),
+            5000.0 / 86_400.0
+        );
         for bad in ["40", "0ms", "-1s", "40 kg"] {
             assert!(parse_latency_seconds(bad).is_err(), "{bad}");
         }

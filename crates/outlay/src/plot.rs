@@ -342,7 +342,9 @@ impl Picture<'_> {
                 }))?;
                 if self.joined {
                     chart.draw_series(std::iter::once(PathElement::new(
-                        members().map(|point| (point.x, point.y)).collect::<Vec<_>>(),
+                        members()
+                            .map(|point| (point.x, point.y))
+                            .collect::<Vec<_>>(),
                         colour.stroke_width(2),
                     )))?;
                 }

@@ -54,20 +54,20 @@ pub fn self_hosting_usd(answer: &ServeAnswer, requests_per_month: f64) -> Option
 /// the daily shape of the load.
 fn replica(answer: &ServeAnswer) -> Option<(f64, Estimate)> {
     let plan = &answer.best;
-    let usd = plan.usd_per_accelerator_hour?
-        * f64::from(plan.layout.accelerators())
-        * HOURS_PER_MONTH;
-    let capacity = plan.capacity_requests_per_s.scaled(
-        MOST_UTILISATION * answer.demand.mean_over_peak * HOURS_PER_MONTH * 3600.0,
-    );
+    let usd =
+        plan.usd_per_accelerator_hour? * f64::from(plan.layout.accelerators()) * HOURS_PER_MONTH;
+    let capacity = plan
+        .capacity_requests_per_s
+        .scaled(MOST_UTILISATION * answer.demand.mean_over_peak * HOURS_PER_MONTH * 3600.0);
     Some((usd, capacity))
 }
 
 /// Requests a month from which whole replicas at `replica_usd` a month that take `capacity` requests each cost less than
 /// `api_usd` a request, for good.
 ///
-/// `n` replicas serve up to `n * capacity`; just above `(n - 1) * capacity` they are dearest, and cost no more than the API
-/// once `(n - 1) * capacity * api_usd >= n * replica_usd`.
+/// `n` replicas are dearest just above what `n - 1` take, and cost no more than the API there once
+/// `(n - 1) * capacity * api_usd >= n * replica_usd`. For the least such `n`, `n - 1` replicas win from
+/// `(n - 1) * replica_usd / api_usd` requests on, and more of them at every volume beyond.
 ///
 /// ```
 /// use outlay_plan::serving::break_even;
@@ -81,11 +81,8 @@ pub fn break_even(replica_usd: f64, capacity: f64, api_usd: f64) -> Option<f64> 
     if !(0.0..1.0).contains(&share) {
         return None;
     }
-    if share <= 0.5 {
-        return Some(replica_usd / api_usd);
-    }
-    let replicas = (1.0 / (1.0 - share) - 1e-9).ceil();
-    Some(replicas * replica_usd / api_usd)
+    let replicas = (1.0 / (1.0 - share) - 1e-9).ceil().max(2.0);
+    Some((replicas - 1.0) * replica_usd / api_usd)
 }
 
 /// Compares the chosen plan with APIs; `is_same` says whether an API's name is this model. Cheapest first, other models last.

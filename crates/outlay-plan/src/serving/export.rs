@@ -71,7 +71,10 @@ fn arguments(answer: &ServeAnswer) -> Vec<String> {
                 "--max-num-seqs {}",
                 plan.most_batch.div_ceil(layout.attention_data)
             ));
-            out.push(format!("--max-num-batched-tokens {}", plan.settings.pass_tokens));
+            out.push(format!(
+                "--max-num-batched-tokens {}",
+                plan.settings.pass_tokens
+            ));
             out.push(format!(
                 "--gpu-memory-utilization {}",
                 plan.settings.memory_share
@@ -100,8 +103,14 @@ fn arguments(answer: &ServeAnswer) -> Vec<String> {
                 out.push("--kv-cache-dtype fp8_e4m3".to_owned());
             }
             out.push(format!("--max-running-requests {}", plan.most_batch));
-            out.push(format!("--chunked-prefill-size {}", plan.settings.pass_tokens));
-            out.push(format!("--mem-fraction-static {}", plan.settings.memory_share));
+            out.push(format!(
+                "--chunked-prefill-size {}",
+                plan.settings.pass_tokens
+            ));
+            out.push(format!(
+                "--mem-fraction-static {}",
+                plan.settings.memory_share
+            ));
             out.push(format!("--context-length {context}"));
         }
         Engine::TensorrtLlm => {

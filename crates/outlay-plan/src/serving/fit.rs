@@ -5,9 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rayon::prelude::*;
 
 use crate::minimise::{self, Rows, Wiring};
-use crate::serving::constants::{
-    N_SERVING, SERVING_CONSTANTS, ServingConstant, ServingConstants,
-};
+use crate::serving::constants::{N_SERVING, SERVING_CONSTANTS, ServingConstant, ServingConstants};
 use crate::serving::measured::ServingCase;
 use crate::serving::scheduler::Outcome;
 
@@ -77,9 +75,13 @@ fn concerns(constant: usize, case: &ServingCase) -> bool {
         return experts && case.layout.attention_data > 1;
     }
     if is(&[C::Unpack]) {
-        return [case.formats.attention, case.formats.dense, case.formats.experts]
-            .iter()
-            .any(|format| format.widens(case.accelerator));
+        return [
+            case.formats.attention,
+            case.formats.dense,
+            case.formats.experts,
+        ]
+        .iter()
+        .any(|format| format.widens(case.accelerator));
     }
     if is(&[C::Imbalance]) {
         return experts && case.layout.expert > 1;
@@ -140,13 +142,8 @@ pub fn fit_serving(
         .collect();
     let generations: BTreeSet<&str> = scopes.iter().map(|scope| scope.0).collect();
     let engines: BTreeSet<&str> = scopes.iter().map(|scope| scope.1).collect();
-    let parameters = minimise::parameters(
-        SERVING_CONSTANTS,
-        &generations,
-        &engines,
-        |_, _| 1.0,
-        start,
-    );
+    let parameters =
+        minimise::parameters(SERVING_CONSTANTS, &generations, &engines, |_, _| 1.0, start);
     let fitting = Fitting {
         cases,
         weights: weights(cases, all),

@@ -8,7 +8,9 @@ use outlay_model::Model;
 use serde::Deserialize;
 
 use crate::serving::constants::{ServingConstant, ServingConstants};
-use crate::serving::deployment::{Deployment, Engine, Formats, NumberFormat, ServingLayout, Settings};
+use crate::serving::deployment::{
+    Deployment, Engine, Formats, NumberFormat, ServingLayout, Settings,
+};
 use crate::serving::pass::PassTimes;
 use crate::serving::scheduler::{Draft, Load, Outcome, Split, simulate, simulate_split};
 
@@ -441,8 +443,16 @@ impl ServingCase {
         let load = Load {
             // Elsewhere lengths are means: answers that end a little sooner or later keep the clients of an engine that
             // mixes prompts and answers from marching in step. Where prompts go first, they fall into step by themselves.
-            input_tokens: if spread { input_tokens / 0.9 } else { input_tokens },
-            output_tokens: if spread { output_tokens / 0.9 } else { output_tokens },
+            input_tokens: if spread {
+                input_tokens / 0.9
+            } else {
+                input_tokens
+            },
+            output_tokens: if spread {
+                output_tokens / 0.9
+            } else {
+                output_tokens
+            },
             shortest: if dated || spread { 0.8 } else { 1.0 },
             concurrency,
             rate_per_s: None,
@@ -554,13 +564,16 @@ impl ServingCase {
             decode_slots.min(16.0)
         };
         let decode_workers = workers.decode_workers.unwrap_or_else(|| {
-            (f64::from(self.load.concurrency) / held).ceil().clamp(1.0, 16.0) as u32
+            (f64::from(self.load.concurrency) / held)
+                .ceil()
+                .clamp(1.0, 16.0) as u32
         });
         let prompt_workers = workers.prompt_workers.unwrap_or_else(|| {
             // As many as keep up with the answers.
             let batch = f64::from(self.load.concurrency) / f64::from(decode_workers);
             let answer_s = self.load.output_tokens * times.decode_s(batch, context, 1.0);
-            let prompt_s = prompts.prompt_s(self.load.input_tokens, 8192.0) / prompts.attention_data;
+            let prompt_s =
+                prompts.prompt_s(self.load.input_tokens, 8192.0) / prompts.attention_data;
             (f64::from(self.load.concurrency) * prompt_s / answer_s * 1.2)
                 .ceil()
                 .clamp(1.0, 64.0) as u32

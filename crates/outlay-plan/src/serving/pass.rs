@@ -75,8 +75,8 @@ fn look_up(table: &[f64; POINTS], tokens: f64) -> f64 {
     // Twice the binary logarithm, from the exponent and mantissa.
     let exponent = ((tokens.to_bits() >> 52) & 0x7ff) as i64 - 1023;
     let mantissa = tokens / (2.0_f64).powi(exponent as i32);
-    let index = (2 * exponent as usize + usize::from(mantissa >= std::f64::consts::SQRT_2))
-        .min(POINTS - 2);
+    let index =
+        (2 * exponent as usize + usize::from(mantissa >= std::f64::consts::SQRT_2)).min(POINTS - 2);
     let (low, high) = (point_tokens(index), point_tokens(index + 1));
     table[index] + (table[index + 1] - table[index]) * (tokens - low) / (high - low)
 }
@@ -134,8 +134,7 @@ impl Rates {
         } else {
             self.link
         };
-        self.allreduce_s * (0.4 + 0.2 * ranks.log2())
-            + 2.0 * (ranks - 1.0) / ranks * bytes / rate
+        self.allreduce_s * (0.4 + 0.2 * ranks.log2()) + 2.0 * (ranks - 1.0) / ranks * bytes / rate
     }
 }
 
@@ -150,10 +149,7 @@ impl PassTimes {
         let link = accelerator.link.gb_per_s * 1e9 * constants.get(C::Link);
         let rates = Rates {
             wide: sixteen * constants.get(C::Matmul16),
-            eight: peaks
-                .fp8
-                .or(peaks.int8)
-                .map_or(sixteen, |peak| peak * 1e12)
+            eight: peaks.fp8.or(peaks.int8).map_or(sixteen, |peak| peak * 1e12)
                 * constants.get(C::Matmul8),
             four: peaks.fp4.map_or(sixteen, |peak| peak * 1e12) * constants.get(C::Matmul4),
             stream: memory * constants.get(C::Stream),
@@ -188,16 +184,14 @@ impl PassTimes {
             lanes: f64::from(layout.pipeline.max(1)),
         };
         let memory_of = deployment.memory();
-        times.hand_over_s_per_token = memory_of.cache_bytes_per_token
-            * f64::from(layout.tensor)
+        times.hand_over_s_per_token = memory_of.cache_bytes_per_token * f64::from(layout.tensor)
             / (accelerator.network.gbit_per_s * 0.125e9 * 0.5);
         times.hop_s = (times.lanes - 1.0) * 20e-6;
         for block in deployment.blocks() {
             let repeat = block.repeat as f64;
             if block.kind == BlockKind::Head {
                 for (index, slot) in times.head_s.iter_mut().enumerate() {
-                    *slot += repeat
-                        * head_s(block, point_tokens(index), deployment, &rates);
+                    *slot += repeat * head_s(block, point_tokens(index), deployment, &rates);
                 }
                 continue;
             }
@@ -281,7 +275,10 @@ impl PassTimes {
         let mean = prompts.tokens / self.attention_data;
         let gpu = look_up(&self.body_s, rank * tokens + prompts.busiest_tokens)
             + look_up(&self.experts_s, rank * tokens + mean)
-            + look_up(&self.head_s, rank * tokens + prompts.prompts / self.attention_data)
+            + look_up(
+                &self.head_s,
+                rank * tokens + prompts.prompts / self.attention_data,
+            )
             + self.decode_attention_s(rank, context)
             + pairs;
         longer(gpu, self.kernels * self.launch_s)
@@ -462,17 +459,13 @@ fn operator_s(
             };
             let (experts, selected) = (experts as f64, selected as f64);
             let all = tokens * groups;
-            let visited = visited_experts(
-                experts,
-                selected,
-                all,
-                constants.get(C::RoutingSkew),
-            ) / expert_ranks;
+            let visited = visited_experts(experts, selected, all, constants.get(C::RoutingSkew))
+                / expert_ranks;
             // The busiest of the ranks has more than its share by chance, and by the skew of the routing.
             let local = experts / expert_ranks;
             let chance = expected_maximum(expert_ranks);
-            let visited = (visited + chance * (visited * (1.0 - visited / local).max(0.0)).sqrt())
-                .min(local);
+            let visited =
+                (visited + chance * (visited * (1.0 - visited / local).max(0.0)).sqrt()).min(local);
             let mean = all * selected / expert_ranks;
             let rows = if expert_ranks > 1.0 {
                 (mean * (1.0 + constants.get(C::Imbalance)) + chance * mean.sqrt())
@@ -501,11 +494,8 @@ fn operator_s(
             head_width,
             state_width,
         } => {
-            let (heads, width, state) = (
-                heads as f64 / tensor,
-                head_width as f64,
-                state_width as f64,
-            );
+            let (heads, width, state) =
+                (heads as f64 / tensor, head_width as f64, state_width as f64);
             // Each token reads and writes the state when it comes alone; prompts work in chunks of 64.
             let chunk = tokens.min(64.0);
             let flops = match rule {

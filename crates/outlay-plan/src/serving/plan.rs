@@ -722,8 +722,12 @@ fn plans_of(
             }
         };
         meets = priced.within
-            && limits.ttft_s.is_none_or(|limit| of(&outcome.ttft_s) <= limit)
-            && limits.tpot_s.is_none_or(|limit| of(&outcome.tpot_s) <= limit);
+            && limits
+                .ttft_s
+                .is_none_or(|limit| of(&outcome.ttft_s) <= limit)
+            && limits
+                .tpot_s
+                .is_none_or(|limit| of(&outcome.tpot_s) <= limit);
         if meets || !priced.within {
             break;
         }
@@ -845,7 +849,9 @@ fn run(question: &ServeQuestion<'_>, priced: &Priced<'_>, requests_per_s: f64) -
             requests: SIMULATED_REQUESTS,
             burst_share: 0.0,
             cached_prefix: demand.cached_prefix,
-            draft: question.draft.map(|(tokens, yields)| Draft { tokens, yields }),
+            draft: question
+                .draft
+                .map(|(tokens, yields)| Draft { tokens, yields }),
         },
     )
 }
@@ -892,8 +898,7 @@ fn token_prices(
     let per_output = ((with(computed, cached, demand.output_tokens + more_output) - base)
         / more_output)
         .max(0.0);
-    let total =
-        per_computed * computed + per_cached * cached + per_output * demand.output_tokens;
+    let total = per_computed * computed + per_cached * cached + per_output * demand.output_tokens;
     let usd_per_request = usd_per_month.scaled(1.0 / requests.max(1e-9));
     let price = |per_token: f64| usd_per_request.scaled(per_token / total.max(1e-30) * 1e6);
     TokenPrices {

@@ -221,7 +221,9 @@ pub fn simulate(
     // so that half of an answer is there on average.
     let reserved = if engine.chunks() { 0.5 } else { 1.0 };
     let context = load.input_tokens * average + reserved * load.output_tokens * average;
-    let capacity = (memory.sequences(context) * groups / lanes).floor().max(1.0);
+    let capacity = (memory.sequences(context) * groups / lanes)
+        .floor()
+        .max(1.0);
     let slots = capacity
         .min(f64::from(load.concurrency))
         .min(f64::from(settings.max_sequences) * groups)
@@ -244,9 +246,7 @@ pub fn simulate(
     // Of the first burst, and of the others.
     let mut ttft = [Vec::new(), Vec::with_capacity(total as usize)];
     let mut tpot = [Vec::new(), Vec::with_capacity(total as usize)];
-    let wave = |index: u32| {
-        usize::from(load.rate_per_s.is_some() || index >= load.concurrency)
-    };
+    let wave = |index: u32| usize::from(load.rate_per_s.is_some() || index >= load.concurrency);
     let mut sent = 0_u32;
     let mut now = 0.0_f64;
     let mut passes = 0_u64;
@@ -474,9 +474,7 @@ pub fn simulate_split(split: &Split<'_>, load: &Load) -> Outcome {
     // Of the first burst, and of the others.
     let mut ttft = [Vec::new(), Vec::with_capacity(total as usize)];
     let mut tpot = [Vec::new(), Vec::with_capacity(total as usize)];
-    let wave = |index: u32| {
-        usize::from(load.rate_per_s.is_some() || index >= load.concurrency)
-    };
+    let wave = |index: u32| usize::from(load.rate_per_s.is_some() || index >= load.concurrency);
     let (mut now, mut steps, mut held, mut busy) = (0.0_f64, 0.0_f64, 0.0_f64, 0.0_f64);
     let mut sent = 0_u32;
     let mut done = 0_u32;
@@ -521,7 +519,8 @@ pub fn simulate_split(split: &Split<'_>, load: &Load) -> Outcome {
                     keys_per_token: pairs / tokens,
                     prompts,
                 };
-                let seconds = split.prompts.mixed_s(0.0, 0.0, 1.0, &part) + (passes - 1.0) * split.prompts.prompt_s(1.0, 1.0).min(0.005);
+                let seconds = split.prompts.mixed_s(0.0, 0.0, 1.0, &part)
+                    + (passes - 1.0) * split.prompts.prompt_s(1.0, 1.0).min(0.005);
                 *worker = now + seconds;
                 for (index, arrived) in taken {
                     let hand_over = split.prompts.hand_over_s
@@ -537,7 +536,9 @@ pub fn simulate_split(split: &Split<'_>, load: &Load) -> Outcome {
         // The next thing to happen.
         let batch = alike * running.len() as f64;
         let one = if batch > 0.0 {
-            split.decode.decode_s(batch / workers, held / batch, drafted)
+            split
+                .decode
+                .decode_s(batch / workers, held / batch, drafted)
         } else {
             0.0
         };

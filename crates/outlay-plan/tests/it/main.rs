@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
+mod serving;
+
 use outlay_catalog::{Offer, Pricing, find_accelerator};
 use outlay_model::find;
 use outlay_plan::{
@@ -229,6 +231,10 @@ fn the_committed_schemas_are_those_of_the_answers() {
     check_schema(
         &schemars::schema_for!(outlay_plan::BudgetAnswer),
         "plan-budget.schema.json",
+    );
+    check_schema(
+        &schemars::schema_for!(outlay_plan::serving::ServeAnswer),
+        "plan-serve.schema.json",
     );
 }
 

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use outlay_catalog::{Offer, accelerators, age_days, carbon_intensity};
 use outlay_plan::Choice;
 use outlay_plan::serving::{
-    Demand, Engine, HOURS_PER_MONTH, Limits, NumberFormat, ServeAnswer, ServeError, ServeExport, ServePlan,
-    ServeQuestion, export_serving, plan_serve,
+    Demand, Engine, HOURS_PER_MONTH, Limits, NumberFormat, ServeAnswer, ServeError, ServeExport,
+    ServePlan, ServeQuestion, export_serving, plan_serve,
 };
 use outlay_units::{
     Estimate, GIB, count, parse_count, parse_latency_seconds, parse_rate_per_second, percent,
@@ -28,19 +28,44 @@ pub struct Args {
     /// Built-in model name, config.json, folder, .safetensors or .gguf
     model: String,
     /// Requests in the busiest hour, such as 20/s or 5000/day
-    #[arg(long, value_name = "RATE", default_value = "1/s", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "RATE",
+        default_value = "1/s",
+        allow_hyphen_values = true
+    )]
     requests: String,
     /// Tokens of a prompt, on average
-    #[arg(long, value_name = "TOKENS", default_value = "1000", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "TOKENS",
+        default_value = "1000",
+        allow_hyphen_values = true
+    )]
     input: String,
     /// Tokens of an answer, on average
-    #[arg(long, value_name = "TOKENS", default_value = "300", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "TOKENS",
+        default_value = "300",
+        allow_hyphen_values = true
+    )]
     output: String,
     /// Share of prompts' tokens that prefix caching finds, from 0 to 0.99
-    #[arg(long, value_name = "SHARE", default_value = "0", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "SHARE",
+        default_value = "0",
+        allow_hyphen_values = true
+    )]
     cached: String,
     /// Mean rate over the month, as a share of the busiest hour's (1: as busy at night as by day)
-    #[arg(long, value_name = "SHARE", default_value = "1", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "SHARE",
+        default_value = "1",
+        allow_hyphen_values = true
+    )]
     mean_over_peak: String,
     /// Longest time to first token, such as 1s
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
@@ -315,12 +340,9 @@ fn compare(args: &Args, model: &str, answer: &mut ServeAnswer) -> Result<(), Fai
     let prices = match &args.api_prices {
         None => outlay_catalog::builtin_api_prices(),
         Some(path) => {
-            let (prices, findings) = outlay_catalog::read_litellm(
-                &read_text(path)?,
-                &path.display().to_string(),
-                "",
-            )
-            .map_err(|error| Failure::input(error.to_string()))?;
+            let (prices, findings) =
+                outlay_catalog::read_litellm(&read_text(path)?, &path.display().to_string(), "")
+                    .map_err(|error| Failure::input(error.to_string()))?;
             let left_out = findings.iter().filter(|finding| finding.left_out).count();
             if left_out > 0 {
                 crate::printer::aside(&format!(
@@ -338,8 +360,7 @@ fn compare(args: &Args, model: &str, answer: &mut ServeAnswer) -> Result<(), Fai
     let is_same = |name: &str| {
         wanted.is_some() && outlay_model::find_served(name).map(|found| &found.name) == wanted
     };
-    answer.apis =
-        outlay_plan::serving::compare_api(answer, prices, is_same, &FOR_REFERENCE);
+    answer.apis = outlay_plan::serving::compare_api(answer, prices, is_same, &FOR_REFERENCE);
     if !answer.apis.iter().any(|api| api.is_same_model) {
         answer.notes.push(format!(
             "No API on the list sells {} by the token; others are shown for reference.",
@@ -514,13 +535,19 @@ fn show(answer: &ServeAnswer, with_curve: bool, printer: &mut Printer) {
     }
     row("time to first token, p50", range(best.ttft.p50_s, latency));
     row("  p99", range(best.ttft.p99_s, latency));
-    row("time per output token, p50", range(best.tpot.p50_s, latency));
+    row(
+        "time per output token, p50",
+        range(best.tpot.p50_s, latency),
+    );
     row("  p99", range(best.tpot.p99_s, latency));
     row(
         "requests/s that a replica takes",
         range(best.capacity_requests_per_s, significant),
     );
-    row("energy of a request", range(best.energy_wh_per_request, energy));
+    row(
+        "energy of a request",
+        range(best.energy_wh_per_request, energy),
+    );
     row(
         "CO2e of a request",
         range(best.co2e_g_per_request, |grams| {

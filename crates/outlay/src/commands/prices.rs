@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use outlay_catalog::{
-    ApiPrice, Offer, Pricing, STALE_AFTER_DAYS, age_days, builtin_api_prices, builtin_offers, find_accelerator, read_folder,
-    read_litellm,
+    ApiPrice, Offer, Pricing, STALE_AFTER_DAYS, age_days, builtin_api_prices, builtin_offers,
+    find_accelerator, read_folder, read_litellm,
 };
 use outlay_units::price_usd;
 
@@ -82,7 +82,9 @@ fn apis(file: Option<&Path>, args: &Args, printer: &mut Printer) -> Result<(), F
         .filter(|finding| named(&finding.name))
         .collect();
     if prices.is_empty() && findings.is_empty() {
-        return Err(Failure::input("no API matches").hint("run `outlay prices --apis` to see them all"));
+        return Err(
+            Failure::input("no API matches").hint("run `outlay prices --apis` to see them all")
+        );
     }
     prices.sort_by(|a, b| {
         let usd = |price: &ApiPrice| price.usd_per_request(1000.0, 0.0, 300.0);
@@ -95,7 +97,8 @@ fn apis(file: Option<&Path>, args: &Args, printer: &mut Printer) -> Result<(), F
                 serde_json::json!({ "name": finding.name, "what": finding.what, "left_out": finding.left_out })
             })
             .collect();
-        return printer.json(&serde_json::json!({ "format": 1, "prices": prices, "findings": findings }));
+        return printer
+            .json(&serde_json::json!({ "format": 1, "prices": prices, "findings": findings }));
     }
     let right = Align::Right;
     printer.table(
@@ -123,7 +126,8 @@ fn apis(file: Option<&Path>, args: &Args, printer: &mut Printer) -> Result<(), F
     );
     if !findings.is_empty() {
         // What many entries share is said once, with the first of them.
-        let mut kinds: std::collections::BTreeMap<&str, Vec<&str>> = std::collections::BTreeMap::new();
+        let mut kinds: std::collections::BTreeMap<&str, Vec<&str>> =
+            std::collections::BTreeMap::new();
         for finding in &findings {
             kinds.entry(&finding.what).or_default().push(&finding.name);
         }

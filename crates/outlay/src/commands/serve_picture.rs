@@ -32,13 +32,16 @@ fn latency(answer: &ServeAnswer, path: &Path) -> Result<(), Failure> {
             };
             let cost = cost.scaled(outlay_units::in_currency(1.0));
             let y = plan.tpot.p50_s.p50 * 1e3;
-            if points.iter().any(|point| point.x == cost.p50 && point.y == y) {
+            if points
+                .iter()
+                .any(|point| point.x == cost.p50 && point.y == y)
+            {
                 continue;
             }
             let near = |a: f64, b: f64| (a / b).ln().abs() < 0.12;
-            let crowded = points.iter().any(|point| {
-                point.label.is_some() && near(point.x, cost.p50) && near(point.y, y)
-            });
+            let crowded = points
+                .iter()
+                .any(|point| point.label.is_some() && near(point.x, cost.p50) && near(point.y, y));
             points.push(Point {
                 x: cost.p50,
                 y,
@@ -61,7 +64,10 @@ fn latency(answer: &ServeAnswer, path: &Path) -> Result<(), Failure> {
         "next best",
     ];
     Picture {
-        title: &format!("{}: cost of a month against time per output token", answer.model),
+        title: &format!(
+            "{}: cost of a month against time per output token",
+            answer.model
+        ),
         x_name: "cost of a month",
         y_name: "time per output token, ms",
         series: &series.map(str::to_owned),
@@ -104,7 +110,10 @@ fn memory(answer: &ServeAnswer) -> Panel {
     let mut from = 0.0;
     let bars = [
         ("weights", memory.weights_bytes),
-        ("activations, graphs, communicators", memory.activations_bytes),
+        (
+            "activations, graphs, communicators",
+            memory.activations_bytes,
+        ),
         ("cache", memory.cache_bytes),
     ]
     .into_iter()
@@ -142,11 +151,10 @@ fn volume(answer: &ServeAnswer, path: &Path) -> Result<(), Failure> {
     let least = crossings.clone().fold(now, f64::min) / 20.0;
     let most = crossings.fold(now, f64::max) * 20.0;
     let sign = outlay_units::in_currency(1.0);
-    let steps = 400;
-    let volumes =
-        (0..=steps).map(|step| least * (most / least).powf(f64::from(step) / f64::from(steps)));
+    let steps = 400_usize;
+    let volumes = (0..=steps).map(|step| least * (most / least).powf(step as f64 / steps as f64));
     let mut points = Vec::new();
-    for volume in volumes {
+    for (step, volume) in volumes.enumerate() {
         let mut add = |series: usize, usd: f64| {
             points.push(Point {
                 x: volume,
@@ -159,7 +167,11 @@ fn volume(answer: &ServeAnswer, path: &Path) -> Result<(), Failure> {
         if let Some(usd) = self_hosting_usd(answer, volume) {
             add(0, usd);
         }
+        // Straight lines need their ends alone.
         for (index, api) in shown.iter().enumerate() {
+            if step != 0 && step != steps {
+                continue;
+            }
             add(index + 1, api.usd_per_month / now * volume);
         }
     }

@@ -96,8 +96,7 @@ fn predict_unseen(cases: &[&ServingCase]) -> Vec<(Outcome, BTreeMap<String, Spre
             let others: Vec<usize> = (0..cases.len())
                 .filter(|&other| folds[other] != *fold)
                 .collect();
-            let other_cases: Vec<&ServingCase> =
-                others.iter().map(|&other| cases[other]).collect();
+            let other_cases: Vec<&ServingCase> = others.iter().map(|&other| cases[other]).collect();
             let outcomes: Vec<Outcome> = others.iter().map(|&other| predicted[other]).collect();
             serving_spreads(&other_cases, &outcomes)
         });
@@ -374,8 +373,8 @@ pub fn calibrate(
         Err(_) => Calibration::built_in(),
     };
     let refs: Vec<&ServingCase> = cases.iter().collect();
-    let start = (!from_scratch && !calibration.serving.is_empty())
-        .then(|| Calibration::built_in().serving);
+    let start =
+        (!from_scratch && !calibration.serving.is_empty()).then(|| Calibration::built_in().serving);
     let fitted = fit_serving(&refs, ROUNDS, start.as_ref());
     if from_scratch {
         let folds: Vec<String> = cases.iter().map(|case| case.group.clone()).collect();
