@@ -25,7 +25,7 @@ pub use measured::{
 };
 pub use pass::{PassTimes, PromptPart};
 pub use plan::{
-    CurvePoint, Demand, HOURS_PER_MONTH, Latency, Limits, ServeAnswer, ServeError, ServePlan,
-    ServeQuestion, TokenPrices, plan_serve,
+    CurvePoint, Demand, HOURS_PER_MONTH, Latency, Limits, PrecisionChoice, ServeAnswer, ServeError,
+    ServePlan, ServeQuestion, TokenPrices, plan_serve,
 };
 pub use scheduler::{Draft, Load, Outcome, Percentiles, Split, simulate, simulate_split};

@@ -186,6 +186,32 @@ pub struct CurvePoint {
     pub is_knee: bool,
 }
 
+/// What weights of a format change, on the chosen hardware and at its best layout for them. Latencies are those of the steady
+/// state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PrecisionChoice {
+    /// The format.
+    pub format: NumberFormat,
+    /// Layout of a replica in short form.
+    pub layout_brief: String,
+    /// Weights of one replica, in GiB.
+    pub weights_gib: f64,
+    /// Accelerators for the demand.
+    pub accelerators: u32,
+    /// US dollars a month; `None` where no price is known.
+    pub usd_per_month: Option<f64>,
+    /// Time per output token at the batch that serves most within the limits, in seconds.
+    pub tpot_s: f64,
+    /// Requests each second for each accelerator.
+    pub requests_per_s_per_accelerator: f64,
+    /// What the format costs in quality, as published.
+    pub quality: String,
+    /// Where that is published.
+    pub quality_source: String,
+    /// Where narrower weights are slower, why.
+    pub warning: Option<String>,
+}
+
 /// The answer.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ServeAnswer {
@@ -214,6 +240,8 @@ pub struct ServeAnswer {
     /// APIs that sell the model by the token, and the volume from which self-hosting costs less; empty unless asked for.
     #[serde(default)]
     pub apis: Vec<crate::serving::ApiComparison>,
+    /// The chosen hardware with weights in other formats, widest first.
+    pub precisions: Vec<PrecisionChoice>,
     /// Deployments priced.
     pub deployments_priced: u64,
     /// Sentences worth reading.
@@ -611,6 +639,7 @@ pub fn plan_serve(
         demand: question.demand,
         limits: question.limits,
         curve: curve(question, chosen, best.usd_per_accelerator_hour),
+        precisions: precisions(question, chosen.choice, &best, calibration),
         meets_limits: best.meets_limits,
         best,
         others,
@@ -959,6 +988,95 @@ fn curve(
         .unwrap_or(out.len().saturating_sub(1));
     if let Some(point) = out.get_mut(knee) {
         point.is_knee = true;
+    }
+    out
+}
+
+/// What a format costs in quality, and where that is published.
+fn quality(format: NumberFormat) -> (&'static str, &'static str) {
+    const KURTIC: &str = "Kurtic and others, arXiv:2411.02355 (Llama 3.1)";
+    match format {
+        NumberFormat::Bf16 => ("the reference", ""),
+        NumberFormat::Fp8 => ("effectively lossless", KURTIC),
+        NumberFormat::Int8 => ("1 to 3% lower scores, well tuned", KURTIC),
+        NumberFormat::Int4 => ("rivals 8 bits; weights alone are narrow", KURTIC),
+        NumberFormat::Nvfp4 => (
+            "at most 1% lower scores (DeepSeek-R1-0528)",
+            "https://developer.nvidia.com/blog/introducing-nvfp4-for-efficient-and-accurate-low-precision-inference/",
+        ),
+        NumberFormat::Mxfp4 => (
+            "for models trained with it, such as gpt-oss; otherwise not known",
+            "gpt-oss model card, arXiv:2508.10925",
+        ),
+    }
+}
+
+/// The chosen hardware with weights in every format that it serves.
+fn precisions(
+    question: &ServeQuestion<'_>,
+    choice: &Choice<'_>,
+    best: &ServePlan,
+    calibration: &Calibration,
+) -> Vec<PrecisionChoice> {
+    let mut out: Vec<PrecisionChoice> = Vec::new();
+    for format in NumberFormat::ALL {
+        if !format.runs_on(choice.accelerator) {
+            continue;
+        }
+        let found = layouts(question.model, choice.accelerator, choice.count)
+            .into_iter()
+            .filter(|layout| layout.pipeline == 1 || best.layout.pipeline > 1)
+            .filter_map(|layout| price(question, choice, best.engine, format, layout, calibration))
+            .map(|priced| {
+                let replicas = (question.demand.requests_per_s
+                    / (priced.steady.requests_per_s * MOST_UTILISATION))
+                    .ceil()
+                    .max(1.0) as u32;
+                let accelerators = replicas * priced.deployment.layout.accelerators();
+                (priced, accelerators)
+            })
+            .min_by(|(a, a_count), (b, b_count)| {
+                (!a.within)
+                    .cmp(&!b.within)
+                    .then(a_count.cmp(b_count))
+                    .then(a.steady.tpot_s.total_cmp(&b.steady.tpot_s))
+            });
+        let Some((priced, accelerators)) = found else {
+            continue;
+        };
+        let ranks = f64::from(priced.deployment.layout.accelerators());
+        let each = priced.steady.requests_per_s / ranks;
+        let wider = out
+            .iter()
+            .rev()
+            .find(|wider| wider.requests_per_s_per_accelerator > 1.02 * each);
+        let warning = wider.map(|wider| {
+            format!(
+                "takes {:.0}% fewer requests than {}: {}",
+                (1.0 - each / wider.requests_per_s_per_accelerator) * 100.0,
+                wider.format.name(),
+                if format.widens(choice.accelerator) {
+                    "weights are widened to 16 bits before each product, and wide products bind at a large batch"
+                } else {
+                    "the accelerator multiplies it no faster"
+                }
+            )
+        });
+        let (quality, source) = quality(format);
+        out.push(PrecisionChoice {
+            format,
+            layout_brief: priced.deployment.layout.name(),
+            weights_gib: priced.memory.weights_bytes * ranks / outlay_units::GIB,
+            accelerators,
+            usd_per_month: best
+                .usd_per_accelerator_hour
+                .map(|price| price * f64::from(accelerators) * HOURS_PER_MONTH),
+            tpot_s: priced.steady.tpot_s,
+            requests_per_s_per_accelerator: each,
+            quality: quality.to_owned(),
+            quality_source: source.to_owned(),
+            warning,
+        });
     }
     out
 }

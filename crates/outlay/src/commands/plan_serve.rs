@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use outlay_catalog::{Offer, accelerators, age_days, carbon_intensity};
+use outlay_model::Family;
 use outlay_plan::Choice;
 use outlay_plan::serving::{
     Demand, Engine, HOURS_PER_MONTH, Limits, NumberFormat, ServeAnswer, ServeError, ServeExport,
@@ -113,6 +114,9 @@ pub struct Args {
     /// Show throughput, latency and cost against the batch
     #[arg(long)]
     curve: bool,
+    /// Show what other number formats would change on this hardware, with their published cost in quality
+    #[arg(long)]
+    precisions: bool,
     /// Compare with APIs that sell the model by the token, and say from which volume self-hosting costs less
     #[arg(long)]
     compare_api: bool,
@@ -174,7 +178,8 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
             args.requests
         )));
     }
-    if let Some(most) = model.max_sequence_tokens
+    if model.family == Family::Decoder
+        && let Some(most) = model.max_sequence_tokens
         && demand.input_tokens + demand.output_tokens > most as f64
     {
         return Err(Failure::input(format!(
@@ -307,7 +312,7 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     if args.json {
         printer.json(&answer)?;
     } else {
-        show(&answer, args.curve, printer);
+        show(&answer, args, printer);
     }
     if answer.meets_limits {
         Ok(())
@@ -463,7 +468,7 @@ fn energy(watt_hours: f64) -> String {
     }
 }
 
-fn show(answer: &ServeAnswer, with_curve: bool, printer: &mut Printer) {
+fn show(answer: &ServeAnswer, args: &Args, printer: &mut Printer) {
     let best = &answer.best;
     let active = if answer.active_parameters < answer.parameters {
         format!(" ({} active)", count(answer.active_parameters as f64))
@@ -578,7 +583,7 @@ fn show(answer: &ServeAnswer, with_curve: bool, printer: &mut Printer) {
         printer.line("");
         printer.sentence(note);
     }
-    if with_curve {
+    if args.curve {
         printer.line("");
         printer.heading("One replica against its batch");
         let rows: Vec<Vec<String>> = answer
@@ -609,6 +614,9 @@ fn show(answer: &ServeAnswer, with_curve: bool, printer: &mut Printer) {
             &rows,
         );
     }
+    if args.precisions {
+        show_precisions(answer, printer);
+    }
     if !answer.apis.is_empty() {
         show_apis(answer, printer);
     }
@@ -627,6 +635,55 @@ fn show(answer: &ServeAnswer, with_curve: bool, printer: &mut Printer) {
             &plan_header(),
             &answer.pareto.iter().map(plan_row).collect::<Vec<_>>(),
         );
+    }
+}
+
+fn show_precisions(answer: &ServeAnswer, printer: &mut Printer) {
+    let right = Align::Right;
+    printer.line("");
+    printer.heading("Other number formats on this hardware");
+    let rows: Vec<Vec<String>> = answer
+        .precisions
+        .iter()
+        .map(|choice| {
+            vec![
+                choice.format.name().to_owned(),
+                choice.layout_brief.clone(),
+                format!("{:.1} GiB", choice.weights_gib),
+                choice.accelerators.to_string(),
+                choice.usd_per_month.map_or_else(|| "?".to_owned(), usd),
+                latency(choice.tpot_s),
+                significant(choice.requests_per_s_per_accelerator),
+            ]
+        })
+        .collect();
+    printer.table(
+        &[
+            ("format", Align::Left),
+            ("layout", Align::Left),
+            ("weights", right),
+            ("GPUs", right),
+            ("a month", right),
+            ("per token", right),
+            ("requests/s a GPU", right),
+        ],
+        &rows,
+    );
+    for choice in &answer.precisions {
+        let source = if choice.quality_source.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", choice.quality_source)
+        };
+        let warning = choice
+            .warning
+            .as_ref()
+            .map_or_else(String::new, |warning| format!("; {warning}"));
+        printer.sentence(&format!(
+            "{}: {}{source}{warning}.",
+            choice.format.name(),
+            choice.quality
+        ));
     }
 }
 

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
+mod serve;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

@@ -1,0 +1,216 @@
+//! `outlay plan serve` and its kin, as people call them.
+
+use super::{folder, outlay, stderr, stdout};
+
+fn serve(more: &str) -> std::process::Output {
+    let run = format!("plan serve llama-3.1-8b --gpu H100-SXM --price 2/h {more}");
+    outlay(&run.split_whitespace().collect::<Vec<_>>())
+}
+
+#[test]
+fn a_service_is_planned() {
+    let output = serve(
+        "--requests 20/s --input 2000 --output 300 --ttft 1s --tpot 40ms --curve --precisions",
+    );
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = stdout(&output);
+    for expected in [
+        "requests/s of 2,000 + 300 tokens",
+        "cost a month",
+        "a million output tokens",
+        "time to first token, p50",
+        "knee",
+        "effectively lossless",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    assert!(
+        text.lines().all(|line| line.chars().count() <= 80),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_json_has_the_intervals_in_order() {
+    let output = serve("--requests 5/s --json");
+    let answer: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(answer["format"], 1);
+    let best = &answer["best"];
+    for estimate in [
+        &best["usd_per_month"],
+        &best["ttft"]["p50_s"],
+        &best["tpot"]["p99_s"],
+        &best["capacity_requests_per_s"],
+        &best["energy_wh_per_request"],
+    ] {
+        let at = |name: &str| estimate[name].as_f64().unwrap();
+        assert!(
+            at("p10") <= at("p50") && at("p50") <= at("p90"),
+            "{estimate}"
+        );
+    }
+    assert!(best["tpot"]["p50_s"]["p50"].as_f64() <= best["tpot"]["p99_s"]["p50"].as_f64());
+    assert_eq!(
+        answer["curve"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|point| point["is_knee"] == true)
+            .count(),
+        1
+    );
+}
+
+#[test]
+fn limits_that_nothing_meets_are_a_missed_check() {
+    let output = serve("--ttft 1ms --tpot 1ms");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stdout(&output).contains("is the least for one request alone"),
+        "{}",
+        stdout(&output)
+    );
+}
+
+#[test]
+fn slips_are_named() {
+    for (more, what) in [
+        ("--requests 20", "a rate with its unit"),
+        ("--requests 0/s", "a rate with its unit"),
+        ("--requests -3/s", "a rate with its unit"),
+        ("--ttft 40", "a time with its unit"),
+        ("--input 0", "--input is `0`; allowed"),
+        ("--output 1e9", "--output is `1e9`; allowed"),
+        ("--input 200k", "holds 131072"),
+        ("--cached 1.5", "--cached is `1.5`; allowed"),
+        ("--engine ollama", "allowed: vllm, sglang, tensorrt-llm"),
+        ("--precision fp3", "allowed: bf16, fp8"),
+        ("--draft 3", "--draft is `3`; allowed"),
+        ("--draft 3:9", "--draft is `3:9`; allowed"),
+        ("--percentile 42", "allowed: 50, 99"),
+        ("--mean-over-peak 2", "--mean-over-peak is `2`; allowed"),
+        ("--export helm=x", "allowed: command, skypilot, kubernetes"),
+    ] {
+        let output = serve(more);
+        assert_eq!(output.status.code(), Some(2), "{more}: {}", stderr(&output));
+        assert!(
+            stderr(&output).contains(what),
+            "{more}: {}",
+            stderr(&output)
+        );
+    }
+    let output = outlay(&["plan", "serve", "bert-base"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains("writes no tokens"),
+        "{}",
+        stderr(&output)
+    );
+    let output = outlay(&["plan", "serve", "llama-3.1-405b", "--gpu", "RTX-4090"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains("does not fit"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn exports_and_pictures_are_written() {
+    let folder = folder("serve");
+    let at = |name: &str| folder.join(name).display().to_string();
+    let (command, kubernetes, picture, volume) = (
+        at("run.sh"),
+        at("k8s.yaml"),
+        at("latency.svg"),
+        at("volume.svg"),
+    );
+    let output = serve(&format!(
+        "--requests 20/s --export command={command} --export kubernetes={kubernetes} --plot {picture}"
+    ));
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(
+        std::fs::read_to_string(command)
+            .unwrap()
+            .contains("vllm serve \"$MODEL\"")
+    );
+    assert!(
+        std::fs::read_to_string(kubernetes)
+            .unwrap()
+            .contains("HorizontalPodAutoscaler")
+    );
+    assert!(std::fs::read_to_string(picture).unwrap().contains("<svg"));
+    let output = serve(&format!("--requests 20/s --compare-api --plot {volume}"));
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = stdout(&output);
+    assert!(
+        text.contains("APIs that sell this model") && text.contains("hosting wins from"),
+        "{text}"
+    );
+    assert!(
+        std::fs::read_to_string(volume)
+            .unwrap()
+            .contains("requests a month")
+    );
+}
+
+#[test]
+fn price_lists_of_litellm_are_read_and_their_gaps_named() {
+    let folder = folder("apis");
+    let path = folder.join("list.json");
+    std::fs::write(
+        &path,
+        r#"{"sample_spec": {}, "x/llama-3.1-8b-instruct": {"mode": "chat", "litellm_provider": "x", "input_cost_per_token": 2e-8,
+           "output_cost_per_token": "5e-8"}, "y": {"mode": "chat", "input_cost_per_token": -1, "output_cost_per_token": 1}}"#,
+    )
+    .unwrap();
+    let path = path.display().to_string();
+    let output = serve(&format!("--requests 5/s --compare-api --api-prices {path}"));
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(
+        stdout(&output).contains("x/llama-3.1-8b-instruct"),
+        "{}",
+        stdout(&output)
+    );
+    assert!(
+        stderr(&output).contains("1 of 2 entries"),
+        "{}",
+        stderr(&output)
+    );
+    let output = outlay(&["prices", "--apis", &path]);
+    let text = stdout(&output);
+    assert!(
+        text.contains("allowed: 0 and more") && text.contains("is a number written"),
+        "{text}"
+    );
+    std::fs::write(&path, "[]").unwrap();
+    let output = serve(&format!("--compare-api --api-prices {path}"));
+    assert_eq!(output.status.code(), Some(2));
+    let output = outlay(&["prices", "--apis"]);
+    assert!(output.status.success() && stdout(&output).contains("gpt-4o"));
+}
+
+#[test]
+fn measured_serving_runs_are_told_by_their_header() {
+    let folder = folder("serving-runs");
+    let path = folder.join("runs.csv");
+    let header = "id,model_path,system,backend,mode,precision,isl,osl,batch_size,tp_size,silicon_ttft_ms,silicon_tpot_ms\n";
+    let rows = "a,llama-3.1-70b,h100_sxm,vllm,agg,fp8,1024,1024,16,4,150,16\nb,nothing,h100_sxm,vllm,agg,fp8,1024,1024,16,4,150,16\n";
+    std::fs::write(&path, format!("{header}{rows}")).unwrap();
+    let path = path.display().to_string();
+    let output = outlay(&["validate", &path]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = stdout(&output);
+    assert!(
+        text.contains("1 of 2 rows predicted") && text.contains("`nothing`"),
+        "{text}"
+    );
+    let output = outlay(&["validate", &path, "--json"]);
+    let answer: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(answer["rows"].as_array().unwrap().len(), 4);
+    let fitted = folder.join("mine.toml").display().to_string();
+    let output = outlay(&["calibrate", &path, "-o", &fitted]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let output = serve(&format!("--calibration {fitted}"));
+    assert!(output.status.success(), "{}", stderr(&output));
+}
