@@ -97,7 +97,8 @@ fn plain(name: &str) -> String {
 }
 
 /// What hubs add to a model's name for a copy of the same shapes: its tuning, or its number format.
-const SUFFIXES: [&str; 16] = [
+const SUFFIXES: [&str; 17] = [
+    "bf16",
     "instruct",
     "instruct2507",
     "thinking2507",
@@ -123,9 +124,14 @@ const SUFFIXES: [&str; 16] = [
 /// [`Error::UnknownModel`] with the nearest names.
 pub fn find(name: &str) -> Result<&'static BuiltinModel, Error> {
     let wanted = plain(name.rsplit('/').next().unwrap_or(name));
-    let mut wanted = wanted
-        .strip_prefix("meta")
-        .filter(|rest| rest.starts_with("llama"))
+    // Makers that put their name before the model's.
+    let mut wanted = [("meta", "llama"), ("nvidia", "nemotron")]
+        .into_iter()
+        .find_map(|(maker, model)| {
+            wanted
+                .strip_prefix(maker)
+                .filter(|rest| rest.starts_with(model))
+        })
         .unwrap_or(&wanted);
     let has = |wanted: &str| {
         builtin().iter().find(|model| {

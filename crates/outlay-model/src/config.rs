@@ -169,11 +169,42 @@ pub fn from_config_json(text: &str, file: &str) -> Result<Model, Error> {
 pub fn from_config_json_with(text: &str, file: &str, input: &Input) -> Result<Model, Error> {
     // Editors on Windows put a byte order mark in front.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let value: Value = serde_json::from_str(text).map_err(|error| Error::Syntax {
-        file: file.to_owned(),
-        message: error.to_string(),
-    })?;
+    let value: Value = serde_json::from_str(text)
+        .or_else(|error| serde_json::from_str(&without_odd_numbers(text)).map_err(|_| error))
+        .map_err(|error| Error::Syntax {
+            file: file.to_owned(),
+            message: error.to_string(),
+        })?;
     from_config_with(&value, file, input)
+}
+
+/// The text with `Infinity`, `-Infinity` and `NaN`, which Python writes and JSON does not know, as `null` outside strings.
+fn without_odd_numbers(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    let mut in_string = false;
+    while let Some(next) = rest.chars().next() {
+        let odd = ["-Infinity", "Infinity", "NaN"]
+            .into_iter()
+            .find(|odd| !in_string && rest.starts_with(odd));
+        if let Some(odd) = odd {
+            out.push_str("null");
+            rest = &rest[odd.len()..];
+            continue;
+        }
+        out.push(next);
+        rest = &rest[next.len_utf8()..];
+        if next == '"' {
+            in_string = !in_string;
+        } else if next == '\\' && in_string {
+            // What is escaped ends no string.
+            if let Some(escaped) = rest.chars().next() {
+                out.push(escaped);
+                rest = &rest[escaped.len_utf8()..];
+            }
+        }
+    }
+    out
 }
 
 /// As [`from_config_json`], from a value already parsed.
@@ -401,6 +432,7 @@ const LAYER_TYPES: &[&str] = &[
     "mamba",
     "moe",
     "minimax_m3_sparse",
+    "deepseek_sparse_attention",
     "compressed_sparse_attention",
     "heavily_compressed_attention",
 ];
@@ -1108,6 +1140,16 @@ fn layer_kinds(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_that_only_python_writes_are_passed_over() {
+        let text = r#"{"a": [0.0, Infinity], "b": "a \" NaN", "c": -Infinity, "d": NaN}"#;
+        let read: Value = serde_json::from_str(&without_odd_numbers(text)).unwrap();
+        assert_eq!(
+            read,
+            serde_json::json!({"a": [0.0, null], "b": "a \" NaN", "c": null, "d": null})
+        );
+    }
 
     const LLAMA: &str = r#"{"architectures":["LlamaForCausalLM"],"model_type":"llama","hidden_size":4096,"intermediate_size":14336,
         "num_hidden_layers":32,"num_attention_heads":32,"num_key_value_heads":8,"vocab_size":128256,"tie_word_embeddings":false}"#;

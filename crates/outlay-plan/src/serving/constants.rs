@@ -71,7 +71,7 @@ constants! {
     Matmul4 "matmul_4bit" 0.45 0.3 [0.05, 0.95] true true "share of the 4-bit peak, large products";
     Stream "stream" 0.75 0.2 [0.2, 1.0] true true "share of bandwidth, reading weights";
     KernelUs "kernel_us" 2.5 0.5 [0.1, 20.0] true true "us of each kernel in a graph";
-    LaunchUs "launch_us" 15.0 0.6 [0.1, 100.0] true true "us to issue a kernel outside a graph";
+    LaunchUs "launch_us" 15.0 0.7 [0.1, 100.0] true true "us to issue a kernel outside a graph";
     PromptAttention "prompt_attention" 0.5 0.3 [0.05, 0.95] true true "share of the peak, prompts' attention";
     CacheRead "cache_read" 0.6 0.3 [0.05, 1.0] true true "share of bandwidth, reading the cache";
     LatentAttention "latent_attention" 0.4 0.4 [0.05, 0.95] true true "share of the peak, latent attention";
@@ -85,13 +85,13 @@ constants! {
     AllToAllUs "alltoall_us" 20.0 0.5 [1.0, 300.0] true true "us of latency, dispatch or combine";
     Link "link" 0.7 0.3 [0.05, 1.0] true false "share of the link's rate";
     Pointwise "pointwise" 1.2 0.4 [0.1, 10.0] false true "passes over memory of pointwise work";
-    PassMs "pass_ms" 1.0 0.6 [0.01, 30.0] true true "ms of a pass that the host adds";
+    PassMs "pass_ms" 0.3 0.6 [0.01, 30.0] true true "ms of a pass that the host adds";
     SequenceUs "sequence_us" 10.0 0.8 [0.1, 300.0] false true "us of host time for each sequence";
-    PromptPassMs "prompt_pass_ms" 5.0 0.7 [0.01, 100.0] true true "ms that a pass with prompts adds";
+    PromptPassMs "prompt_pass_ms" 5.0 0.9 [0.01, 100.0] true true "ms that a pass with prompts adds";
     FrontEndUs "front_end_us" 60.0 0.5 [1.0, 1000.0] false true "us to send one piece of an answer";
-    RequestMs "request_ms" 20.0 0.7 [0.5, 500.0] true true "ms of a request outside the scheduler";
+    RequestMs "request_ms" 50.0 1.0 [0.5, 500.0] true true "ms of a request outside the scheduler";
     Acceptance "acceptance" 0.6 0.3 [0.05, 0.98] false false "probability that a drafted token is taken";
-    HandOverMs "hand_over_ms" 50.0 0.8 [1.0, 3000.0] false true "ms to hand a cache over";
+    HandOverMs "hand_over_ms" 100.0 1.2 [1.0, 3000.0] false true "ms to hand a cache over";
 }
 
 /// Number of constants of serving.

@@ -81,7 +81,7 @@ pub struct Args {
     /// hardware and offers are searched
     #[arg(long, visible_alias = "gpus", value_name = "ACCELERATOR")]
     gpu: Vec<String>,
-    /// Engine: vllm, sglang or tensorrt-llm (default: vllm)
+    /// Engine: vllm, sglang, tensorrt-llm, or any (default: vllm)
     #[arg(long)]
     engine: Option<String>,
     /// Number formats of the weights to consider: bf16, fp8, int8, int4, nvfp4, mxfp4 (default: bf16 and fp8)

@@ -16,7 +16,7 @@ use crate::plot::{Picture, Point};
 use crate::printer::{Align, Printer};
 
 /// Rounds of a fit: the objective moves by less than a thousandth after these.
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 8;
 
 /// Rows of the tables given, or nothing where they are tables of training.
 ///
