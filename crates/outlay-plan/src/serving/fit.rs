@@ -9,8 +9,8 @@ use crate::serving::constants::{N_SERVING, SERVING_CONSTANTS, ServingConstant, S
 use crate::serving::measured::ServingCase;
 use crate::serving::scheduler::Outcome;
 
-/// Weight of times to first token beside times per output token: queues amplify small differences.
-const TTFT_WEIGHT: f64 = 0.6;
+/// Weight of times to first token beside times per output token.
+const TTFT_WEIGHT: f64 = 1.0;
 
 /// Weight of a group with one row. Rows of a group share what their model, engine's version and settings have of their own,
 /// a sixth of the time or so, which no constant may follow: a hundred rows say little more than ten. With weights of

@@ -6,7 +6,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::serving::deployment::{Deployment, ServingMemory};
+use crate::serving::deployment::{Deployment, Engine, ServingMemory};
 use crate::serving::pass::{PassTimes, PromptPart};
 
 /// What clients ask of one replica.
@@ -216,6 +216,8 @@ pub fn simulate(
     let engine = deployment.engine;
     let groups = times.attention_data;
     let settings = &deployment.settings;
+    // vLLM starts a server process for each data-parallel rank (`--api-server-count`).
+    let front_ends = if engine == Engine::Vllm { groups } else { 1.0 };
     let average = 0.5 * (1.0 + load.shortest);
     // TensorRT-LLM sets the whole answer's cache aside when a request starts; others fill up and go on as requests end,
     // so that half of an answer is there on average.
@@ -427,7 +429,10 @@ pub fn simulate(
         requests_per_s: lanes * f64::from(total) / now.max(1e-9),
         mean_batch: lanes * busy / now.max(1e-9),
     }
-    .behind_front_end(times.front_end_s / settings.chunk_tokens.max(1.0), load)
+    .behind_front_end(
+        times.front_end_s / settings.chunk_tokens.max(1.0) / front_ends,
+        load,
+    )
 }
 
 /// Workers that do prompts and workers that decode.
