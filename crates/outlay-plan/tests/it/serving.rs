@@ -8,6 +8,7 @@ use outlay_plan::serving::{
     ServingLayout, ServingModels, Settings, export_serving, plan_serve, read_serving, simulate,
 };
 use outlay_plan::{Calibration, Choice};
+use outlay_units::Estimate;
 use proptest::prelude::*;
 
 fn model(name: &str) -> Model {
@@ -112,25 +113,31 @@ fn measured_runs_are_met() {
     assert!(rows.len() >= 18);
     let calibration = Calibration::built_in();
     let mut models = ServingModels::default();
-    let (mut ttft, mut tpot) = (Vec::new(), Vec::new());
+    let (mut ttft, mut tpot, mut inside) = (Vec::new(), Vec::new(), 0);
     for row in &rows {
         let case = ServingCase::new(row, &mut models).unwrap();
-        let constants = ServingConstants::resolve(
-            &calibration.serving,
-            &case.accelerator.generation,
-            case.engine,
-        );
+        let generation = &case.accelerator.generation;
+        let constants = ServingConstants::resolve(&calibration.serving, generation, case.engine);
         let outcome = case.predict(&constants);
-        ttft.push((outcome.ttft_s.mean / case.ttft_s.unwrap() - 1.0).abs());
-        tpot.push((outcome.tpot_s.mean / case.tpot_s.unwrap() - 1.0).abs());
+        let mut compare = |metric: &str, predicted: f64, measured: f64| {
+            let spread = calibration.serving_spread(&format!("{metric}-{}", case.kind), generation);
+            let interval = Estimate::around(predicted, spread);
+            inside += usize::from((interval.p10..=interval.p90).contains(&measured));
+            (predicted / measured - 1.0).abs()
+        };
+        ttft.push(compare("ttft", outcome.ttft_s.mean, case.ttft_s.unwrap()));
+        tpot.push(compare("tpot", outcome.tpot_s.mean, case.tpot_s.unwrap()));
     }
     let median = |values: &mut Vec<f64>| {
         values.sort_by(f64::total_cmp);
         values[values.len() / 2]
     };
     let (ttft, tpot) = (median(&mut ttft), median(&mut tpot));
-    assert!(tpot < 0.16, "time per output token: {tpot:.3}");
-    assert!(ttft < 0.45, "time to first token: {ttft:.3}");
+    assert!(tpot < 0.12, "time per output token: {tpot:.3}");
+    // A third of these rows are of workers apart, whose first tokens are the least well predicted.
+    assert!(ttft < 0.40, "time to first token: {ttft:.3}");
+    // Four in five are to lie inside; of 56, fewer than 38 would by chance one time in fifty.
+    assert!(inside >= 38, "{inside} of {} inside", 2 * rows.len());
 }
 
 #[test]
