@@ -39,6 +39,18 @@ pub enum Pricing {
     Owned,
 }
 
+impl Pricing {
+    /// The name that people type, also that of files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OnDemand => "on-demand",
+            Self::Spot => "spot",
+            Self::Reserved => "reserved",
+            Self::Owned => "owned",
+        }
+    }
+}
+
 impl Offer {
     /// Price of one accelerator, in US dollars per hour.
     pub fn usd_per_accelerator_hour(&self) -> f64 {

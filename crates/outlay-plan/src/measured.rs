@@ -190,6 +190,26 @@ pub fn unknown_columns(text: &str) -> Vec<String> {
 /// A sentence with the file and line, where the text is not CSV, a cell is not a number, or no row can be told
 /// (no `metric` and `value` columns).
 pub fn read_measured(text: &str, file: &str) -> Result<Vec<MeasuredRow>, String> {
+    let needed = ["metric", "value", "gpu"];
+    let mut rows: Vec<MeasuredRow> = read_rows(text, file, &needed, "describe the run")?;
+    for (index, row) in rows.iter_mut().enumerate() {
+        if row.id.is_empty() {
+            row.id = format!("row-{}", index + 1);
+        }
+    }
+    Ok(rows)
+}
+
+/// Rows of a CSV with a header that must hold the columns `needed`, beside those that do what `others` says.
+///
+/// # Errors
+/// A sentence with the file, the row and the column, and what is allowed.
+pub(crate) fn read_rows<Row: serde::de::DeserializeOwned>(
+    text: &str,
+    file: &str,
+    needed: &[&str],
+    others: &str,
+) -> Result<Vec<Row>, String> {
     let mut reader = csv::ReaderBuilder::new()
         .flexible(false)
         .trim(csv::Trim::All)
@@ -198,37 +218,36 @@ pub fn read_measured(text: &str, file: &str) -> Result<Vec<MeasuredRow>, String>
         .headers()
         .map_err(|error| format!("{file}: {error}"))?
         .clone();
-    for needed in ["metric", "value", "gpu"] {
-        if !headers.iter().any(|header| header == needed) {
+    for column in needed {
+        if !headers.iter().any(|header| header == *column) {
             return Err(format!(
-                "{file}: the header has no column `{needed}`; needed: metric, value, gpu and the columns that describe the run"
+                "{file}: the header has no column `{column}`; needed: {} and the columns that {others}",
+                needed.join(", ")
             ));
         }
     }
-    let mut rows = Vec::new();
-    for (index, row) in reader.deserialize::<MeasuredRow>().enumerate() {
-        let mut row = row.map_err(|error| {
-            let row = index + 1;
-            match error.kind() {
-                csv::ErrorKind::Deserialize { err, .. } => {
-                    let column = err
-                        .field()
-                        .and_then(|field| headers.get(field as usize))
-                        .unwrap_or("");
-                    format!(
-                        "{file}: row {row}, column `{column}`: {}; allowed: numbers, or nothing",
-                        err.kind()
-                    )
+    reader
+        .deserialize()
+        .enumerate()
+        .map(|(index, row)| {
+            row.map_err(|error| {
+                let row = index + 1;
+                match error.kind() {
+                    csv::ErrorKind::Deserialize { err, .. } => {
+                        let column = err
+                            .field()
+                            .and_then(|field| headers.get(field as usize))
+                            .unwrap_or("");
+                        format!(
+                            "{file}: row {row}, column `{column}`: {}; allowed: numbers, or nothing",
+                            err.kind()
+                        )
+                    }
+                    _ => format!("{file}: row {row}: {error}"),
                 }
-                _ => format!("{file}: row {row}: {error}"),
-            }
-        })?;
-        if row.id.is_empty() {
-            row.id = format!("row-{}", index + 1);
-        }
-        rows.push(row);
-    }
-    Ok(rows)
+            })
+        })
+        .collect()
 }
 
 /// What a row measures.

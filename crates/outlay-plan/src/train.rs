@@ -649,15 +649,7 @@ fn plan_of(
         provider: offer.map_or_else(|| "none".to_owned(), |offer| offer.provider.clone()),
         instance: offer.map_or_else(String::new, |offer| offer.instance.clone()),
         region: offer.map_or_else(String::new, |offer| offer.region.clone()),
-        pricing: offer.map_or_else(String::new, |offer| {
-            match offer.pricing {
-                Pricing::OnDemand => "on-demand",
-                Pricing::Spot => "spot",
-                Pricing::Reserved => "reserved",
-                Pricing::Owned => "owned",
-            }
-            .to_owned()
-        }),
+        pricing: offer.map_or_else(String::new, |offer| offer.pricing.name().to_owned()),
         price_as_of: offer.map_or_else(String::new, |offer| offer.as_of.clone()),
         price_source: offer.map_or_else(String::new, |offer| offer.source.clone()),
         usd_per_accelerator_hour: price,

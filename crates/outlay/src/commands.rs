@@ -3,6 +3,7 @@
 pub mod bill;
 pub mod calibrate;
 pub mod compare;
+mod exports;
 pub mod hardware;
 pub mod init;
 pub mod models;

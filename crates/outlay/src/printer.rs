@@ -111,6 +111,15 @@ impl Printer {
     }
 }
 
+/// The cells of an estimate: p10, p50, p90.
+pub fn range(estimate: outlay_units::Estimate, write: impl Fn(f64) -> String) -> Vec<String> {
+    vec![
+        write(estimate.p10),
+        write(estimate.p50),
+        write(estimate.p90),
+    ]
+}
+
 /// Says something on stderr that is no part of the answer.
 pub fn aside(text: &str) {
     let mut err = anstream::stderr().lock();

@@ -7,6 +7,7 @@ use outlay_catalog::{Accelerator, find_accelerator};
 use outlay_model::Model;
 use serde::Deserialize;
 
+use crate::measured::read_rows;
 use crate::serving::constants::{ServingConstant, ServingConstants};
 use crate::serving::deployment::{
     Deployment, Engine, Formats, NumberFormat, ServingLayout, Settings,
@@ -98,14 +99,7 @@ pub fn is_serving(text: &str) -> bool {
 /// # Errors
 /// A sentence that names the file, the row and the column, and what is allowed.
 pub fn read_serving(text: &str, file: &str) -> Result<Vec<ServingRow>, String> {
-    let mut reader = csv::ReaderBuilder::new()
-        .trim(csv::Trim::All)
-        .from_reader(text.as_bytes());
-    let headers = reader
-        .headers()
-        .map_err(|error| format!("{file}: {error}"))?
-        .clone();
-    for needed in [
+    let needed = [
         "model_path",
         "system",
         "backend",
@@ -113,33 +107,12 @@ pub fn read_serving(text: &str, file: &str) -> Result<Vec<ServingRow>, String> {
         "osl",
         "silicon_ttft_ms",
         "silicon_tpot_ms",
-    ] {
-        if !headers.iter().any(|header| header == needed) {
-            return Err(format!(
-                "{file}: the header has no column `{needed}`; needed: model_path, system, backend, isl, osl, silicon_ttft_ms, silicon_tpot_ms and the columns of the layout"
-            ));
-        }
-    }
-    let mut rows = Vec::new();
-    for (index, row) in reader.deserialize::<ServingRow>().enumerate() {
-        let mut row = row.map_err(|error| match error.kind() {
-            csv::ErrorKind::Deserialize { err, .. } => {
-                let column = err
-                    .field()
-                    .and_then(|field| headers.get(field as usize))
-                    .unwrap_or("");
-                format!(
-                    "{file}: row {}, column `{column}`: {}; allowed: numbers, or nothing",
-                    index + 1,
-                    err.kind()
-                )
-            }
-            _ => format!("{file}: row {}: {error}", index + 1),
-        })?;
+    ];
+    let mut rows: Vec<ServingRow> = read_rows(text, file, &needed, "describe the layout")?;
+    for (index, row) in rows.iter_mut().enumerate() {
         if row.id.is_empty() {
             row.id = format!("row-{}", index + 1);
         }
-        rows.push(row);
     }
     Ok(rows)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use outlay_catalog::{Accelerator, Offer, Pricing};
+use outlay_catalog::{Accelerator, Offer};
 use outlay_model::Model;
 use outlay_units::{Estimate, Spread};
 use rayon::prelude::*;
@@ -820,7 +820,7 @@ fn plans_of(
             provider: offer.map_or_else(|| "none".to_owned(), |offer| offer.provider.clone()),
             instance: offer.map_or_else(String::new, |offer| offer.instance.clone()),
             region: offer.map_or_else(String::new, |offer| offer.region.clone()),
-            pricing: offer.map_or_else(String::new, |offer| pricing_name(offer.pricing).to_owned()),
+            pricing: offer.map_or_else(String::new, |offer| offer.pricing.name().to_owned()),
             price_as_of: offer.map_or_else(String::new, |offer| offer.as_of.clone()),
             price_source: offer.map_or_else(String::new, |offer| offer.source.clone()),
             usd_per_accelerator_hour: price,
@@ -850,15 +850,6 @@ fn plans_of(
         .into_iter()
         .map(|offer| plan(Some(offer)))
         .collect()
-}
-
-fn pricing_name(pricing: Pricing) -> &'static str {
-    match pricing {
-        Pricing::OnDemand => "on-demand",
-        Pricing::Spot => "spot",
-        Pricing::Reserved => "reserved",
-        Pricing::Owned => "owned",
-    }
 }
 
 /// Runs one replica at random arrivals.

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use outlay_catalog::{Offer, OwnedHardware, Pricing, age_days, builtin_offers, parse_price};
+use outlay_catalog::{
+    Offer, OwnedHardware, Pricing, STALE_AFTER_DAYS, age_days, builtin_offers, parse_price,
+};
 use outlay_units::{parse_money_usd, percent, usd};
 
 use super::plan_train::{Args, today};
@@ -35,6 +37,14 @@ pub fn keep_region(
 
 /// Oldest price, in days, that takes part in a ranking where newer ones exist.
 const RANKED_DAYS: i64 = 365;
+
+/// A sentence where a price is old.
+pub fn old_price(accelerator: &str, provider: &str, as_of: &str) -> Option<String> {
+    let days = age_days(as_of, &today()).filter(|days| *days > STALE_AFTER_DAYS)?;
+    Some(format!(
+        "The price of {accelerator} at {provider} is {days} days old ({as_of}); check it before relying on it, or give --price."
+    ))
+}
 
 /// The offers to consider: a price given, or the built-in list and any catalogs.
 pub fn gather_offers(

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use outlay_catalog::{Offer, accelerators, age_days, carbon_intensity};
+use outlay_catalog::{Offer, accelerators, carbon_intensity};
 use outlay_model::Family;
 use outlay_plan::Choice;
 use outlay_plan::serving::{
@@ -10,14 +10,15 @@ use outlay_plan::serving::{
     ServePlan, ServeQuestion, export_serving, plan_serve,
 };
 use outlay_units::{
-    Estimate, GIB, count, parse_count, parse_latency_seconds, parse_rate_per_second, percent,
-    price_usd, significant, usd,
+    GIB, count, parse_count, parse_latency_seconds, parse_rate_per_second, percent, price_usd,
+    significant, usd,
 };
 
-use super::offers::{gather_offers, keep_region};
-use super::plan_train::{Args as TrainArgs, load_model, parse_gpus_of, today};
-use crate::failure::{Failure, read_text, write_whole};
-use crate::printer::{Align, Printer};
+use super::exports::write_exports;
+use super::offers::{gather_offers, keep_region, old_price};
+use super::plan_train::{Args as TrainArgs, load_model, parse_gpus_of};
+use crate::failure::{Failure, read_text};
+use crate::printer::{Align, Printer, range};
 
 /// Arguments of `outlay plan serve`.
 #[derive(clap::Args, Debug)]
@@ -301,14 +302,23 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         pue: number("pue", &args.pue, 1.0, 10.0)?,
     };
     let mut answer = plan_serve(&question, &calibration).map_err(|error| explain(&error))?;
-    note_old_price(&mut answer);
+    answer.notes.extend(old_price(
+        &answer.best.accelerator,
+        &answer.best.provider,
+        &answer.best.price_as_of,
+    ));
     if args.compare_api {
         compare(args, &model.name, &mut answer)?;
     }
     if let Some(path) = &args.plot {
         super::serve_picture::draw(&answer, path)?;
     }
-    write_exports(&args.export, &answer)?;
+    write_exports(
+        &args.export,
+        &ServeExport::ALL.map(ServeExport::name),
+        ServeExport::from_name,
+        |format| export_serving(format, &answer),
+    )?;
     if args.json {
         printer.json(&answer)?;
     } else {
@@ -375,34 +385,6 @@ fn compare(args: &Args, model: &str, answer: &mut ServeAnswer) -> Result<(), Fai
     Ok(())
 }
 
-/// Writes the plan for the tools asked for; all texts are made before the first is written.
-fn write_exports(wishes: &[String], answer: &ServeAnswer) -> Result<(), Failure> {
-    let mut texts = Vec::new();
-    for wish in wishes {
-        let known = ServeExport::ALL.map(ServeExport::name).join(", ");
-        let (format, file) = wish
-            .split_once('=')
-            .filter(|(_, file)| !file.is_empty())
-            .ok_or_else(|| {
-                Failure::input(format!(
-                    "--export is `{wish}`; allowed: FORMAT=FILE, with a format of {known}"
-                ))
-            })?;
-        let format = ServeExport::from_name(format).ok_or_else(|| {
-            Failure::input(format!(
-                "--export `{format}` is not known; allowed: {known}"
-            ))
-        })?;
-        let text = export_serving(format, answer)
-            .map_err(|message| Failure::input(format!("--export {wish}: {message}")))?;
-        texts.push((PathBuf::from(file), text));
-    }
-    for (path, text) in texts {
-        write_whole(&path, &text)?;
-    }
-    Ok(())
-}
-
 /// Reads --draft.
 fn read_draft(text: &str) -> Result<(f64, f64), Failure> {
     let wrong = || {
@@ -430,18 +412,6 @@ fn explain(error: &ServeError) -> Failure {
     }
 }
 
-fn note_old_price(answer: &mut ServeAnswer) {
-    let plan = &answer.best;
-    if let Some(days) = age_days(&plan.price_as_of, &today())
-        && days > outlay_catalog::STALE_AFTER_DAYS
-    {
-        answer.notes.push(format!(
-            "The price of {} at {} is {days} days old ({}); check it before relying on it, or give --price.",
-            plan.accelerator, plan.provider, plan.price_as_of
-        ));
-    }
-}
-
 fn latency(seconds: f64) -> String {
     if seconds < 0.1 {
         format!("{:.1} ms", seconds * 1e3)
@@ -450,14 +420,6 @@ fn latency(seconds: f64) -> String {
     } else {
         format!("{} s", significant(seconds))
     }
-}
-
-fn range(estimate: Estimate, write: impl Fn(f64) -> String) -> Vec<String> {
-    vec![
-        write(estimate.p10),
-        write(estimate.p50),
-        write(estimate.p90),
-    ]
 }
 
 fn energy(watt_hours: f64) -> String {

@@ -2,22 +2,23 @@
 
 use std::path::{Path, PathBuf};
 
-use outlay_catalog::{Offer, accelerators, age_days, carbon_intensity, find_accelerator};
+use outlay_catalog::{Offer, accelerators, carbon_intensity, find_accelerator};
 use outlay_model::{Family, Input, Model, SampleUnit};
 use outlay_plan::{
     Adapters, Answer, AttentionKernel, Choice, Costing, ExportFormat, Framework, Layout, Method,
     Optimizer, Plan, PlanError, Precision, Question, SOFTWARE_YEAR, Workload, plan_train,
 };
 use outlay_units::{
-    Estimate, count, duration, energy_kwh, mass_kg, parse_duration_seconds, parse_money_usd,
-    parse_tokens, percent, significant, usd,
+    count, duration, energy_kwh, mass_kg, parse_duration_seconds, parse_money_usd, parse_tokens,
+    percent, significant, usd,
 };
 use serde::Deserialize;
 
 use super::bill::BillArgs;
-use super::offers::{gather_offers, keep_region, listed_offers};
-use crate::failure::{Failure, read_text, toml_message, write_whole};
-use crate::printer::{Align, Printer};
+use super::exports::write_exports;
+use super::offers::{gather_offers, keep_region, listed_offers, old_price};
+use crate::failure::{Failure, read_text, toml_message};
+use crate::printer::{Align, Printer, range};
 
 /// Arguments of `outlay plan train`.
 #[derive(clap::Args, Debug)]
@@ -529,11 +530,20 @@ pub fn run_with(mut args: Args, extras: Extras, printer: &mut Printer) -> Result
             .notes
             .push(format!("Assumed: {}.", assumed.join("; ")));
     }
-    note_old_price(&mut answer);
+    answer.notes.extend(old_price(
+        &answer.best.accelerator,
+        &answer.best.provider,
+        &answer.best.price_as_of,
+    ));
     if let Some(path) = &args.plot {
         super::plan_picture::draw(&answer, path)?;
     }
-    write_exports(&args.export, &answer)?;
+    write_exports(
+        &args.export,
+        &ExportFormat::ALL.map(ExportFormat::name),
+        ExportFormat::from_name,
+        |format| outlay_plan::export(format, &answer),
+    )?;
     if args.json {
         printer.json(&answer)?;
     } else {
@@ -549,34 +559,6 @@ pub fn run_with(mut args: Args, extras: Extras, printer: &mut Printer) -> Result
             "no plan considered meets the limits given (see the sentences above)",
         ))
     }
-}
-
-/// Writes the plan for the tools asked for; all texts are made before the first is written.
-fn write_exports(wishes: &[String], answer: &Answer) -> Result<(), Failure> {
-    let mut texts = Vec::new();
-    for wish in wishes {
-        let known = ExportFormat::ALL.map(ExportFormat::name).join(", ");
-        let (format, file) = wish
-            .split_once('=')
-            .filter(|(_, file)| !file.is_empty())
-            .ok_or_else(|| {
-                Failure::input(format!(
-                    "--export is `{wish}`; allowed: FORMAT=FILE, with a format of {known}"
-                ))
-            })?;
-        let format = ExportFormat::from_name(format).ok_or_else(|| {
-            Failure::input(format!(
-                "--export `{format}` is not known; allowed: {known}"
-            ))
-        })?;
-        let text = outlay_plan::export(format, answer)
-            .map_err(|message| Failure::input(format!("--export {wish}: {message}")))?;
-        texts.push((PathBuf::from(file), text));
-    }
-    for (path, text) in texts {
-        write_whole(&path, &text)?;
-    }
-    Ok(())
 }
 
 /// Reads the model, and fills options from `outlay.toml` where the argument is a project.
@@ -881,26 +863,6 @@ pub fn today() -> String {
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());
     outlay_catalog::date_of_day((seconds / 86_400) as i64)
-}
-
-fn note_old_price(answer: &mut Answer) {
-    let plan = &answer.best;
-    if let Some(days) = age_days(&plan.price_as_of, &today())
-        && days > outlay_catalog::STALE_AFTER_DAYS
-    {
-        answer.notes.push(format!(
-            "The price of {} at {} is {days} days old ({}); check it before relying on it, or give --price.",
-            plan.accelerator, plan.provider, plan.price_as_of
-        ));
-    }
-}
-
-fn range(estimate: Estimate, write: impl Fn(f64) -> String) -> Vec<String> {
-    vec![
-        write(estimate.p10),
-        write(estimate.p50),
-        write(estimate.p90),
-    ]
 }
 
 /// Whether the model takes samples that are no sequences of tokens.

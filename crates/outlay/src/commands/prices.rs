@@ -39,15 +39,6 @@ pub struct Args {
     json: bool,
 }
 
-fn pricing(offer: &Offer) -> &'static str {
-    match offer.pricing {
-        Pricing::OnDemand => "on-demand",
-        Pricing::Spot => "spot",
-        Pricing::Reserved => "reserved",
-        Pricing::Owned => "owned",
-    }
-}
-
 /// US dollars for an hour of one dense 16-bit PFLOP/s at peak.
 fn per_pflops(offer: &Offer) -> f64 {
     find_accelerator(&offer.accelerator)
@@ -177,7 +168,7 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
             && args
                 .pricing
                 .as_ref()
-                .is_none_or(|wanted| wanted == pricing(offer))
+                .is_none_or(|wanted| wanted == offer.pricing.name())
     });
     if offers.is_empty() {
         return Err(Failure::input("no offer matches").hint("run `outlay prices` to see them all"));
@@ -219,7 +210,7 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
                     "-".to_owned()
                 },
                 offer.provider.chars().take(14).collect(),
-                pricing(offer).to_owned(),
+                offer.pricing.name().to_owned(),
                 offer.region.chars().take(12).collect(),
                 format!("{}{}", offer.as_of, if old { " old" } else { "" }),
             ]
