@@ -3,6 +3,7 @@
 //! [`PassTimes`] reads the operator graph once and answers for any mix of prompt and output tokens; [`simulate`] runs an
 //! engine's scheduler over it, request by request.
 
+mod answer;
 mod compare;
 mod constants;
 mod deployment;
@@ -13,6 +14,9 @@ mod pass;
 mod plan;
 mod scheduler;
 
+pub use answer::{
+    CurvePoint, Demand, Latency, Limits, PrecisionChoice, ServeAnswer, ServePlan, TokenPrices,
+};
 pub use compare::{ApiComparison, BreakEven, break_even, compare_api, self_hosting_usd};
 pub use constants::{SERVING_CONSTANTS, ServingConstant, ServingConstants};
 pub use deployment::{
@@ -24,8 +28,5 @@ pub use measured::{
     ServingCase, ServingModels, ServingRow, Workers, expected_yield, is_serving, read_serving,
 };
 pub use pass::{PassTimes, PromptPart};
-pub use plan::{
-    CurvePoint, Demand, HOURS_PER_MONTH, Latency, Limits, PrecisionChoice, ServeAnswer, ServeError,
-    ServePlan, ServeQuestion, TokenPrices, plan_serve,
-};
+pub use plan::{HOURS_PER_MONTH, ServeError, ServeQuestion, plan_serve};
 pub use scheduler::{Draft, Load, Outcome, Percentiles, Split, simulate, simulate_split};

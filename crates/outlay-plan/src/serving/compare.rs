@@ -5,7 +5,8 @@ use outlay_units::Estimate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::serving::plan::{HOURS_PER_MONTH, MOST_UTILISATION, ServeAnswer};
+use crate::serving::answer::ServeAnswer;
+use crate::serving::plan::{HOURS_PER_MONTH, MOST_UTILISATION};
 
 /// An API beside the chosen plan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -1,7 +1,7 @@
 //! Writes a serving plan in the words of the tool that runs it.
 
+use crate::serving::answer::ServeAnswer;
 use crate::serving::deployment::{Engine, NumberFormat};
-use crate::serving::plan::ServeAnswer;
 
 /// Tools that a serving plan is written for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use crate::serving::scheduler::Outcome;
 const TTFT_WEIGHT: f64 = 1.0;
 
 /// Weight of a group with one row. Rows of a group share what their model, engine's version and settings have of their own,
-/// a sixth of the time or so, which no constant may follow: a hundred rows say little more than ten. With weights of
+/// about a sixth of a latency, which no constant may follow: a hundred rows say little more than ten. With weights of
 /// independent rows the constants follow the largest groups, and groups left out are predicted half as well again
 /// (18% against 13% on eight of them).
 const GROUP_WEIGHT: f64 = 0.12;

@@ -40,15 +40,8 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         );
     }
     let rows = read_all(&args.files)?;
-    if let Ok(existing) = crate::failure::read_text(&args.output)
-        && Calibration::from_toml(&existing).is_err()
-    {
-        return Err(Failure::input(format!(
-            "`{}` exists and is no calibration; it is left as it is",
-            args.output.display()
-        ))
-        .hint("name another file with `-o`"));
-    }
+    // What the file holds of serving stays.
+    let before = serving_runs::before(&args.output)?;
     let start = if args.from_scratch {
         Calibration::default()
     } else {
@@ -114,6 +107,9 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         cases.len(),
         rows.len()
     )];
+    calibration.serving_fitted_on = before.serving_fitted_on;
+    calibration.serving_spreads = before.serving_spreads;
+    calibration.serving = before.serving;
     write_whole(&args.output, calibration.to_toml())?;
     printer.sentence(&format!(
         "Fitted {} constants on {} rows and wrote {}. Use it with `--calibration {}`.",

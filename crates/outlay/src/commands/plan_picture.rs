@@ -2,27 +2,44 @@
 
 use std::path::Path;
 
-use outlay_plan::Answer;
-use outlay_units::{bytes, duration, usd};
+use outlay_plan::{Answer, Plan};
+use outlay_units::{Estimate, bytes, duration, usd};
 
 use super::plan_train::amount;
 use crate::failure::Failure;
 use crate::plot::{Bar, Panel, Picture, Point};
 
-/// Draws cost against time: the best plan, the plans that no other beats, and the next best.
-pub fn draw(answer: &Answer, path: &Path) -> Result<(), Failure> {
-    const DAY_S: f64 = 86_400.0;
+/// A plan as a point: its cost against something else.
+pub struct Spot {
+    /// Cost, in US dollars.
+    pub cost: Estimate,
+    /// What it is drawn against.
+    pub y: f64,
+    /// Its hardware.
+    pub label: String,
+}
+
+/// Names of the series of [`scatter`].
+pub const SCATTER_SERIES: [&str; 3] = [
+    "chosen (line: p10 to p90)",
+    "no plan is cheaper and faster",
+    "next best",
+];
+
+/// Points of the chosen plan, of those that no other beats, and of the next best; texts where there is room for them.
+///
+/// # Errors
+/// Where no plan has a price.
+pub fn scatter<P>(
+    best: &P,
+    pareto: &[P],
+    others: &[P],
+    spot: impl Fn(&P) -> Option<Spot>,
+) -> Result<Vec<Point>, Failure> {
     let mut points: Vec<Point> = Vec::new();
-    let groups = [
-        (0, std::slice::from_ref(&answer.best)),
-        (1, answer.pareto.as_slice()),
-        (2, answer.others.as_slice()),
-    ];
-    for (series, plans) in groups {
-        for plan in plans {
-            let Some(cost) = plan.usd else { continue };
+    for (series, plans) in [(0, std::slice::from_ref(best)), (1, pareto), (2, others)] {
+        for Spot { cost, y, label } in plans.iter().filter_map(&spot) {
             let cost = cost.scaled(outlay_units::in_currency(1.0));
-            let y = plan.wall_clock_s.p50 / DAY_S;
             // A plan of two groups is drawn once.
             if points
                 .iter()
@@ -40,8 +57,7 @@ pub fn draw(answer: &Answer, path: &Path) -> Result<(), Failure> {
                 y,
                 x_range: (series == 0).then_some((cost.p10, cost.p90)),
                 series,
-                label: (series < 2 && !crowded)
-                    .then(|| format!("{} x {}", plan.count, plan.accelerator)),
+                label: (series < 2 && !crowded).then_some(label),
             });
         }
     }
@@ -51,16 +67,25 @@ pub fn draw(answer: &Answer, path: &Path) -> Result<(), Failure> {
                 .hint("give a price: `--price 2.49/h`"),
         );
     }
-    let series = [
-        "chosen (line: p10 to p90)",
-        "no plan is cheaper and faster",
-        "next best",
-    ];
+    Ok(points)
+}
+
+/// Draws cost against time: the best plan, the plans that no other beats, and the next best.
+pub fn draw(answer: &Answer, path: &Path) -> Result<(), Failure> {
+    const DAY_S: f64 = 86_400.0;
+    let spot = |plan: &Plan| {
+        Some(Spot {
+            cost: plan.usd?,
+            y: plan.wall_clock_s.p50 / DAY_S,
+            label: format!("{} x {}", plan.count, plan.accelerator),
+        })
+    };
+    let points = scatter(&answer.best, &answer.pareto, &answer.others, spot)?;
     Picture {
         title: &format!("{}, {}: cost against time", answer.model, amount(answer)),
         x_name: "cost",
         y_name: "wall-clock time",
-        series: &series.map(str::to_owned),
+        series: &SCATTER_SERIES.map(str::to_owned),
         points: &points,
         joined: false,
         diagonal: false,

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use outlay_plan::serving::{HOURS_PER_MONTH, ServeAnswer, self_hosting_usd};
+use outlay_plan::serving::{HOURS_PER_MONTH, ServeAnswer, ServePlan, self_hosting_usd};
 use outlay_units::{GIB, count, usd};
 
+use super::plan_picture::{SCATTER_SERIES, Spot, scatter};
 use crate::failure::Failure;
 use crate::plot::{Bar, Panel, Picture, Point};
 
@@ -19,50 +20,14 @@ pub fn draw(answer: &ServeAnswer, path: &Path) -> Result<(), Failure> {
 
 /// A month's cost against the time per output token: the plan, the plans that no other beats, and the next best.
 fn latency(answer: &ServeAnswer, path: &Path) -> Result<(), Failure> {
-    let mut points: Vec<Point> = Vec::new();
-    let groups = [
-        (0, std::slice::from_ref(&answer.best)),
-        (1, answer.pareto.as_slice()),
-        (2, answer.others.as_slice()),
-    ];
-    for (series, plans) in groups {
-        for plan in plans {
-            let Some(cost) = plan.usd_per_month else {
-                continue;
-            };
-            let cost = cost.scaled(outlay_units::in_currency(1.0));
-            let y = plan.tpot.p50_s.p50 * 1e3;
-            if points
-                .iter()
-                .any(|point| point.x == cost.p50 && point.y == y)
-            {
-                continue;
-            }
-            let near = |a: f64, b: f64| (a / b).ln().abs() < 0.12;
-            let crowded = points
-                .iter()
-                .any(|point| point.label.is_some() && near(point.x, cost.p50) && near(point.y, y));
-            points.push(Point {
-                x: cost.p50,
-                y,
-                x_range: (series == 0).then_some((cost.p10, cost.p90)),
-                series,
-                label: (series < 2 && !crowded)
-                    .then(|| format!("{} x {}", plan.accelerators, plan.accelerator)),
-            });
-        }
-    }
-    if points.is_empty() {
-        return Err(
-            Failure::input("--plot: no price is known, so there is no cost to draw")
-                .hint("give a price: `--price 2.49/h`"),
-        );
-    }
-    let series = [
-        "chosen (line: p10 to p90)",
-        "no plan is cheaper and faster",
-        "next best",
-    ];
+    let spot = |plan: &ServePlan| {
+        Some(Spot {
+            cost: plan.usd_per_month?,
+            y: plan.tpot.p50_s.p50 * 1e3,
+            label: format!("{} x {}", plan.accelerators, plan.accelerator),
+        })
+    };
+    let points = scatter(&answer.best, &answer.pareto, &answer.others, spot)?;
     Picture {
         title: &format!(
             "{}: cost of a month against time per output token",
@@ -70,7 +35,7 @@ fn latency(answer: &ServeAnswer, path: &Path) -> Result<(), Failure> {
         ),
         x_name: "cost of a month",
         y_name: "time per output token, ms",
-        series: &series.map(str::to_owned),
+        series: &SCATTER_SERIES.map(str::to_owned),
         points: &points,
         joined: false,
         diagonal: false,

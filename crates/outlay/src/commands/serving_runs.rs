@@ -11,6 +11,7 @@ use outlay_plan::serving::{
 use outlay_units::{Estimate, Spread, significant};
 use serde::Serialize;
 
+use super::validate::{Score, percent_of};
 use crate::failure::{Failure, read_text, write_whole};
 use crate::plot::{Picture, Point};
 use crate::printer::{Align, Printer};
@@ -280,30 +281,18 @@ pub fn validate(
 }
 
 fn summary(metric: &str, group: &str, rows: &[&Row]) -> Vec<String> {
-    let mut errors: Vec<f64> = rows
-        .iter()
-        .filter_map(|row| row.error.map(f64::abs))
-        .collect();
-    errors.sort_by(f64::total_cmp);
-    let at = |share: f64| errors[((errors.len() - 1) as f64 * share).round() as usize];
-    let inside = rows
-        .iter()
-        .filter(|row| match (row.p10, row.p90, row.measured) {
-            (Some(p10), Some(p90), Some(measured)) => (p10..=p90).contains(&measured),
-            _ => false,
-        })
-        .count();
+    let score = Score::of(
+        rows.iter()
+            .filter_map(|row| Some((row.error?, row.p10?, row.p90?, row.measured?))),
+    );
     vec![
         metric.trim_end_matches("_ms").to_owned(),
         group.trim().to_owned(),
         rows.len().to_string(),
-        format!(
-            "{:.1}%",
-            errors.iter().sum::<f64>() / errors.len() as f64 * 100.0
-        ),
-        format!("{:.1}%", at(0.5) * 100.0),
-        format!("{:.1}%", at(0.9) * 100.0),
-        format!("{:.0}%", inside as f64 / rows.len() as f64 * 100.0),
+        percent_of(score.mean),
+        percent_of(score.median),
+        percent_of(score.p90),
+        format!("{:.0}%", score.inside * 100.0),
     ]
 }
 
@@ -339,6 +328,23 @@ fn draw(rows: &[Row], path: &Path) -> Result<(), Failure> {
     .write(path)
 }
 
+/// The calibration that a file to be written holds already, or the built-in one where there is no such file.
+///
+/// # Errors
+/// Where the file is something else.
+pub fn before(output: &Path) -> Result<Calibration, Failure> {
+    match read_text(output) {
+        Ok(existing) => Calibration::from_toml(&existing).map_err(|_| {
+            Failure::input(format!(
+                "`{}` exists and is no calibration; it is left as it is",
+                output.display()
+            ))
+            .hint("name another file with `-o`")
+        }),
+        Err(_) => Ok(Calibration::built_in()),
+    }
+}
+
 /// Fits the constants of serving and writes them beside those of training.
 ///
 /// # Errors
@@ -362,16 +368,7 @@ pub fn calibrate(
         );
     }
     // What the file holds of training stays.
-    let mut calibration = match read_text(output) {
-        Ok(existing) => Calibration::from_toml(&existing).map_err(|_| {
-            Failure::input(format!(
-                "`{}` exists and is no calibration; it is left as it is",
-                output.display()
-            ))
-            .hint("name another file with `-o`")
-        })?,
-        Err(_) => Calibration::built_in(),
-    };
+    let mut calibration = before(output)?;
     let refs: Vec<&ServingCase> = cases.iter().collect();
     let start =
         (!from_scratch && !calibration.serving.is_empty()).then(|| Calibration::built_in().serving);

@@ -455,25 +455,52 @@ fn explain(
 }
 
 fn summary(sort: &str, group: &str, rows: &[&Row]) -> Vec<String> {
-    let mut errors: Vec<f64> = rows
-        .iter()
-        .filter_map(|row| row.error.map(f64::abs))
-        .collect();
-    errors.sort_by(f64::total_cmp);
-    let at = |share: f64| errors[((errors.len() - 1) as f64 * share).round() as usize];
-    let inside = rows
-        .iter()
-        .filter(|row| match (row.p10, row.p90, row.measured) {
-            (Some(p10), Some(p90), Some(measured)) => (p10..=p90).contains(&measured),
-            _ => false,
-        })
-        .count();
+    let score = Score::of(
+        rows.iter()
+            .filter_map(|row| Some((row.error?, row.p10?, row.p90?, row.measured?))),
+    );
     vec![
         sort.to_owned(),
         group.to_owned(),
         rows.len().to_string(),
-        format!("{:.1}%", at(0.5) * 100.0),
-        format!("{:.1}%", at(0.9) * 100.0),
-        format!("{:.0}%", inside as f64 / rows.len() as f64 * 100.0),
+        percent_of(score.median),
+        percent_of(score.p90),
+        format!("{:.0}%", score.inside * 100.0),
     ]
+}
+
+/// A share as a percentage with one decimal.
+pub fn percent_of(share: f64) -> String {
+    format!("{:.1}%", share * 100.0)
+}
+
+/// How far off some predictions are: of the absolute relative error, and the share inside the interval.
+pub struct Score {
+    /// Mean.
+    pub mean: f64,
+    /// Median.
+    pub median: f64,
+    /// 90th percentile.
+    pub p90: f64,
+    /// Share of measurements inside p10 to p90.
+    pub inside: f64,
+}
+
+impl Score {
+    /// Of relative errors with p10, p90 and what was measured; at least one.
+    pub fn of(rows: impl Iterator<Item = (f64, f64, f64, f64)>) -> Self {
+        let (mut errors, mut inside) = (Vec::new(), 0);
+        for (error, p10, p90, measured) in rows {
+            errors.push(error.abs());
+            inside += usize::from((p10..=p90).contains(&measured));
+        }
+        errors.sort_by(f64::total_cmp);
+        let at = |share: f64| errors[((errors.len() - 1) as f64 * share).round() as usize];
+        Self {
+            mean: errors.iter().sum::<f64>() / errors.len() as f64,
+            median: at(0.5),
+            p90: at(0.9),
+            inside: inside as f64 / errors.len() as f64,
+        }
+    }
 }

@@ -527,6 +527,9 @@ fn validates_and_calibrates_on_own_measurements() {
         constants.to_str().unwrap(),
     ]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    // The constants of serving are kept beside those of training.
+    let fitted = std::fs::read_to_string(&constants).unwrap();
+    assert!(fitted.contains("[serving]") && fitted.contains("[serving_spreads."));
     let output = outlay(&[
         "validate",
         table.to_str().unwrap(),
