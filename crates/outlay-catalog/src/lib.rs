@@ -3,6 +3,7 @@
 mod api;
 mod grid;
 mod hardware;
+mod history;
 mod offer;
 mod skypilot;
 
@@ -12,8 +13,12 @@ pub use hardware::{
     Accelerator, HardwareFileError, Link, Network, Peaks, UnknownAccelerator, accelerators,
     find_accelerator, find_accelerator_in, parse_accelerators,
 };
+pub use history::{
+    builtin_api_history, builtin_price_history, parse_api_history, parse_price_history,
+    write_api_history, write_offers,
+};
 pub use offer::{
     Finding, Offer, OfferError, OwnedHardware, Pricing, STALE_AFTER_DAYS, age_days, builtin_offers,
-    date_of_day, parse_offers, parse_price,
+    date_of_day, day_of_date, parse_offers, parse_price,
 };
 pub use skypilot::{parse_vms_csv, read_folder};

@@ -23,6 +23,9 @@ pub struct Offer {
     pub as_of: String,
     /// Where the price was read.
     pub source: String,
+    /// What the price itself leaves open, where it is a projection and was not read anywhere.
+    #[serde(skip)]
+    pub projected: Option<outlay_units::Spread>,
 }
 
 /// How an offer is sold.
@@ -174,7 +177,7 @@ pub fn parse_price(text: &str) -> Result<f64, OfferError> {
 }
 
 /// Day number of a date `YYYY-MM-DD` since 1970-01-01 (H. Hinnant, "chrono-compatible low-level date algorithms").
-fn day_of_date(date: &str) -> Option<i64> {
+pub fn day_of_date(date: &str) -> Option<i64> {
     let mut parts = date.splitn(3, '-').map(str::parse::<i64>);
     let (year, month, day) = (
         parts.next()?.ok()?,

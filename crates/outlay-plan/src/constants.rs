@@ -326,6 +326,20 @@ impl Calibration {
             })
     }
 
+    /// Spread of measured over predicted times of models that answer a request whole.
+    ///
+    /// Those of measured over predicted on 162 published measurements, where the whole family of models was left out of the
+    /// fit; wide, as software differs by more than hardware.
+    pub fn batched_spread(&self) -> outlay_units::Spread {
+        self.serving_spreads
+            .get("batched")
+            .copied()
+            .unwrap_or(outlay_units::Spread {
+                low: 0.6,
+                high: 1.75,
+            })
+    }
+
     /// Spread of measured over predicted serving latencies of a kind (`ttft-` or `tpot-` and how the run was laid out), on an
     /// accelerator of a generation. Where no run on the generation was fitted, the spread is applied twice.
     pub fn serving_spread(&self, kind: &str, generation: &str) -> outlay_units::Spread {

@@ -20,6 +20,7 @@ mod search;
 pub mod serving;
 mod step;
 mod train;
+mod trends;
 mod workload;
 
 pub use adapters::{Adapters, Targets};
@@ -42,6 +43,7 @@ pub use scaling::{BESIROGLU_2024, HOFFMANN_2022, LossLaw, effective_tokens, mixt
 pub use search::{Candidate, Found, Space, illegal, search};
 pub use step::{Costing, Slice, StepTime};
 pub use train::{Answer, Choice, Plan, PlanError, Question, plan_train, server_watts};
+pub use trends::{FrontierTrend, PriceTrend, Trends, frontier, widened};
 pub use workload::{
     AttentionKernel, Framework, Method, Optimizer, Precision, SOFTWARE_YEAR, Workload,
 };

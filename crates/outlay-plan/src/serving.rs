@@ -4,6 +4,8 @@
 //! engine's scheduler over it, request by request.
 
 mod answer;
+mod batched;
+mod batched_plan;
 mod compare;
 mod constants;
 mod deployment;
@@ -16,6 +18,11 @@ mod scheduler;
 
 pub use answer::{
     CurvePoint, Demand, Latency, Limits, PrecisionChoice, ServeAnswer, ServePlan, TokenPrices,
+};
+pub use batched::{BATCHES, BatchTimes, Part, Request, Service};
+pub use batched_plan::{
+    BatchPoint, BatchedAnswer, BatchedDemand, BatchedOutcome, BatchedPlan, BatchedQuestion,
+    PartTime, plan_batched, simulate_batches,
 };
 pub use compare::{ApiComparison, BreakEven, break_even, compare_api, self_hosting_usd};
 pub use constants::{SERVING_CONSTANTS, ServingConstant, ServingConstants};

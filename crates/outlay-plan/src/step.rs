@@ -197,7 +197,7 @@ impl<'a> Costing<'a> {
     ///
     /// Libraries are tuned for years: NVIDIA's own tables for one model on H100 rise with every release. TPUs are
     /// left out, as Google tunes for them before anyone else can rent one.
-    fn maturity(&self) -> f64 {
+    pub(crate) fn maturity(&self) -> f64 {
         if self.accelerator.vendor == "Google" {
             return 1.0;
         }
@@ -574,6 +574,6 @@ pub(crate) fn gathered_again(layout: &Layout) -> f64 {
 }
 
 /// Device work and host work that run beside each other: close to the larger of the two.
-fn together(device_s: f64, host_s: f64) -> f64 {
+pub(crate) fn together(device_s: f64, host_s: f64) -> f64 {
     (device_s.powi(4) + host_s.powi(4)).sqrt().sqrt()
 }

@@ -660,7 +660,12 @@ fn plan_of(
         steps,
         wall_clock_s: wall_s,
         accelerator_hours: hours,
-        usd: price.map(|price| hours.scaled(price)),
+        usd: offer.map(|offer| {
+            let usd = hours.scaled(offer.usd_per_accelerator_hour());
+            offer
+                .projected
+                .map_or(usd, |spread| crate::trends::widened(usd, spread))
+        }),
         energy_kwh: energy,
         co2e_kg: energy.scaled(grams / 1000.0),
         carbon_basis: basis,

@@ -18,7 +18,8 @@ pub fn significant(value: f64) -> String {
     } else if magnitude == 0.0 {
         "0".to_owned()
     } else {
-        format!("{value:.3}")
+        let decimals = (2.0 - magnitude.log10().floor()).clamp(3.0, 9.0) as usize;
+        format!("{value:.decimals$}")
     }
 }
 

@@ -14,8 +14,10 @@ mod plan_picture;
 pub mod plan_serve;
 pub mod plan_train;
 pub mod prices;
+mod serve_batched;
 mod serve_picture;
 mod serving_runs;
+pub mod trends;
 pub mod validate;
 
 use std::path::Path;

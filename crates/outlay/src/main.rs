@@ -77,6 +77,8 @@ enum Command {
     Hardware(commands::hardware::Args),
     /// List offers: accelerators at a price
     Prices(commands::prices::Args),
+    /// Show how prices fall, and what waiting would save
+    Trends(commands::trends::Args),
     /// Print a completion script for a shell
     Completions {
         /// Shell to complete for
@@ -127,6 +129,7 @@ fn run(cli: Cli, printer: &mut Printer) -> Result<(), Failure> {
         Command::Models(args) => commands::models::run(&args, printer),
         Command::Hardware(args) => commands::hardware::run(&args, printer),
         Command::Prices(args) => commands::prices::run(&args, printer),
+        Command::Trends(args) => commands::trends::run(&args, printer),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "outlay", &mut script);

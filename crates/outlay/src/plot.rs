@@ -36,6 +36,8 @@ pub struct Picture<'a> {
     pub joined: bool,
     /// Whether to draw the line where both are equal.
     pub diagonal: bool,
+    /// Marks across, where those of a logarithmic axis are of no use: years, as their exponentials.
+    pub x_marks: Option<&'a [f64]>,
     /// How to write a number across, and upwards.
     pub x_text: fn(f64) -> String,
     /// See `x_text`.
@@ -302,14 +304,20 @@ impl Picture<'_> {
                 .build_cartesian_2d(
                     (x_least..x_most)
                         .log_scale()
-                        .with_key_points(marks(x_least, x_most)),
+                        .with_key_points(self.x_marks.map_or_else(
+                            || marks(x_least, x_most),
+                            |marks| {
+                                let inside = |mark: &f64| (x_least..=x_most).contains(mark);
+                                marks.iter().copied().filter(inside).collect()
+                            },
+                        )),
                     (y_least..y_most)
                         .log_scale()
                         .with_key_points(marks(y_least, y_most)),
                 )?;
             chart
                 .configure_mesh()
-                .x_labels(5)
+                .x_labels(self.x_marks.map_or(5, <[f64]>::len))
                 .y_labels(8)
                 .x_desc(self.x_name)
                 .y_desc(self.y_name)
@@ -437,6 +445,7 @@ mod tests {
             points: &points,
             joined: false,
             diagonal: false,
+            x_marks: None,
             x_text: |value| value.to_string(),
             y_text: |value| value.to_string(),
             panels: &[Panel {

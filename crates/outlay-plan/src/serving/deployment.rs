@@ -142,6 +142,17 @@ impl NumberFormat {
         }
     }
 
+    /// The name on an accelerator: 16-bit products of Volta and Turing are fp16.
+    pub fn name_on(self, accelerator: &str) -> &'static str {
+        let lacks_bf16 = outlay_catalog::find_accelerator(accelerator)
+            .is_ok_and(|accelerator| accelerator.peak_tflops.bf16.is_none());
+        if self == Self::Bf16 && lacks_bf16 {
+            "fp16"
+        } else {
+            self.name()
+        }
+    }
+
     /// Reads a name, those of checkpoints and engines included.
     pub fn from_name(name: &str) -> Option<Self> {
         Some(match name.trim().to_ascii_lowercase().as_str() {
@@ -191,7 +202,9 @@ impl NumberFormat {
         match self {
             Self::Fp8 if peaks.fp8.is_some() => 8,
             Self::Int8 if peaks.int8.is_some_and(|rate| rate > peaks.fp32 * 4.0) => 8,
-            Self::Nvfp4 | Self::Mxfp4 if peaks.fp4.is_some() => 4,
+            Self::Nvfp4 if peaks.fp4.is_some() => 4,
+            // Its inputs are 8 bits wide, and the products run at their rate.
+            Self::Mxfp4 if peaks.fp4.is_some() => 8,
             _ => 16,
         }
     }

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use rayon::prelude::*;
 
 use crate::minimise::{self, Rows, Wiring};
-use crate::serving::constants::{N_SERVING, SERVING_CONSTANTS, ServingConstant, ServingConstants};
+use crate::serving::constants::{
+    N_SERVING, SERVING_CONSTANTS, ServingConstant, ServingConstants, serving_prior_factor,
+};
 use crate::serving::measured::ServingCase;
 use crate::serving::scheduler::Outcome;
 
@@ -74,7 +76,13 @@ fn concerns(constant: usize, case: &ServingCase) -> bool {
     use ServingConstant as C;
     let is = |of: &[C]| of.iter().any(|of| *of as usize == constant);
     let experts = case.model.has_experts();
-    if is(&[C::Expert, C::ExpertStream, C::RoutingSkew, C::RouteUs]) {
+    if is(&[
+        C::Expert,
+        C::ExpertStream,
+        C::RoutingSkew,
+        C::RouteUs,
+        C::RowBytes,
+    ]) {
         return experts;
     }
     if is(&[C::AllToAllUs]) {
@@ -88,6 +96,9 @@ fn concerns(constant: usize, case: &ServingCase) -> bool {
         ]
         .iter()
         .any(|format| format.widens(case.accelerator));
+    }
+    if is(&[C::CacheRead8]) {
+        return case.formats.cache_bytes == 1;
     }
     if is(&[C::Imbalance]) {
         return experts && case.layout.expert > 1;
@@ -148,8 +159,13 @@ pub fn fit_serving(
         .collect();
     let generations: BTreeSet<&str> = scopes.iter().map(|scope| scope.0).collect();
     let engines: BTreeSet<&str> = scopes.iter().map(|scope| scope.1).collect();
-    let parameters =
-        minimise::parameters(SERVING_CONSTANTS, &generations, &engines, |_, _| 1.0, start);
+    let parameters = minimise::parameters(
+        SERVING_CONSTANTS,
+        &generations,
+        &engines,
+        serving_prior_factor,
+        start,
+    );
     let fitting = Fitting {
         cases,
         weights: weights(cases, all),

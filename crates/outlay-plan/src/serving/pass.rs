@@ -12,8 +12,18 @@ use crate::serving::deployment::{Deployment, NumberFormat, cache_ranks, state_by
 /// Points of the table of passes, two for each doubling of tokens.
 const POINTS: usize = 35;
 
-/// Rows that grouped products of experts waste for each expert, on average: half a tile of 32.
-const EXPERT_TILE_ROWS: f64 = 16.0;
+/// Rows that grouped products of experts waste for each expert, on average: half a tile of 64.
+const EXPERT_TILE_ROWS: f64 = 32.0;
+
+/// Time of a narrow product's kernels for each 1,024 of its inner dimension, in seconds: scales are applied along it.
+const NARROW_INNER_S: f64 = 0.45e-6;
+
+/// Tokens of a chunk in which recurrences work through a prompt, one chunk after another.
+const SCAN_CHUNK: f64 = 64.0;
+
+/// Time of a recurrence's kernels over a prompt, and of each further chunk of it, in seconds.
+const SCAN_PROMPT_S: f64 = 25e-6;
+const SCAN_CHUNK_S: f64 = 1.5e-6;
 
 /// Attention of one kind of layer, all such layers of a replica together.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +45,12 @@ pub struct PassTimes {
     /// GPU time of the head, by the rows of a rank that it scores.
     head_s: [f64; POINTS],
     attention: Vec<Attention>,
+    /// Time of all recurrences to decode one sequence: each reads and writes its state.
+    scan_decode_s: f64,
+    /// Time of all recurrences for each token of a prompt.
+    scan_prompt_s_per_token: f64,
+    /// Recurrent layers.
+    scans: f64,
     /// Kernels of a pass.
     kernels: f64,
     launch_s: f64,
@@ -82,7 +98,7 @@ fn look_up(table: &[f64; POINTS], tokens: f64) -> f64 {
 }
 
 /// The longer of two times, with a rounded corner: neither hides the other fully.
-fn longer(a: f64, b: f64) -> f64 {
+pub(crate) fn longer(a: f64, b: f64) -> f64 {
     (a * a * a + b * b * b).cbrt()
 }
 
@@ -103,6 +119,9 @@ struct Rates {
     allreduce_s: f64,
     alltoall_s: f64,
     pointwise: f64,
+    attention_s: f64,
+    row_bytes: f64,
+    quantize_bytes: f64,
 }
 
 impl Rates {
@@ -114,14 +133,9 @@ impl Rates {
         }
     }
 
-    /// Bytes of one input element of a product.
+    /// Bytes of one input element of a product, once quantized.
     fn input_bytes(format: NumberFormat, deployment: &Deployment<'_>) -> f64 {
-        match format.product_bits(deployment.accelerator) {
-            // A 16-bit read, a narrow write and a narrow read.
-            4 => 3.0,
-            8 => 4.0,
-            _ => 2.0,
-        }
+        f64::from(format.product_bits(deployment.accelerator)) / 8.0
     }
 
     /// Time of an all-reduce of so many bytes, with no more latency than a one-shot kernel.
@@ -164,12 +178,18 @@ impl PassTimes {
             allreduce_s: constants.get(C::AllReduceUs) * 1e-6,
             alltoall_s: constants.get(C::AllToAllUs) * 1e-6,
             pointwise: memory * 0.8 / constants.get(C::Pointwise),
+            attention_s: constants.get(C::AttentionUs) * 1e-6,
+            row_bytes: constants.get(C::RowBytes),
+            quantize_bytes: constants.get(C::QuantizeBytes),
         };
         let mut times = Self {
             body_s: [0.0; POINTS],
             experts_s: [0.0; POINTS],
             head_s: [0.0; POINTS],
             attention: Vec::new(),
+            scan_decode_s: 0.0,
+            scan_prompt_s_per_token: 0.0,
+            scans: 0.0,
             kernels: 0.0,
             launch_s: constants.get(C::LaunchUs) * 1e-6,
             pass_s: constants.get(C::PassMs) * 1e-3,
@@ -212,6 +232,18 @@ impl PassTimes {
                     attention.prompt_s_per_pair *= repeat;
                     times.attention.push(attention);
                 }
+                if let Some((decode_s, prompt_s)) =
+                    scan_of(&operator.kind, deployment, &rates, sixteen)
+                {
+                    times.scan_decode_s += repeat * decode_s;
+                    times.scan_prompt_s_per_token += repeat * prompt_s;
+                    times.scans += repeat;
+                }
+                let attention_s = if matches!(operator.kind, Kind::Attention { .. }) {
+                    rates.attention_s
+                } else {
+                    0.0
+                };
                 let table = if matches!(
                     operator.kind,
                     Kind::ExpertMatMul { .. } | Kind::Route { .. }
@@ -225,6 +257,7 @@ impl PassTimes {
                     *slot += repeat
                         * (kernels * rates.kernel_s
                             + routing_s
+                            + attention_s
                             + operator_s(
                                 &operator.kind,
                                 tokens,
@@ -232,7 +265,6 @@ impl PassTimes {
                                 deployment,
                                 &rates,
                                 constants,
-                                sixteen,
                             ));
                 }
             }
@@ -257,7 +289,8 @@ impl PassTimes {
         let body = look_up(&self.body_s, rank * tokens)
             + look_up(&self.experts_s, rank * tokens)
             + look_up(&self.head_s, rank * tokens)
-            + self.decode_attention_s(rank, context);
+            + self.decode_attention_s(rank, context)
+            + rank * self.scan_decode_s;
         body + self.hop_s + self.pass_s + rank * self.sequence_s
     }
 
@@ -280,7 +313,14 @@ impl PassTimes {
                 rank * tokens + prompts.prompts / self.attention_data,
             )
             + self.decode_attention_s(rank, context)
-            + pairs;
+            + rank * self.scan_decode_s
+            + pairs
+            + prompts.busiest_tokens * self.scan_prompt_s_per_token
+            + self.scans
+                * (SCAN_PROMPT_S
+                    + SCAN_CHUNK_S * prompts.busiest_tokens
+                        / prompts.prompts.max(1.0)
+                        / SCAN_CHUNK);
         longer(gpu, self.kernels * self.launch_s)
             + self.hop_s
             + self.pass_s
@@ -340,7 +380,8 @@ fn launches_of(kind: &Kind, kernels: f64) -> f64 {
             v_width,
             cache_elements_per_token,
             ..
-        } if cache_elements_per_token < key_value_heads * (qk_width + v_width) => 10.0,
+        } if cache_elements_per_token >= key_value_heads * (qk_width + v_width) => 2.0,
+        Kind::Attention { .. } => 10.0,
         _ => kernels,
     }
 }
@@ -348,11 +389,11 @@ fn launches_of(kind: &Kind, kernels: f64) -> f64 {
 /// Kernels that an operator takes; narrow products quantize their inputs first, mostly in a kernel of its own.
 fn kernels_of(kind: &Kind, narrow: bool) -> f64 {
     match kind {
-        Kind::MatMul { .. } | Kind::ExpertMatMul { .. } if narrow => 1.6,
-        Kind::MatMul { .. } | Kind::ExpertMatMul { .. } => 1.0,
-        Kind::Attention { .. } | Kind::Scan { .. } => 2.0,
-        // Its time is a constant of its own.
-        Kind::Route { .. } => 0.0,
+        Kind::MatMul { .. } | Kind::ExpertMatMul { .. } if narrow => 2.2,
+        Kind::MatMul { .. } | Kind::ExpertMatMul { .. } => 1.5,
+        Kind::Scan { .. } => 2.0,
+        // Their times are constants of their own.
+        Kind::Route { .. } | Kind::Attention { .. } => 0.0,
         Kind::Norm { .. } | Kind::Convolution { .. } | Kind::Embedding { .. } => 1.0,
         // Fused into a neighbour, mostly.
         Kind::Elementwise { .. } => 0.5,
@@ -384,7 +425,12 @@ fn product_s(
         + tokens * inputs * Rates::input_bytes(format, deployment)
         + tokens * outputs * 2.0)
         / rates.stream;
-    longer(arithmetic, traffic)
+    let quantizing = if format.product_bits(deployment.accelerator) < 16 {
+        tokens * inputs * rates.quantize_bytes / rates.memory + inputs / 1024.0 * NARROW_INNER_S
+    } else {
+        0.0
+    };
+    longer(arithmetic, traffic) + quantizing
 }
 
 /// Experts that `tokens` visit together, of `experts`, where each visits `selected` and popularity is log-normal with the
@@ -421,7 +467,6 @@ fn operator_s(
     deployment: &Deployment<'_>,
     rates: &Rates,
     constants: &ServingConstants,
-    sixteen: f64,
 ) -> f64 {
     let layout = &deployment.layout;
     let tensor = f64::from(layout.tensor.max(1));
@@ -488,26 +533,9 @@ fn operator_s(
             }
             seconds
         }
-        Kind::Scan {
-            rule,
-            heads,
-            head_width,
-            state_width,
-        } => {
-            let (heads, width, state) =
-                (heads as f64 / tensor, head_width as f64, state_width as f64);
-            // Each token reads and writes the state when it comes alone; prompts work in chunks of 64.
-            let chunk = tokens.min(64.0);
-            let flops = match rule {
-                ScanRule::Mamba1 => 9.0 * heads * width * state,
-                _ => heads * (chunk * (state + width) + 4.0 * width * state),
-            };
-            let alone = 2.0 * state_bytes(kind) / tensor / chunk.max(1.0).sqrt();
-            tokens * longer(flops / (0.2 * sixteen), alone / rates.stream)
-        }
         Kind::Route {
             selected, width, ..
-        } => tokens * (selected * width) as f64 * 4.0 / rates.pointwise,
+        } => tokens * (selected * width) as f64 * rates.row_bytes / rates.memory,
         Kind::Norm { width } => tokens * width as f64 * 4.0 / rates.pointwise,
         Kind::Elementwise { reads, writes, .. } => {
             tokens * (reads + writes) as f64 * 2.0 / tensor.min(8.0) / rates.pointwise
@@ -518,6 +546,39 @@ fn operator_s(
         Kind::Embedding { width, .. } => tokens * width as f64 * 4.0 / rates.memory,
         _ => 0.0,
     }
+}
+
+/// Time of one recurrence to decode one sequence, which reads and writes its state in fp32, and for each token of a prompt,
+/// whose chunks multiply matrices.
+fn scan_of(
+    kind: &Kind,
+    deployment: &Deployment<'_>,
+    rates: &Rates,
+    sixteen: f64,
+) -> Option<(f64, f64)> {
+    let Kind::Scan {
+        rule,
+        heads,
+        head_width,
+        state_width,
+    } = *kind
+    else {
+        return None;
+    };
+    let tensor = f64::from(deployment.layout.tensor.max(1));
+    let (heads, width, state) = (heads as f64 / tensor, head_width as f64, state_width as f64);
+    let flops = match rule {
+        ScanRule::Mamba1 => 9.0 * heads * width * state,
+        _ => heads * (SCAN_CHUNK * (state + width) + 4.0 * width * state),
+    };
+    let state_traffic = 2.0 * state_bytes(kind) / tensor;
+    Some((
+        state_traffic / rates.stream,
+        longer(
+            flops / (0.2 * sixteen),
+            state_traffic / SCAN_CHUNK / rates.stream,
+        ),
+    ))
 }
 
 /// Time to send tokens to the ranks of their experts and to gather the results, where each attention group holds
@@ -607,8 +668,13 @@ fn attention_of(
     );
     let latent = cache_elements_per_token < key_value_heads * (qk_width + v_width);
     let elements = cache_elements_per_token as f64 / ranks;
+    let narrow_cache = if deployment.formats.cache_bytes == 1 {
+        constants.get(C::CacheRead8)
+    } else {
+        1.0
+    };
     let read = elements * f64::from(deployment.formats.cache_bytes)
-        / (rates.memory * constants.get(C::CacheRead));
+        / (rates.memory * constants.get(C::CacheRead) * narrow_cache);
     // Over a latent cache each head scores against the whole latent and sums it up again.
     let width = if latent {
         2.0 * cache_elements_per_token as f64
@@ -619,7 +685,8 @@ fn attention_of(
     Some(Attention {
         pattern,
         decode_s_per_key: longer(read, arithmetic),
-        prompt_s_per_pair: 2.0 * heads * (qk_width + v_width) as f64
+        // Heads of 64 do as many exponentials as heads of 128 for half the products.
+        prompt_s_per_pair: 2.0 * heads * (qk_width + v_width).max(214) as f64
             / (sixteen * constants.get(C::PromptAttention)),
     })
 }

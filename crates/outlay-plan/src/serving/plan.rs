@@ -74,8 +74,8 @@ pub enum ServeError {
         /// Memory of each, in GiB.
         capacity_gib: f64,
     },
-    /// The model writes no tokens.
-    #[error("`{model}` writes no tokens one by one; `plan serve` answers for language models")]
+    /// The model writes no tokens: it answers whole, see [`crate::serving::plan_batched`].
+    #[error("`{model}` writes no tokens one by one")]
     NotGenerative {
         /// Model name.
         model: String,
@@ -608,8 +608,13 @@ fn plans_of(
     let capacity_requests_per_s = Estimate::around(1.0 / capacity, tpot_spread).rate_of(1.0);
     let plan = |offer: Option<&Offer>| {
         let price = offer.map(Offer::usd_per_accelerator_hour);
-        let usd_per_month =
-            price.map(|price| fleet.scaled(price * f64::from(ranks) * HOURS_PER_MONTH));
+        let usd_per_month = offer.map(|offer| {
+            let hourly = offer.usd_per_accelerator_hour() * f64::from(ranks);
+            let usd = fleet.scaled(hourly * HOURS_PER_MONTH);
+            offer
+                .projected
+                .map_or(usd, |spread| crate::trends::widened(usd, spread))
+        });
         let (grams, basis) = (question.carbon)(
             offer.map_or("", |offer| offer.provider.as_str()),
             offer.map_or("", |offer| offer.region.as_str()),

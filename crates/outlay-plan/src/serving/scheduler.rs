@@ -157,12 +157,16 @@ impl Lengths {
 }
 
 /// Seconds between random arrivals, the same sequence for every load.
-struct Arrivals {
+pub(crate) struct Arrivals {
     state: u64,
 }
 
 impl Arrivals {
-    fn next(&mut self, rate_per_s: f64) -> f64 {
+    pub(crate) fn new() -> Self {
+        Self { state: 1 }
+    }
+
+    pub(crate) fn next(&mut self, rate_per_s: f64) -> f64 {
         self.state += 1;
         -(1.0 - scattered(self.state << 32)).ln() / rate_per_s
     }
@@ -177,9 +181,16 @@ fn turnaround_s(index: u32) -> f64 {
 /// Seconds between the first requests of a closed loop, sent by one client process.
 const FIRST_REQUESTS_APART_S: f64 = 0.0005;
 
-/// The attention group that takes a request: that of the answer which made room for it, so any.
-fn group_of(index: u32, groups: f64) -> usize {
-    (scattered(u64::from(index) << 40) * groups) as usize
+/// The attention group that takes a request: that with the fewest, any of them where several have as few.
+fn group_of(index: u32, held: &[u32]) -> usize {
+    if held.len() < 2 {
+        return 0;
+    }
+    let first = (scattered(u64::from(index) << 40) * held.len() as f64) as usize;
+    (0..held.len())
+        .map(|step| (first + step) % held.len())
+        .min_by_key(|&group| held[group])
+        .unwrap_or(0)
 }
 
 /// Whole nanoseconds, so that times order in a heap.
@@ -232,7 +243,7 @@ pub fn simulate(
         .max(1.0) as usize;
     let (speed, drafted) = load.speed();
 
-    let mut arrivals = Arrivals { state: 1 };
+    let mut arrivals = Arrivals::new();
     // Requests on their way or not looked at yet, that wait for room, and that have it.
     let mut inbox: BinaryHeap<Reverse<(u64, u32)>> = BinaryHeap::new();
     let mut waiting: VecDeque<Waiting> = VecDeque::new();
@@ -241,6 +252,9 @@ pub fn simulate(
     let mut balanced = 0_u32;
     // Prompt tokens of a pass by attention group.
     let mut taken = vec![0.0_f64; groups as usize];
+    // Requests of each attention group, and the group of each request.
+    let mut group_requests = vec![0_u32; groups as usize];
+    let mut groups_of = vec![0_u8; load.requests.max(1) as usize];
     // (pass at whose end it is done, request); first-token times by request.
     let mut running: BinaryHeap<Reverse<(u64, u32)>> = BinaryHeap::new();
     let total = load.requests.max(1);
@@ -254,11 +268,11 @@ pub fn simulate(
     let mut passes = 0_u64;
     let mut held = 0.0_f64;
     let mut busy = 0.0_f64;
-    let request = |index: u32, arrived_s: f64| {
+    let request = |index: u32, arrived_s: f64, group: usize| {
         let input = lengths.input(index);
         Waiting {
             index,
-            group: group_of(index, groups),
+            group,
             arrived_s,
             input,
             left: (input * (1.0 - load.cached_prefix)).max(1.0),
@@ -284,7 +298,10 @@ pub fn simulate(
                 && at <= nanoseconds(now)
             {
                 inbox.pop();
-                waiting.push_back(request(index, at as f64 * 1e-9));
+                let group = group_of(index, &group_requests);
+                group_requests[group] += 1;
+                groups_of[index as usize] = group as u8;
+                waiting.push_back(request(index, at as f64 * 1e-9, group));
             }
             since_poll = 0;
         }
@@ -394,6 +411,7 @@ pub fn simulate(
             && end <= passes
         {
             running.pop();
+            group_requests[usize::from(groups_of[index as usize])] -= 1;
             let output = lengths.output(index);
             held -= lengths.input(index) + output;
             if output > 1.0 {
@@ -467,7 +485,7 @@ pub fn simulate_split(split: &Split<'_>, load: &Load) -> Outcome {
     let workers = f64::from(split.decode_workers.max(1));
     let slots = (split.decode_slots * workers / alike).max(1.0) as usize;
     let (speed, drafted) = load.speed();
-    let mut arrivals = Arrivals { state: 1 };
+    let mut arrivals = Arrivals::new();
     // Times at which each prompt worker is free again.
     let mut free = vec![0.0_f64; split.prompt_workers.max(1) as usize];
     let mut queue: VecDeque<(u32, f64)> = VecDeque::new();

@@ -40,6 +40,7 @@ fn offer(usd_per_hour: f64) -> Offer {
         region: String::new(),
         as_of: "2026-11-01".to_owned(),
         source: "test".to_owned(),
+        projected: None,
     }
 }
 
@@ -235,6 +236,10 @@ fn the_committed_schemas_are_those_of_the_answers() {
     check_schema(
         &schemars::schema_for!(outlay_plan::serving::ServeAnswer),
         "plan-serve.schema.json",
+    );
+    check_schema(
+        &schemars::schema_for!(outlay_plan::serving::BatchedAnswer),
+        "plan-serve-whole.schema.json",
     );
 }
 

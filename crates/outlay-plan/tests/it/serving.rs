@@ -3,9 +3,10 @@
 use outlay_catalog::{Offer, Pricing, find_accelerator};
 use outlay_model::{Model, find};
 use outlay_plan::serving::{
-    Demand, Deployment, Engine, Formats, Limits, Load, NumberFormat, PassTimes, PromptPart,
-    ServeAnswer, ServeError, ServeExport, ServeQuestion, ServingCase, ServingConstants,
-    ServingLayout, ServingModels, Settings, export_serving, plan_serve, read_serving, simulate,
+    BatchTimes, Demand, Deployment, Engine, Formats, Limits, Load, NumberFormat, PassTimes,
+    PromptPart, Request, ServeAnswer, ServeError, ServeExport, ServeQuestion, Service, ServingCase,
+    ServingConstants, ServingLayout, ServingModels, Settings, export_serving, plan_serve,
+    read_serving, simulate, simulate_batches,
 };
 use outlay_plan::{Calibration, Choice};
 use outlay_units::Estimate;
@@ -26,6 +27,7 @@ fn offer(accelerator: &str, usd_per_hour: f64) -> Offer {
         region: String::new(),
         as_of: String::new(),
         source: "test".to_owned(),
+        projected: None,
     }
 }
 
@@ -381,4 +383,37 @@ proptest! {
             }
         }
     }
+}
+
+/// With one request at a time and passes of one length the queue is M/D/1: a mean wait of rho / (2 (1 - rho)) passes.
+#[test]
+fn one_at_a_time_waits_as_the_textbook_says() {
+    let model = model("resnet-50");
+    let request = Request {
+        input_tokens: 1.0,
+        output_tokens: 1.0,
+        steps: 1.0,
+        passes_per_step: 1.0,
+    };
+    let service = Service::new(&model, &[], &request);
+    let times = BatchTimes::new(
+        &service,
+        find_accelerator("L4").unwrap(),
+        NumberFormat::Bf16,
+        1,
+        &Calibration::built_in(),
+    )
+    .unwrap();
+    let one = times.seconds(1.0);
+    for load in [0.3, 0.6] {
+        let outcome = simulate_batches(&times, 1, load / one);
+        // The median of M/D/1 lies between the service alone and the mean, for a moderate load.
+        let mean = one * (1.0 + load / (2.0 * (1.0 - load)));
+        assert!(outcome.p50_s >= one && outcome.p50_s < mean * 1.1, "{load}");
+        assert!(outcome.p99_s > mean, "{load}");
+        assert!((outcome.mean_batch - 1.0).abs() < 1e-9);
+    }
+    // What waits runs together, so a replica takes more than one at a time could.
+    let crowded = simulate_batches(&times, 64, 1.3 / one);
+    assert!(crowded.mean_batch > 1.3 && crowded.p99_s < 20.0 * one);
 }

@@ -6,7 +6,8 @@ use std::path::Path;
 use outlay_catalog::{
     Offer, OwnedHardware, Pricing, STALE_AFTER_DAYS, age_days, builtin_offers, parse_price,
 };
-use outlay_units::{parse_money_usd, percent, usd};
+use outlay_plan::Trends;
+use outlay_units::{Spread, parse_money_usd, percent, usd};
 
 use super::plan_train::{Args, today};
 use crate::failure::Failure;
@@ -35,8 +36,106 @@ pub fn keep_region(
     )))
 }
 
+/// What --at says: a region, a day to project prices to, or both.
+#[derive(Debug, Default)]
+pub struct At {
+    region: Option<String>,
+    day: Option<String>,
+}
+
+impl At {
+    /// Reads the values of --at: a month or a day is a projection, anything else a region.
+    pub fn read(texts: &[String]) -> Result<Self, Failure> {
+        let mut at = Self::default();
+        for text in texts {
+            let text = text.trim();
+            let is_day = text.len() >= 6
+                && text.chars().all(|c| c.is_ascii_digit() || c == '-')
+                && text.contains('-');
+            let slot = if is_day { &mut at.day } else { &mut at.region };
+            if let Some(before) = slot {
+                return Err(Failure::input(format!(
+                    "--at is given as `{before}` and as `{text}`; allowed: one region and one month"
+                )));
+            }
+            *slot = Some(match (is_day, text.len()) {
+                (true, 7) => format!("{text}-01"),
+                _ => text.to_owned(),
+            });
+        }
+        if let Some(day) = &at.day {
+            let today = today();
+            match age_days(&today, day) {
+                Some(1..=3660) => {}
+                _ => {
+                    return Err(Failure::input(format!(
+                        "--at is `{day}`; allowed: a month such as 2027-06 or a day, after {today} and within ten years of it"
+                    )));
+                }
+            }
+        }
+        Ok(at)
+    }
+
+    /// Keeps the offers of the region and projects prices to the day. Says what was projected, for the person to see.
+    pub fn apply(
+        &self,
+        offers: &mut Vec<Offer>,
+        fixed: Option<(u32, &outlay_catalog::Accelerator)>,
+    ) -> Result<Option<String>, Failure> {
+        if let Some(region) = &self.region {
+            keep_region(offers, region, fixed)?;
+        }
+        let Some(day) = &self.day else {
+            return Ok(None);
+        };
+        let prices = super::trends::DatedPrices::read(Path::new(super::trends::SNAPSHOTS))?;
+        let trends = [Pricing::OnDemand, Pricing::Spot, Pricing::Reserved]
+            .map(|pricing| (pricing, Trends::of_offers(prices.offers.iter(), pricing)));
+        let today = today();
+        for offer in offers.iter_mut() {
+            // A price that was typed holds today.
+            let from = if offer.as_of.is_empty() {
+                &today
+            } else {
+                &offer.as_of
+            };
+            let (Some(days), Some((_, trends))) = (
+                age_days(from, day),
+                trends.iter().find(|(pricing, _)| *pricing == offer.pricing),
+            ) else {
+                continue;
+            };
+            let factor = trends.factor(&offer.accelerator, days as f64 / 365.25);
+            offer.usd_per_hour *= factor.p50;
+            offer.projected = Some(Spread {
+                low: factor.p10 / factor.p50,
+                high: factor.p90 / factor.p50,
+            });
+            offer.source = format!("projected from {from} to {day}: {}", offer.source);
+            offer.as_of.clone_from(day);
+        }
+        let all = trends[0].1.of_all();
+        Ok(Some(format!(
+            "Prices are a projection to {day}, not offers: each is carried on at its hardware's own rate ({:+.0}% a year for all, {:+.0} to {:+.0}; `outlay trends` shows them), and the range of the cost holds what that leaves open.",
+            all.p50 * 100.0,
+            all.p10 * 100.0,
+            all.p90 * 100.0
+        )))
+    }
+}
+
 /// Oldest price, in days, that takes part in a ranking where newer ones exist.
 const RANKED_DAYS: i64 = 365;
+
+/// What day a price is of, and whether it is a projection to it.
+pub fn price_day(as_of: &str, source: &str) -> String {
+    if source.starts_with("projected") {
+        format!("projected to {as_of}")
+    } else {
+        format!("price of {as_of}")
+    }
+}
 
 /// A sentence where a price is old.
 pub fn old_price(accelerator: &str, provider: &str, as_of: &str) -> Option<String> {
@@ -69,6 +168,7 @@ pub fn gather_offers(
             region: String::new(),
             as_of: String::new(),
             source: "--price".to_owned(),
+            projected: None,
         }]);
     }
     if let Some(text) = &args.owned {
@@ -166,5 +266,6 @@ fn owned_offer(
             usd(owned.electricity_usd_per_kwh),
             owned.pue
         ),
+        projected: None,
     })
 }

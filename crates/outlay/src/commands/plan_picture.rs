@@ -89,6 +89,7 @@ pub fn draw(answer: &Answer, path: &Path) -> Result<(), Failure> {
         points: &points,
         joined: false,
         diagonal: false,
+        x_marks: None,
         x_text: |cost| usd(cost / outlay_units::in_currency(1.0)),
         y_text: |days| duration(days * DAY_S),
         panels: &panels(answer),

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use outlay_catalog::{Offer, accelerators, carbon_intensity};
-use outlay_model::Family;
+use outlay_model::{Family, Model};
 use outlay_plan::Choice;
 use outlay_plan::serving::{
-    Demand, Engine, HOURS_PER_MONTH, Limits, NumberFormat, ServeAnswer, ServeError, ServeExport,
-    ServePlan, ServeQuestion, export_serving, plan_serve,
+    Demand, Engine, HOURS_PER_MONTH, Limits, NumberFormat, Request, ServeAnswer, ServeError,
+    ServeExport, ServePlan, ServeQuestion, export_serving, plan_serve,
 };
 use outlay_units::{
     GIB, count, parse_count, parse_latency_seconds, parse_rate_per_second, percent, price_usd,
@@ -15,8 +15,9 @@ use outlay_units::{
 };
 
 use super::exports::write_exports;
-use super::offers::{gather_offers, keep_region, old_price};
-use super::plan_train::{Args as TrainArgs, load_model, parse_gpus_of};
+use super::offers::{At, gather_offers, old_price, price_day};
+use super::plan_train::{Args as TrainArgs, load_pipeline, parse_gpus_of};
+use super::serve_batched;
 use crate::failure::{Failure, read_text};
 use crate::printer::{Align, Printer, range};
 
@@ -25,10 +26,12 @@ use crate::printer::{Align, Printer, range};
 #[command(after_help = "Examples:
   outlay plan serve llama-3.1-70b --gpu H100-SXM --requests 20/s --input 2000 --output 300 --ttft 1s --tpot 40ms
   outlay plan serve ./model.gguf --gpu RTX-4090 --requests 5000/day
-  outlay plan serve deepseek-v3 --precision fp8 --engine sglang --requests 50/s")]
+  outlay plan serve deepseek-v3 --precision fp8 --engine sglang --requests 50/s
+  outlay plan serve ./resnet.onnx --gpu L4 --requests 300/s --p99 50ms
+  outlay plan serve stable-diffusion-xl --beside sdxl-vae --steps 30 --requests 2/s")]
 pub struct Args {
-    /// Built-in model name, config.json, folder, .safetensors or .gguf
-    model: String,
+    /// Built-in model name, config.json, folder, .safetensors, .gguf or .onnx
+    pub(super) model: String,
     /// Requests in the busiest hour, such as 20/s or 5000/day
     #[arg(
         long,
@@ -36,23 +39,34 @@ pub struct Args {
         default_value = "1/s",
         allow_hyphen_values = true
     )]
-    requests: String,
-    /// Tokens of a prompt, on average
-    #[arg(
-        long,
-        value_name = "TOKENS",
-        default_value = "1000",
-        allow_hyphen_values = true
-    )]
-    input: String,
-    /// Tokens of an answer, on average
-    #[arg(
-        long,
-        value_name = "TOKENS",
-        default_value = "300",
-        allow_hyphen_values = true
-    )]
-    output: String,
+    pub(super) requests: String,
+    /// Tokens of a prompt or of a text to encode, on average (default: 1000, or what the model holds)
+    #[arg(long, value_name = "TOKENS", allow_hyphen_values = true)]
+    pub(super) input: Option<String>,
+    /// Tokens of an answer, on average (default: 300; 100 for a recording of speech; 0 for an embedding of the prompt)
+    #[arg(long, value_name = "TOKENS", allow_hyphen_values = true)]
+    pub(super) output: Option<String>,
+    /// Longest time from request to answer for 99 in 100 requests, such as 50ms, for models that answer whole (images,
+    /// embeddings, speech)
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(super) p99: Option<String>,
+    /// Steps of an image or video model (default: 30)
+    #[arg(long, value_name = "STEPS", allow_hyphen_values = true)]
+    pub(super) steps: Option<String>,
+    /// Passes of an image or video model in each step: 2 with guidance, 1 without or where it is distilled (default: what
+    /// the model is made for)
+    #[arg(long, value_name = "PASSES", allow_hyphen_values = true)]
+    pub(super) guidance: Option<String>,
+    /// Side of an image in pixels, or width x height, such as 1280x720
+    #[arg(long, value_name = "PIXELS", allow_hyphen_values = true)]
+    pub(super) resolution: Option<String>,
+    /// Frames of a video
+    #[arg(long, value_name = "FRAMES", allow_hyphen_values = true)]
+    pub(super) frames: Option<String>,
+    /// A network that runs beside an image or video model: text encoder or autoencoder, by name or path (may be given
+    /// several times; those in the model's own folder are found)
+    #[arg(long, value_name = "MODEL")]
+    pub(super) beside: Vec<String>,
     /// Share of prompts' tokens that prefix caching finds, from 0 to 0.99
     #[arg(
         long,
@@ -60,7 +74,7 @@ pub struct Args {
         default_value = "0",
         allow_hyphen_values = true
     )]
-    cached: String,
+    pub(super) cached: String,
     /// Mean rate over the month, as a share of the busiest hour's (1: as busy at night as by day)
     #[arg(
         long,
@@ -68,72 +82,73 @@ pub struct Args {
         default_value = "1",
         allow_hyphen_values = true
     )]
-    mean_over_peak: String,
+    pub(super) mean_over_peak: String,
     /// Longest time to first token, such as 1s
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    ttft: Option<String>,
+    pub(super) ttft: Option<String>,
     /// Longest time per output token, such as 40ms
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    tpot: Option<String>,
+    pub(super) tpot: Option<String>,
     /// The limits hold for this many in 100 requests: 50 or 99
     #[arg(long, value_name = "PERCENTILE", default_value = "99")]
-    percentile: String,
+    pub(super) percentile: String,
     /// Accelerator, such as H100-SXM, or a whole replica's, such as 8xH100-SXM (may be given several times); without it
     /// hardware and offers are searched
     #[arg(long, visible_alias = "gpus", value_name = "ACCELERATOR")]
-    gpu: Vec<String>,
+    pub(super) gpu: Vec<String>,
     /// Engine: vllm, sglang, tensorrt-llm, or any (default: vllm)
     #[arg(long)]
-    engine: Option<String>,
+    pub(super) engine: Option<String>,
     /// Number formats of the weights to consider: bf16, fp8, int8, int4, nvfp4, mxfp4 (default: bf16 and fp8)
     #[arg(long, value_name = "FORMAT", value_delimiter = ',')]
-    precision: Vec<String>,
+    pub(super) precision: Vec<String>,
     /// Speculative decoding: tokens drafted for a pass and tokens that it yields on average, such as 3:2.2
     #[arg(long, value_name = "DRAFTED:YIELD", allow_hyphen_values = true)]
-    draft: Option<String>,
+    pub(super) draft: Option<String>,
     /// Price of one accelerator-hour, such as 2.49/h, in place of the listed offers
     #[arg(long, allow_hyphen_values = true)]
-    price: Option<String>,
+    pub(super) price: Option<String>,
     /// Consider spot offers too
     #[arg(long, conflicts_with = "price")]
-    spot: bool,
+    pub(super) spot: bool,
     /// Consider reserved offers too (commitments of a month to three years)
     #[arg(long, conflicts_with = "price")]
-    reserved: bool,
-    /// Only offers in regions whose name holds this, such as us-east or FIN
-    #[arg(long, value_name = "REGION", conflicts_with = "price")]
-    at: Option<String>,
+    pub(super) reserved: bool,
+    /// Only offers in regions whose name holds this, such as us-east or FIN; or a month such as 2027-06, to which prices are
+    /// projected (may be given twice)
+    #[arg(long, value_name = "REGION|MONTH", allow_hyphen_values = true)]
+    pub(super) at: Vec<String>,
     /// Read more offers from a folder of SkyPilot catalogs
     #[arg(long, value_name = "FOLDER")]
-    catalog: Option<PathBuf>,
+    pub(super) catalog: Option<PathBuf>,
     /// Power usage effectiveness of the data centre
     #[arg(long, default_value = "1.2", allow_hyphen_values = true)]
-    pue: String,
+    pub(super) pue: String,
     /// Use the constants of this file
     #[arg(long, value_name = "FILE.toml")]
-    calibration: Option<PathBuf>,
+    pub(super) calibration: Option<PathBuf>,
     /// Show throughput, latency and cost against the batch
     #[arg(long)]
-    curve: bool,
+    pub(super) curve: bool,
     /// Show what other number formats would change on this hardware, with their published cost in quality
     #[arg(long)]
-    precisions: bool,
+    pub(super) precisions: bool,
     /// Compare with APIs that sell the model by the token, and say from which volume self-hosting costs less
     #[arg(long)]
-    compare_api: bool,
+    pub(super) compare_api: bool,
     /// Read the prices of APIs from LiteLLM's model_prices_and_context_window.json (default: a small built-in list)
     #[arg(long, value_name = "FILE.json", requires = "compare_api")]
-    api_prices: Option<PathBuf>,
+    pub(super) api_prices: Option<PathBuf>,
     /// Draw cost against latency, or with --compare-api cost against volume, to an .svg, .png or .html file
     #[arg(long, value_name = "FILE.svg")]
-    plot: Option<PathBuf>,
+    pub(super) plot: Option<PathBuf>,
     /// Write the plan for the tool that runs it: command (the engine's), skypilot or kubernetes, and the file, such as
     /// kubernetes=serve.yaml (may be given several times)
     #[arg(long, value_name = "FORMAT=FILE")]
-    export: Vec<String>,
+    pub(super) export: Vec<String>,
     /// Print JSON (documented in docs/plan-serve.schema.json)
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// Reads a number of an option between limits.
@@ -156,115 +171,70 @@ fn tokens(option: &str, text: &str) -> Result<f64, Failure> {
     }
 }
 
-/// Runs the command.
-pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
-    let model = load_model(&args.model)?;
-    let calibration = super::calibration(args.calibration.as_deref())?;
-    let latency = |option: &str, text: Option<&str>| {
-        text.map(parse_latency_seconds)
-            .transpose()
-            .map_err(|error| Failure::input(format!("--{option}: {error}")))
-    };
-    let demand = Demand {
-        requests_per_s: parse_rate_per_second(&args.requests)
-            .map_err(|error| Failure::input(format!("--requests: {error}")))?,
-        mean_over_peak: number("mean-over-peak", &args.mean_over_peak, 0.01, 1.0)?,
-        input_tokens: tokens("input", &args.input)?,
-        output_tokens: tokens("output", &args.output)?,
-        cached_prefix: number("cached", &args.cached, 0.0, 0.99)?,
-    };
-    if demand.requests_per_s > 1e6 {
-        return Err(Failure::input(format!(
-            "--requests is `{}`; allowed: up to 1000000/s",
-            args.requests
-        )));
-    }
-    if model.family == Family::Decoder
-        && let Some(most) = model.max_sequence_tokens
-        && demand.input_tokens + demand.output_tokens > most as f64
-    {
-        return Err(Failure::input(format!(
-            "--input and --output are {} tokens together, but {} holds {most}; allowed: up to {most}",
-            demand.input_tokens + demand.output_tokens,
-            model.name
-        )));
-    }
-    let limits = Limits {
-        ttft_s: latency("ttft", args.ttft.as_deref())?,
-        tpot_s: latency("tpot", args.tpot.as_deref())?,
-        for_99_in_100: match args.percentile.as_str() {
-            "99" | "p99" => true,
-            "50" | "p50" => false,
-            other => {
-                return Err(Failure::input(format!(
-                    "--percentile is `{other}`; allowed: 50, 99"
-                )));
-            }
-        },
-    };
-    let engines = match args.engine.as_deref() {
-        None => vec![Engine::Vllm],
-        Some("any") => Engine::ALL.to_vec(),
-        Some(name) => vec![Engine::from_name(name).ok_or_else(|| {
-            Failure::input(format!(
-                "--engine `{name}` is not known; allowed: vllm, sglang, tensorrt-llm, any"
-            ))
-        })?],
-    };
-    let formats = if args.precision.is_empty() {
-        vec![NumberFormat::Bf16, NumberFormat::Fp8]
-    } else {
-        args.precision
+/// Hardware and offers to consider.
+pub(super) struct Hardware {
+    offers: Vec<Offer>,
+    fixed: Vec<(Option<u32>, &'static outlay_catalog::Accelerator)>,
+    /// A sentence where prices are projected.
+    pub(super) projection: Option<String>,
+}
+
+impl Hardware {
+    fn read(args: &Args) -> Result<Self, Failure> {
+        let fixed = args
+            .gpu
             .iter()
-            .map(|name| {
-                NumberFormat::from_name(name).ok_or_else(|| {
-                    Failure::input(format!(
-                        "--precision `{name}` is not known; allowed: {}",
-                        NumberFormat::ALL.map(NumberFormat::name).join(", ")
-                    ))
-                })
+            .map(|text| {
+                let counted = text.trim().starts_with(|c: char| c.is_ascii_digit())
+                    && text.contains(['x', 'X', '*'])
+                    && outlay_catalog::find_accelerator(text).is_err();
+                let (n, accelerator) = parse_gpus_of("--gpu", text)?;
+                Ok((counted.then_some(n), accelerator))
             })
-            .collect::<Result<_, _>>()?
-    };
-    let draft = args.draft.as_deref().map(read_draft).transpose()?;
-    let fixed = args
-        .gpu
-        .iter()
-        .map(|text| {
-            let counted = text.trim().starts_with(|c: char| c.is_ascii_digit())
-                && text.contains(['x', 'X', '*'])
-                && outlay_catalog::find_accelerator(text).is_err();
-            let (n, accelerator) = parse_gpus_of("--gpu", text)?;
-            Ok((counted.then_some(n), accelerator))
+            .collect::<Result<Vec<_>, Failure>>()?;
+        let hardware = TrainArgs {
+            price: args.price.clone(),
+            spot: args.spot,
+            reserved: args.reserved,
+            catalog: args.catalog.clone(),
+            ..TrainArgs::of(&args.model)
+        };
+        if args.price.is_some() && fixed.len() != 1 {
+            return Err(Failure::input(
+                "--price needs one --gpu: a price belongs to an accelerator",
+            ));
+        }
+        let one = match fixed.as_slice() {
+            [(count, accelerator)] => Some((count.unwrap_or(1), *accelerator)),
+            _ => None,
+        };
+        let mut offers = gather_offers(&hardware, one)?;
+        let projection = At::read(&args.at)?.apply(&mut offers, one)?;
+        Ok(Self {
+            offers,
+            fixed,
+            projection,
         })
-        .collect::<Result<Vec<_>, Failure>>()?;
-    let hardware = TrainArgs {
-        price: args.price.clone(),
-        spot: args.spot,
-        reserved: args.reserved,
-        catalog: args.catalog.clone(),
-        ..TrainArgs::of(&args.model)
-    };
-    if args.price.is_some() && fixed.len() != 1 {
-        return Err(Failure::input(
-            "--price needs one --gpu: a price belongs to an accelerator",
-        ));
     }
-    let one = match fixed.as_slice() {
-        [(count, accelerator)] => Some((count.unwrap_or(1), *accelerator)),
-        _ => None,
-    };
-    let mut offers = gather_offers(&hardware, one)?;
-    if let Some(region) = &args.at {
-        keep_region(&mut offers, region, one)?;
-    }
-    let of = |accelerator: &outlay_catalog::Accelerator| -> Vec<&Offer> {
-        offers
-            .iter()
-            .filter(|offer| offer.accelerator == accelerator.id)
-            .collect()
-    };
-    let choices: Vec<Choice<'_>> = if fixed.is_empty() {
+
+    pub(super) fn choices(&self) -> Vec<Choice<'_>> {
+        let of = |accelerator: &outlay_catalog::Accelerator| -> Vec<&Offer> {
+            self.offers
+                .iter()
+                .filter(|offer| offer.accelerator == accelerator.id)
+                .collect()
+        };
+        if !self.fixed.is_empty() {
+            return self
+                .fixed
+                .iter()
+                .map(|&(count, accelerator)| Choice {
+                    accelerator,
+                    count,
+                    offers: of(accelerator),
+                })
+                .collect();
+        }
         accelerators()
             .iter()
             .filter_map(|accelerator| {
@@ -277,31 +247,196 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
                 })
             })
             .collect()
-    } else {
-        fixed
+    }
+}
+
+/// What the options say of every kind of service.
+pub(super) struct Common {
+    /// Requests each second in the busiest hour.
+    pub requests_per_s: f64,
+    /// Mean rate over the month, relative to the busiest hour.
+    pub mean_over_peak: f64,
+    /// Whether limits hold for 99 in 100 requests.
+    pub for_99_in_100: bool,
+    /// Number formats; empty where none were given.
+    pub formats: Vec<NumberFormat>,
+    /// Power usage effectiveness.
+    pub pue: f64,
+    /// Hardware.
+    pub hardware: Hardware,
+}
+
+impl Common {
+    fn read(args: &Args) -> Result<Self, Failure> {
+        let requests_per_s = parse_rate_per_second(&args.requests)
+            .map_err(|error| Failure::input(format!("--requests: {error}")))?;
+        if requests_per_s > 1e6 {
+            return Err(Failure::input(format!(
+                "--requests is `{}`; allowed: up to 1000000/s",
+                args.requests
+            )));
+        }
+        let formats = args
+            .precision
             .iter()
-            .map(|&(count, accelerator)| Choice {
-                accelerator,
-                count,
-                offers: of(accelerator),
+            .map(|name| {
+                NumberFormat::from_name(name).ok_or_else(|| {
+                    Failure::input(format!(
+                        "--precision `{name}` is not known; allowed: {}",
+                        NumberFormat::ALL.map(NumberFormat::name).join(", ")
+                    ))
+                })
             })
-            .collect()
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            requests_per_s,
+            mean_over_peak: number("mean-over-peak", &args.mean_over_peak, 0.01, 1.0)?,
+            for_99_in_100: match args.percentile.as_str() {
+                "99" | "p99" => true,
+                "50" | "p50" => false,
+                other => {
+                    return Err(Failure::input(format!(
+                        "--percentile is `{other}`; allowed: 50, 99"
+                    )));
+                }
+            },
+            formats,
+            pue: number("pue", &args.pue, 1.0, 10.0)?,
+            hardware: Hardware::read(args)?,
+        })
+    }
+}
+
+/// Carbon intensity of an offer's grid.
+pub(super) fn carbon(provider: &str, region: &str) -> (f64, String) {
+    let intensity = carbon_intensity(provider, region);
+    (intensity.g_co2e_per_kwh, intensity.basis)
+}
+
+/// Reads a latency of an option.
+pub(super) fn latency_of(option: &str, text: Option<&str>) -> Result<Option<f64>, Failure> {
+    text.map(parse_latency_seconds)
+        .transpose()
+        .map_err(|error| Failure::input(format!("--{option}: {error}")))
+}
+
+/// What a request to a model that answers whole asks for.
+fn whole_request(args: &Args, model: &Model) -> Result<Request, Failure> {
+    let usual_input = model
+        .max_sequence_tokens
+        .map_or(1000.0, |most| 1000.0_f64.min(most as f64));
+    Ok(Request {
+        input_tokens: match args.input.as_deref() {
+            Some(text) => tokens("input", text)?,
+            None => usual_input,
+        },
+        output_tokens: match args.output.as_deref() {
+            Some(text) if model.family == Family::EncoderDecoder => tokens("output", text)?,
+            _ => 100.0,
+        },
+        steps: match args.steps.as_deref() {
+            Some(text) => number("steps", text, 1.0, 1000.0)?,
+            None => 30.0,
+        },
+        passes_per_step: match args.guidance.as_deref() {
+            Some(text) => number("guidance", text, 1.0, 4.0)?,
+            None => usual_passes(model),
+        },
+    })
+}
+
+/// Runs the command.
+pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
+    let pipeline = |name: &str| {
+        load_pipeline(&TrainArgs {
+            resolution: args.resolution.clone(),
+            frames: args.frames.clone(),
+            ..TrainArgs::of(name)
+        })
     };
+    let (model, mut beside) = pipeline(&args.model)?;
+    for name in &args.beside {
+        beside.push(pipeline(name)?.0);
+    }
+    let calibration = super::calibration(args.calibration.as_deref())?;
+    let common = Common::read(args)?;
+    let embeds = model.family == Family::Decoder && args.output.as_deref() == Some("0");
+    if model.family != Family::Decoder || embeds {
+        let request = whole_request(args, &model)?;
+        return serve_batched::run(
+            args,
+            &model,
+            &beside,
+            request,
+            &common,
+            &calibration,
+            printer,
+        );
+    }
+    for (option, given) in [
+        ("p99", args.p99.is_some()),
+        ("steps", args.steps.is_some()),
+        ("guidance", args.guidance.is_some()),
+        ("resolution", args.resolution.is_some()),
+        ("frames", args.frames.is_some()),
+        ("beside", !args.beside.is_empty()),
+    ] {
+        if given {
+            return Err(Failure::input(format!(
+                "--{option} is of no use to {}, which writes tokens; allowed: --ttft, --tpot, --input, --output",
+                model.name
+            )));
+        }
+    }
+    let demand = Demand {
+        requests_per_s: common.requests_per_s,
+        mean_over_peak: common.mean_over_peak,
+        input_tokens: tokens("input", args.input.as_deref().unwrap_or("1000"))?,
+        output_tokens: tokens("output", args.output.as_deref().unwrap_or("300"))?,
+        cached_prefix: number("cached", &args.cached, 0.0, 0.99)?,
+    };
+    if let Some(most) = model.max_sequence_tokens
+        && demand.input_tokens + demand.output_tokens > most as f64
+    {
+        return Err(Failure::input(format!(
+            "--input and --output are {} tokens together, but {} holds {most}; allowed: up to {most}",
+            demand.input_tokens + demand.output_tokens,
+            model.name
+        )));
+    }
+    let limits = Limits {
+        ttft_s: latency_of("ttft", args.ttft.as_deref())?,
+        tpot_s: latency_of("tpot", args.tpot.as_deref())?,
+        for_99_in_100: common.for_99_in_100,
+    };
+    let engines = match args.engine.as_deref() {
+        None => vec![Engine::Vllm],
+        Some("any") => Engine::ALL.to_vec(),
+        Some(name) => vec![Engine::from_name(name).ok_or_else(|| {
+            Failure::input(format!(
+                "--engine `{name}` is not known; allowed: vllm, sglang, tensorrt-llm, any"
+            ))
+        })?],
+    };
+    let formats = if common.formats.is_empty() {
+        vec![NumberFormat::Bf16, NumberFormat::Fp8]
+    } else {
+        common.formats.clone()
+    };
+    let draft = args.draft.as_deref().map(read_draft).transpose()?;
     let question = ServeQuestion {
         model: &model,
-        choices,
+        choices: common.hardware.choices(),
         engines,
         formats,
         demand,
         limits,
         draft,
-        carbon: |provider, region| {
-            let intensity = carbon_intensity(provider, region);
-            (intensity.g_co2e_per_kwh, intensity.basis)
-        },
-        pue: number("pue", &args.pue, 1.0, 10.0)?,
+        carbon,
+        pue: common.pue,
     };
     let mut answer = plan_serve(&question, &calibration).map_err(|error| explain(&error))?;
+    answer.notes.extend(common.hardware.projection.clone());
     answer.notes.extend(old_price(
         &answer.best.accelerator,
         &answer.best.provider,
@@ -330,6 +465,16 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         Err(Failure::check(
             "no plan considered meets the limits given (see the sentences above)",
         ))
+    }
+}
+
+/// Passes of a diffusion network in each step, as diffusers' pipelines run it: guidance was distilled into Flux; other
+/// networks run with and without the caption.
+fn usual_passes(model: &Model) -> f64 {
+    if model.architecture.starts_with("Flux") {
+        1.0
+    } else {
+        2.0
     }
 }
 
@@ -402,7 +547,7 @@ fn read_draft(text: &str) -> Result<(f64, f64), Failure> {
     }
 }
 
-fn explain(error: &ServeError) -> Failure {
+pub(super) fn explain(error: &ServeError) -> Failure {
     let failure = Failure::input(error.to_string());
     match error {
         ServeError::FitsNowhere { .. } => failure.hint(
@@ -412,7 +557,7 @@ fn explain(error: &ServeError) -> Failure {
     }
 }
 
-fn latency(seconds: f64) -> String {
+pub(super) fn latency(seconds: f64) -> String {
     if seconds < 0.1 {
         format!("{:.1} ms", seconds * 1e3)
     } else if seconds < 1.0 {
@@ -422,7 +567,16 @@ fn latency(seconds: f64) -> String {
     }
 }
 
-fn energy(watt_hours: f64) -> String {
+/// Emissions of a request.
+pub(super) fn grams(grams: f64) -> String {
+    if grams < 1.0 {
+        format!("{} mg", significant(grams * 1e3))
+    } else {
+        format!("{} g", significant(grams))
+    }
+}
+
+pub(super) fn energy(watt_hours: f64) -> String {
     if watt_hours < 1.0 {
         format!("{} mWh", significant(watt_hours * 1e3))
     } else {
@@ -459,10 +613,10 @@ fn show(answer: &ServeAnswer, args: &Args, printer: &mut Printer) {
                 format!("{}, ", best.region)
             };
             format!(
-                " from {provider} ({place}{}, {}/h each, price of {})",
+                " from {provider} ({place}{}, {}/h each, {})",
                 best.pricing,
                 usd(best.usd_per_accelerator_hour.unwrap_or(0.0)),
-                best.price_as_of
+                price_day(&best.price_as_of, &best.price_source)
             )
         }
     };
@@ -515,12 +669,7 @@ fn show(answer: &ServeAnswer, args: &Args, printer: &mut Printer) {
         "energy of a request",
         range(best.energy_wh_per_request, energy),
     );
-    row(
-        "CO2e of a request",
-        range(best.co2e_g_per_request, |grams| {
-            format!("{} g", significant(grams))
-        }),
-    );
+    row("CO2e of a request", range(best.co2e_g_per_request, grams));
     let right = Align::Right;
     printer.table(
         &[

@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use super::bill::BillArgs;
 use super::exports::write_exports;
-use super::offers::{gather_offers, keep_region, listed_offers, old_price};
+use super::offers::{At, gather_offers, listed_offers, old_price, price_day};
 use crate::failure::{Failure, read_text, toml_message};
 use crate::printer::{Align, Printer, range};
 
@@ -126,9 +126,10 @@ pub struct Args {
     /// (tensor, pipeline x chunks, context, expert and data parallel degrees, sharding, micro-batch, recomputation)
     #[arg(long, value_name = "LAYOUT", requires = "gpus")]
     pub(super) layout: Option<String>,
-    /// Only offers in regions whose name holds this, such as us-east or FIN
-    #[arg(long, value_name = "REGION", conflicts_with_all = ["price", "owned"])]
-    pub(super) at: Option<String>,
+    /// Only offers in regions whose name holds this, such as us-east or FIN; or a month such as 2027-06, to which prices are
+    /// projected (may be given twice)
+    #[arg(long, value_name = "REGION|MONTH", allow_hyphen_values = true)]
+    pub(super) at: Vec<String>,
     /// Read more offers from a folder of SkyPilot catalogs
     #[arg(long, value_name = "FOLDER")]
     pub(super) catalog: Option<PathBuf>,
@@ -237,7 +238,7 @@ impl Args {
             utilisation: None,
             electricity: None,
             layout: None,
-            at: None,
+            at: Vec::new(),
             catalog: None,
             pue: "1.2".to_owned(),
             calibration: None,
@@ -259,6 +260,24 @@ pub fn load_model(name: &str) -> Result<Model, Failure> {
     } else {
         named(&args, name)
     }
+}
+
+/// Reads a model with the networks beside it (text encoders and an autoencoder in the same pipeline's folder).
+pub fn load_pipeline(args: &Args) -> Result<(Model, Vec<Model>), Failure> {
+    let path = Path::new(&args.model);
+    if !path.exists() {
+        return Ok((named(args, &args.model)?, Vec::new()));
+    }
+    let input = input(args)?;
+    let model = outlay_model::read_path_with(path, &input)
+        .map(|loaded| loaded.model)
+        .map_err(Failure::input)?;
+    let beside = if model.family == Family::Diffusion {
+        outlay_model::read_companions(path, &input).map_err(Failure::input)?
+    } else {
+        Vec::new()
+    };
+    Ok((model, beside))
 }
 
 /// Runs the command.
@@ -434,9 +453,7 @@ pub fn run_with(mut args: Args, extras: Extras, printer: &mut Printer) -> Result
         software_year: SOFTWARE_YEAR,
     };
     let mut offers = gather_offers(&args, fixed)?;
-    if let Some(region) = &args.at {
-        keep_region(&mut offers, region, fixed)?;
-    }
+    let projection = At::read(&args.at)?.apply(&mut offers, fixed)?;
     let choices: Vec<Choice<'_>> = match fixed {
         Some((n, accelerator)) => vec![Choice {
             accelerator,
@@ -530,6 +547,7 @@ pub fn run_with(mut args: Args, extras: Extras, printer: &mut Printer) -> Result
             .notes
             .push(format!("Assumed: {}.", assumed.join("; ")));
     }
+    answer.notes.extend(projection);
     answer.notes.extend(old_price(
         &answer.best.accelerator,
         &answer.best.provider,
@@ -913,12 +931,12 @@ fn show(answer: &Answer, printer: &mut Printer) {
         )
     } else {
         format!(
-            " from {} ({}, {}, {}/h each, price of {})",
+            " from {} ({}, {}, {}/h each, {})",
             best.provider,
             best.region,
             best.pricing,
             usd(best.usd_per_accelerator_hour.unwrap_or(0.0)),
-            best.price_as_of
+            price_day(&best.price_as_of, &best.price_source)
         )
     };
     printer.sentence(&format!(

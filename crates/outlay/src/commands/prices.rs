@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use outlay_catalog::{
     ApiPrice, Offer, Pricing, STALE_AFTER_DAYS, age_days, builtin_api_prices, builtin_offers,
-    find_accelerator, read_folder, read_litellm,
+    find_accelerator, read_folder, read_litellm, write_api_history, write_offers,
 };
 use outlay_units::price_usd;
 
+use super::trends::SNAPSHOTS;
 use crate::failure::{Failure, read_text};
 use crate::printer::{Align, Printer};
 
@@ -34,6 +35,13 @@ pub struct Args {
     /// Compare providers: one line for each accelerator, with the cheapest offer of each way of selling
     #[arg(long)]
     compare: bool,
+    /// Keep a price list with its day, for `outlay trends`: a folder of SkyPilot catalogs, a CSV in the columns of
+    /// `outlay prices`, or LiteLLM's model_prices_and_context_window.json
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["apis", "provider", "pricing", "catalog", "compare", "json"])]
+    import: Option<PathBuf>,
+    /// Day on which the imported prices held (default: today)
+    #[arg(long, value_name = "YYYY-MM-DD", requires = "import")]
+    as_of: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -141,8 +149,71 @@ fn apis(file: Option<&Path>, args: &Args, printer: &mut Printer) -> Result<(), F
     Ok(())
 }
 
+/// Keeps a price list in [`SNAPSHOTS`], under its day. A list of a day that is there already stays beside it.
+fn import(path: &Path, args: &Args, printer: &mut Printer) -> Result<(), Failure> {
+    let today = super::plan_train::today();
+    let day = args.as_of.clone().unwrap_or_else(|| today.clone());
+    if age_days(&day, &today).is_none_or(|days| days < 0) {
+        return Err(Failure::input(format!(
+            "--as-of is `{day}`; allowed: a day such as {today}, not after today"
+        )));
+    }
+    let name = path.display().to_string();
+    let source = format!("imported from {name}");
+    let (kind, n, text) = if path.extension().is_some_and(|end| end == "json") {
+        let (mut prices, _) =
+            read_litellm(&read_text(path)?, &name, &day).map_err(Failure::input)?;
+        for price in &mut prices {
+            price.source.clone_from(&source);
+        }
+        ("apis", prices.len(), write_api_history(&prices))
+    } else {
+        let mut offers = if path.is_dir() {
+            read_folder(path).map_err(Failure::input)?.0
+        } else {
+            outlay_catalog::parse_offers(&read_text(path)?, &name).map_err(Failure::input)?
+        };
+        for offer in &mut offers {
+            // A list with days of its own keeps them, unless a day is given.
+            if path.is_dir() || args.as_of.is_some() || offer.as_of.is_empty() {
+                offer.as_of.clone_from(&day);
+            }
+        }
+        ("offers", offers.len(), write_offers(&offers))
+    };
+    let text = text.map_err(Failure::outside)?;
+    if n == 0 {
+        return Err(Failure::input(format!(
+            "{name}: no price in it can be read"
+        )));
+    }
+    let folder = Path::new(SNAPSHOTS);
+    std::fs::create_dir_all(folder)
+        .map_err(|error| Failure::outside(format!("cannot make `{SNAPSHOTS}`: {error}")))?;
+    let file = (1..)
+        .map(|copy| {
+            let copy = if copy == 1 {
+                String::new()
+            } else {
+                format!("-{copy}")
+            };
+            folder.join(format!("{day}-{kind}{copy}.csv"))
+        })
+        .find(|file| !file.exists())
+        .unwrap_or_else(|| folder.join(format!("{day}-{kind}.csv")));
+    crate::failure::write_whole(&file, text)?;
+    printer.sentence(&format!(
+        "{n} prices of {day} are kept in {}; `outlay trends` reads them.",
+        file.display()
+    ));
+    Ok(())
+}
+
 /// Runs the command.
 pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
+    if let Some(path) = &args.import {
+        return import(path, args, printer);
+    }
     if let Some(file) = &args.apis {
         return apis(file.as_deref(), args, printer);
     }

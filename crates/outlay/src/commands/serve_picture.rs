@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use outlay_plan::serving::{HOURS_PER_MONTH, ServeAnswer, ServePlan, self_hosting_usd};
+use outlay_plan::serving::{
+    BatchedAnswer, BatchedPlan, HOURS_PER_MONTH, ServeAnswer, ServePlan, self_hosting_usd,
+};
 use outlay_units::{GIB, count, usd};
 
 use super::plan_picture::{SCATTER_SERIES, Spot, scatter};
@@ -39,9 +41,55 @@ fn latency(answer: &ServeAnswer, path: &Path) -> Result<(), Failure> {
         points: &points,
         joined: false,
         diagonal: false,
+        x_marks: None,
         x_text: |cost| usd(cost / outlay_units::in_currency(1.0)),
         y_text: outlay_units::significant,
         panels: &[curve(answer), memory(answer)],
+    }
+    .write(path)
+}
+
+/// Draws a service that answers whole: a month's cost against the time to answer.
+pub fn draw_batched(answer: &BatchedAnswer, path: &Path) -> Result<(), Failure> {
+    let spot = |plan: &BatchedPlan| {
+        Some(Spot {
+            cost: plan.usd_per_month?,
+            y: plan.latency.p99_s.p50 * 1e3,
+            label: format!("{} x {}", plan.accelerators, plan.accelerator),
+        })
+    };
+    let points = scatter(&answer.best, &answer.pareto, &answer.others, spot)?;
+    let by_batch = Panel {
+        title: format!("{} each second of one replica, by batch", answer.unit),
+        bars: answer
+            .curve
+            .iter()
+            .map(|point| Bar {
+                name: format!(
+                    "{}{}: {:.1} ms",
+                    point.batch,
+                    if point.is_knee { " (knee)" } else { "" },
+                    point.batch_s * 1e3
+                ),
+                from: 0.0,
+                to: point.requests_per_s,
+                text: outlay_units::significant(point.requests_per_s),
+            })
+            .collect(),
+        limit: None,
+    };
+    Picture {
+        title: &format!("{}: cost of a month against time to answer", answer.model),
+        x_name: "cost of a month",
+        y_name: "time to answer of 99 in 100 requests, ms",
+        series: &SCATTER_SERIES.map(str::to_owned),
+        points: &points,
+        joined: false,
+        diagonal: false,
+        x_marks: None,
+        x_text: |cost| usd(cost / outlay_units::in_currency(1.0)),
+        y_text: outlay_units::significant,
+        panels: &[by_batch],
     }
     .write(path)
 }
@@ -155,6 +203,7 @@ fn volume(answer: &ServeAnswer, path: &Path) -> Result<(), Failure> {
         points: &points,
         joined: true,
         diagonal: false,
+        x_marks: None,
         x_text: count,
         y_text: |cost| usd(cost / outlay_units::in_currency(1.0)),
         panels: &[],

@@ -321,6 +321,7 @@ fn draw(rows: &[Row], path: &Path) -> Result<(), Failure> {
         points: &points,
         joined: false,
         diagonal: true,
+        x_marks: None,
         x_text: significant,
         y_text: significant,
         panels: &[],

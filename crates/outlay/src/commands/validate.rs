@@ -398,6 +398,7 @@ fn draw(rows: &[Row], path: &std::path::Path) -> Result<(), Failure> {
         points: &points,
         joined: false,
         diagonal: true,
+        x_marks: None,
         x_text: outlay_units::significant,
         y_text: outlay_units::significant,
         panels: &[],

@@ -3,12 +3,19 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 mod serve;
+mod trends;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 fn outlay(args: &[&str]) -> Output {
+    outlay_in(Path::new(env!("CARGO_TARGET_TMPDIR")), args)
+}
+
+/// As [`outlay`], in a folder.
+fn outlay_in(folder: &Path, args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_outlay"))
+        .current_dir(folder)
         .args(args)
         .env("NO_COLOR", "1")
         .output()

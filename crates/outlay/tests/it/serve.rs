@@ -99,10 +99,10 @@ fn slips_are_named() {
             stderr(&output)
         );
     }
-    let output = outlay(&["plan", "serve", "bert-base"]);
+    let output = outlay(&["plan", "serve", "bert-base", "--ttft", "1s"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(
-        stderr(&output).contains("writes no tokens"),
+        stderr(&output).contains("answers whole"),
         "{}",
         stderr(&output)
     );
@@ -213,4 +213,86 @@ fn measured_serving_runs_are_told_by_their_header() {
     assert!(output.status.success(), "{}", stderr(&output));
     let output = serve(&format!("--calibration {fitted}"));
     assert!(output.status.success(), "{}", stderr(&output));
+}
+
+#[test]
+fn images_speech_and_embeddings_are_served_whole() {
+    for (run, expected) in [
+        (
+            "plan serve resnet-50 --gpu L4 --requests 300/s --p99 50ms --curve",
+            "a thousand images",
+        ),
+        (
+            "plan serve stable-diffusion-xl --beside sdxl-vae --steps 20 --gpu H100-SXM --requests 1/s",
+            "20 steps of 2 passes",
+        ),
+        (
+            "plan serve flux.1-schnell --steps 4 --gpu H100-SXM --requests 1/s",
+            "4 steps of 1 pass.",
+        ),
+        (
+            "plan serve whisper-large-v3 --gpu L40S --requests 5/s --output 120",
+            "a thousand recordings",
+        ),
+        (
+            "plan serve bert-base --gpu T4 --requests 50/s --input 128",
+            "fp16; up to",
+        ),
+        (
+            "plan serve qwen3-0.6b --output 0 --input 400 --gpu L4 --requests 20/s",
+            "of 400 tokens",
+        ),
+    ] {
+        let output = outlay(&run.split_whitespace().collect::<Vec<_>>());
+        assert!(output.status.success(), "{run}: {}", stderr(&output));
+        let text = stdout(&output);
+        assert!(text.contains(expected), "{run}: {text}");
+        assert!(
+            text.lines().all(|line| line.chars().count() <= 80),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn what_answers_whole_has_options_of_its_own() {
+    for (run, what) in [
+        ("resnet-50 --gpu L4 --tpot 20ms", "--tpot is of no use"),
+        ("resnet-50 --gpu L4 --steps 20", "--steps is of no use"),
+        (
+            "resnet-50 --gpu L4 --precision int4",
+            "allowed for resnet-50: bf16, fp8, int8",
+        ),
+        ("llama-3.1-8b --gpu L4 --p99 1s", "--p99 is of no use"),
+        ("bert-base --gpu L4 --input 513", "allowed: up to 512"),
+        (
+            "stable-diffusion-xl --gpu L4 --steps 0",
+            "allowed: 1 to 1000",
+        ),
+        (
+            "stable-diffusion-xl --gpu L4 --guidance 9",
+            "allowed: 1 to 4",
+        ),
+        ("flux.1-dev --gpu 1xT4", "does not fit"),
+    ] {
+        let run = format!("plan serve {run}");
+        let output = outlay(&run.split_whitespace().collect::<Vec<_>>());
+        assert_eq!(output.status.code(), Some(2), "{run}");
+        assert!(stderr(&output).contains(what), "{run}: {}", stderr(&output));
+    }
+    let output = outlay(&[
+        "plan",
+        "serve",
+        "resnet-152",
+        "--gpu",
+        "T4",
+        "--p99",
+        "0.1ms",
+    ]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = stdout(&output).replace('\n', " ");
+    assert!(
+        text.contains("is the least for one request alone"),
+        "{text}"
+    );
 }

@@ -1,0 +1,338 @@
+//! `outlay plan serve` for models that answer a request whole: images, embeddings, speech.
+
+use outlay_model::{Family, Model};
+use outlay_plan::Calibration;
+use outlay_plan::serving::{
+    BatchedAnswer, BatchedDemand, BatchedPlan, BatchedQuestion, NumberFormat, Request, Service,
+    plan_batched,
+};
+use outlay_units::{count, percent, price_usd, significant, usd};
+
+use super::offers::{old_price, price_day};
+use super::plan_serve::{Args, Common, carbon, energy, explain, grams, latency, latency_of};
+use crate::failure::Failure;
+use crate::printer::{Align, Printer, range};
+
+/// Formats that compiled networks run in.
+const FORMATS: [NumberFormat; 3] = [NumberFormat::Bf16, NumberFormat::Fp8, NumberFormat::Int8];
+
+/// Runs the command.
+pub fn run(
+    args: &Args,
+    model: &Model,
+    beside: &[Model],
+    request: Request,
+    common: &Common,
+    calibration: &Calibration,
+    printer: &mut Printer,
+) -> Result<(), Failure> {
+    refuse_options(args, model)?;
+    if let Some(format) = common
+        .formats
+        .iter()
+        .find(|format| !FORMATS.contains(format))
+    {
+        return Err(Failure::input(format!(
+            "--precision `{}` is for language models; allowed for {}: {}",
+            format.name(),
+            model.name,
+            FORMATS.map(NumberFormat::name).join(", ")
+        )));
+    }
+    if let Some(most) = model.max_sequence_tokens
+        && model.sample.positions.is_none()
+        && request.input_tokens > most as f64
+    {
+        return Err(Failure::input(format!(
+            "--input is {} tokens, but {} holds {most}; allowed: up to {most}",
+            request.input_tokens, model.name
+        )));
+    }
+    let service = Service::new(model, beside, &request);
+    let question = BatchedQuestion {
+        model: &model.name,
+        service: &service,
+        request,
+        choices: common.hardware.choices(),
+        formats: if common.formats.is_empty() {
+            vec![NumberFormat::Bf16]
+        } else {
+            common.formats.clone()
+        },
+        demand: BatchedDemand {
+            requests_per_s: common.requests_per_s,
+            mean_over_peak: common.mean_over_peak,
+            latency_s: latency_of("p99", args.p99.as_deref())?,
+            for_99_in_100: common.for_99_in_100,
+        },
+        carbon,
+        pue: common.pue,
+    };
+    let mut answer = plan_batched(&question, calibration).map_err(|error| explain(&error))?;
+    if model.family == Family::Diffusion && service.parts.len() == 1 && request.steps > 1.0 {
+        answer.notes.push(
+            "No text encoder and no autoencoder is beside it, so that they are not counted: give the pipeline's folder, or --beside.".to_owned(),
+        );
+    }
+    answer.notes.extend(model.notes.iter().cloned());
+    answer.notes.extend(common.hardware.projection.clone());
+    answer.notes.extend(old_price(
+        &answer.best.accelerator,
+        &answer.best.provider,
+        &answer.best.price_as_of,
+    ));
+    if let Some(path) = &args.plot {
+        super::serve_picture::draw_batched(&answer, path)?;
+    }
+    if args.json {
+        printer.json(&answer)?;
+    } else {
+        show(&answer, model, args, printer);
+    }
+    if answer.meets_limit {
+        Ok(())
+    } else {
+        Err(Failure::check(
+            "no plan considered meets the limit given (see the sentences above)",
+        ))
+    }
+}
+
+/// Options of language models are slips here.
+fn refuse_options(args: &Args, model: &Model) -> Result<(), Failure> {
+    let diffusion = model.family == Family::Diffusion;
+    for (option, given) in [
+        ("ttft", args.ttft.is_some()),
+        ("tpot", args.tpot.is_some()),
+        ("draft", args.draft.is_some()),
+        ("cached", args.cached != "0"),
+        ("engine", args.engine.is_some()),
+        ("precisions", args.precisions),
+        ("compare-api", args.compare_api),
+        ("export", !args.export.is_empty()),
+        ("steps", args.steps.is_some() && !diffusion),
+        ("guidance", args.guidance.is_some() && !diffusion),
+        ("beside", !args.beside.is_empty() && !diffusion),
+    ] {
+        if given {
+            return Err(Failure::input(format!(
+                "--{option} is of no use to {}, which answers whole; allowed: --p99, --requests, --precision, --curve{}",
+                model.name,
+                if diffusion {
+                    ", --steps, --guidance, --resolution, --beside"
+                } else {
+                    ""
+                }
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// What a request is, in words.
+fn request_words(answer: &BatchedAnswer, model: &Model) -> String {
+    let request = &answer.request;
+    let sample = &model.sample;
+    let size = if sample.width_px > 0 {
+        let frames = if sample.frames > 1 {
+            format!(", {} frames", sample.frames)
+        } else {
+            String::new()
+        };
+        format!(
+            " of {} x {} pixels{frames}",
+            sample.width_px, sample.height_px
+        )
+    } else {
+        String::new()
+    };
+    match model.family {
+        Family::Decoder | Family::Encoder => format!("of {} tokens", count(request.input_tokens)),
+        Family::EncoderDecoder => format!(
+            "({}) of {} tokens each",
+            answer.unit,
+            count(request.output_tokens)
+        ),
+        Family::Diffusion => format!(
+            "({}{size}), {} steps of {} {}",
+            answer.unit,
+            request.steps,
+            request.passes_per_step,
+            if request.passes_per_step == 1.0 {
+                "pass"
+            } else {
+                "passes"
+            }
+        ),
+        Family::Vision => format!("({}{size})", answer.unit),
+    }
+}
+
+fn show(answer: &BatchedAnswer, model: &Model, args: &Args, printer: &mut Printer) {
+    let best = &answer.best;
+    printer.heading(&format!(
+        "{}: {} parameters, {} requests/s",
+        answer.model,
+        count(answer.parameters),
+        significant(answer.demand.requests_per_s),
+    ));
+    printer.sentence(&format!("Requests {}.", request_words(answer, model)));
+    let price = best
+        .usd_per_accelerator_hour
+        .map_or_else(String::new, |price| {
+            if best.price_as_of.is_empty() {
+                format!(" at {}/h each", usd(price))
+            } else {
+                format!(
+                    " from {} ({}, {}/h each, {})",
+                    best.provider,
+                    best.pricing,
+                    usd(price),
+                    price_day(&best.price_as_of, &best.price_source)
+                )
+            }
+        });
+    let replicas = match (best.replicas, best.ranks) {
+        (1, 1) => "1 replica".to_owned(),
+        (replicas, 1) => format!("{replicas} replicas"),
+        (replicas, ranks) => format!("{replicas} x {ranks} GPUs that divide each layer"),
+    };
+    printer.sentence(&format!(
+        "{replicas} on {} x {}{price}, {}; up to {} {} together.",
+        best.accelerators,
+        best.accelerator,
+        best.format.name_on(&best.accelerator),
+        best.most_batch,
+        answer.unit,
+    ));
+    printer.line("");
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    let mut row = |name: &str, cells: Vec<String>| {
+        let mut line = vec![name.to_owned()];
+        line.extend(cells);
+        rows.push(line);
+    };
+    if let Some(cost) = best.usd_per_month {
+        row("cost a month", range(cost, usd));
+    }
+    if let Some(price) = best.usd_per_thousand {
+        row(
+            &format!("  a thousand {}", answer.unit),
+            range(price, price_usd),
+        );
+    }
+    row("time to answer, p50", range(best.latency.p50_s, latency));
+    row("  p99", range(best.latency.p99_s, latency));
+    row("  of a lone request", range(best.alone_s, latency));
+    row(
+        &format!("{}/s that a replica takes", answer.unit),
+        range(best.capacity_requests_per_s, significant),
+    );
+    row(
+        "energy of a request",
+        range(best.energy_wh_per_request, energy),
+    );
+    row("CO2e of a request", range(best.co2e_g_per_request, grams));
+    let right = Align::Right;
+    printer.table(
+        &[
+            ("", Align::Left),
+            ("p10", right),
+            ("p50", right),
+            ("p90", right),
+        ],
+        &rows,
+    );
+    printer.line("");
+    printer.sentence(&format!(
+        "{} of the capacity is in use on average; {:.1} {} run together in the busiest hour. Each GPU holds {:.1} GiB of weights and {:.1} GiB in all, of {:.1} GiB.",
+        percent(best.utilisation),
+        best.batch,
+        answer.unit,
+        best.weights_gib,
+        best.memory_gib,
+        best.memory_capacity_gib
+    ));
+    if answer.parts.len() > 1 {
+        let parts: Vec<String> = answer
+            .parts
+            .iter()
+            .map(|part| format!("{} {}", part.name, latency(part.seconds)))
+            .collect();
+        printer.line("");
+        printer.sentence(&format!("Of a lone request: {}.", parts.join(", ")));
+    }
+    for note in &answer.notes {
+        printer.line("");
+        printer.sentence(note);
+    }
+    if args.curve {
+        printer.line("");
+        printer.heading("One replica against its batch");
+        printer.table(
+            &[
+                ("batch", right),
+                (&format!("{}/s", answer.unit), right),
+                ("a batch takes", right),
+                ("a thousand", right),
+                ("", Align::Left),
+            ],
+            &answer
+                .curve
+                .iter()
+                .map(|point| {
+                    vec![
+                        point.batch.to_string(),
+                        significant(point.requests_per_s),
+                        latency(point.batch_s),
+                        point.usd_per_thousand.map_or_else(String::new, price_usd),
+                        if point.is_knee { "knee" } else { "" }.to_owned(),
+                    ]
+                })
+                .collect::<Vec<_>>(),
+        );
+    }
+    for (heading, plans) in [
+        ("Next best", &answer.others),
+        (
+            "Cheaper or faster: no plan beats these in both",
+            &answer.pareto,
+        ),
+    ] {
+        if plans.is_empty() || (plans.len() < 2 && heading != "Next best") {
+            continue;
+        }
+        printer.line("");
+        printer.heading(heading);
+        printer.table(
+            &[
+                ("hardware", Align::Left),
+                ("provider", Align::Left),
+                ("a month", right),
+                ("a thousand", right),
+                ("p50", right),
+                ("p99", right),
+            ],
+            &plans.iter().map(plan_row).collect::<Vec<_>>(),
+        );
+    }
+}
+
+fn plan_row(plan: &BatchedPlan) -> Vec<String> {
+    let money = |estimate: Option<outlay_units::Estimate>, write: fn(f64) -> String| {
+        estimate.map_or_else(|| "?".to_owned(), |estimate| write(estimate.p50))
+    };
+    vec![
+        format!(
+            "{} x {} {}",
+            plan.accelerators,
+            plan.accelerator,
+            plan.format.name_on(&plan.accelerator)
+        ),
+        plan.provider.clone(),
+        money(plan.usd_per_month, usd),
+        money(plan.usd_per_thousand, price_usd),
+        latency(plan.latency.p50_s.p50),
+        latency(plan.latency.p99_s.p50),
+    ]
+}
