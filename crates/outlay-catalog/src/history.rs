@@ -155,11 +155,23 @@ fn rows<R: for<'de> Deserialize<'de>, T>(
         file: file.to_owned(),
         message,
     };
-    csv::Reader::from_reader(text.as_bytes())
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    let header = reader
+        .headers()
+        .map_err(|error| fail(error.to_string()))?
+        .clone();
+    reader
         .deserialize::<R>()
         .enumerate()
         .map(|(index, row)| {
-            let row = row.map_err(|error| fail(error.to_string()))?;
+            let row = row.map_err(|error| match error.kind() {
+                csv::ErrorKind::Deserialize { err, .. } => {
+                    let column = err.field().and_then(|field| header.get(field as usize));
+                    let column = column.map_or_else(String::new, |name| format!(", `{name}`"));
+                    fail(format!("row {}{column}: {}", index + 1, err.kind()))
+                }
+                _ => fail(error.to_string()),
+            })?;
             read(row).ok_or_else(|| {
                 fail(format!(
                     "row {}: a price is not a positive number",

@@ -119,8 +119,23 @@ pub enum BudgetError {
 /// A decoder with rotary positions and gated feed-forward of about so many parameters, with its layers and width; `None`
 /// for sizes that make no sound shape.
 pub(crate) fn decoder(parameters: f64) -> Option<(Model, u64, u64)> {
-    let (layers, hidden) = shape_from_parameters(parameters, VOCABULARY);
+    decoder_with(parameters, VOCABULARY, 1)
+}
+
+/// As [`decoder`], with a vocabulary, and with query heads that share keys and values in groups of so many.
+pub(crate) fn decoder_with(
+    parameters: f64,
+    vocabulary: u64,
+    group: u64,
+) -> Option<(Model, u64, u64)> {
+    let (layers, hidden) = shape_from_parameters(parameters, vocabulary);
     let head = if hidden >= 1024 { 128 } else { 64 };
+    // A whole number of groups.
+    let hidden = if group > 1 {
+        (hidden / (head * group)).max(1) * head * group
+    } else {
+        hidden
+    };
     // Three products of two thirds of 4 h hold what two of 4 h do (arXiv:2002.05202).
     let ffn = (hidden * 8 / 3).div_ceil(128) * 128;
     let table = ShapeTable {
@@ -129,7 +144,8 @@ pub(crate) fn decoder(parameters: f64) -> Option<(Model, u64, u64)> {
         hidden,
         ffn,
         heads: (hidden / head).max(1),
-        vocabulary: VOCABULARY,
+        kv_heads: Some((hidden / head / group).max(1)),
+        vocabulary,
         gated: Some(true),
         tied: Some(true),
         ..ShapeTable::default()
@@ -143,6 +159,30 @@ fn usual_batch(tokens: f64, sequence_tokens: u64) -> u64 {
     1u64 << (wanted.max(1.0).log2().round() as u32).min(30)
 }
 
+/// The pre-training of a model on so many tokens, as people mostly run it.
+pub(crate) fn usual_workload(model: &Model, tokens: f64, precision: Precision) -> Workload {
+    let most = if model.parameters() < 1_000_000_000 {
+        2048
+    } else {
+        4096
+    };
+    let sequence_tokens = model.max_sequence_tokens.unwrap_or(4096).clamp(1, most);
+    Workload {
+        model: model.clone(),
+        sequence_tokens,
+        global_batch_sequences: usual_batch(tokens, sequence_tokens),
+        tokens_total: tokens,
+        precision,
+        optimizer: Optimizer::Adamw,
+        method: Method::Full,
+        adapters: Adapters::default(),
+        framework: Framework::Megatron,
+        attention: AttentionKernel::Fused,
+        channels_last: false,
+        software_year: SOFTWARE_YEAR,
+    }
+}
+
 struct Buyer<'a, 'b> {
     question: &'b BudgetQuestion<'a>,
     calibration: &'b Calibration,
@@ -151,28 +191,7 @@ struct Buyer<'a, 'b> {
 impl Buyer<'_, '_> {
     fn plan(&self, model: &Model, tokens: f64) -> Result<Plan, PlanError> {
         let question = self.question;
-        let sequence_tokens = model.max_sequence_tokens.unwrap_or(4096).clamp(
-            1,
-            if model.parameters() < 1_000_000_000 {
-                2048
-            } else {
-                4096
-            },
-        );
-        let workload = Workload {
-            model: model.clone(),
-            sequence_tokens,
-            global_batch_sequences: usual_batch(tokens, sequence_tokens),
-            tokens_total: tokens,
-            precision: question.precision,
-            optimizer: Optimizer::Adamw,
-            method: Method::Full,
-            adapters: Adapters::default(),
-            framework: Framework::Megatron,
-            attention: AttentionKernel::Fused,
-            channels_last: false,
-            software_year: SOFTWARE_YEAR,
-        };
+        let workload = usual_workload(model, tokens, question.precision);
         let asked = Question {
             workload: &workload,
             choices: question.choices.clone(),

@@ -11,6 +11,7 @@ mod failures;
 mod fit;
 mod layout;
 mod levers;
+mod lifecycle;
 mod measured;
 mod memory;
 mod minimise;
@@ -34,6 +35,10 @@ pub use failures::{checkpoint_interval_s, failure_factor};
 pub use fit::{contradicted, cross_validate, fit, row_folds, spreads};
 pub use layout::{Layout, Offload, Recompute, Schedule};
 pub use levers::{Lever, levers};
+pub use lifecycle::{
+    LifecycleAnswer, LifecycleChoice, LifecycleError, LifecycleQuestion, PriceFactors, overtakes,
+    plan_lifecycle,
+};
 pub use measured::{
     Case, MeasuredRow, MemoryPart, Metric, model_flops_per_token, read_measured, unknown_columns,
 };

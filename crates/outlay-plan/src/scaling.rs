@@ -74,15 +74,24 @@ impl LossLaw {
         (parameters, flops / 6.0 / parameters)
     }
 
+    /// Tokens on which a model of so many parameters reaches a loss; `None` where no number of them does.
+    ///
+    /// ```
+    /// let law = outlay_plan::BESIROGLU_2024;
+    /// let tokens = law.tokens_for(35e9, law.loss(70e9, 1.4e12)).unwrap();
+    /// assert!((tokens / 3.64725e+12 - 1.0).abs() < 1e-3);
+    /// assert!(law.tokens_for(1e9, law.loss(70e9, 1.4e12)).is_none());
+    /// ```
+    pub fn tokens_for(&self, parameters: f64, loss: f64) -> Option<f64> {
+        let left =
+            loss - self.floor - self.parameter_weight / parameters.powf(self.parameter_exponent);
+        (left > 0.0).then(|| (self.token_weight / left).powf(1.0 / self.token_exponent))
+    }
+
     /// The size and the tokens that reach `loss` with the least training and inference together,
     /// `6 N D + 2 N D_inference` (Sardana et al. 2024, arXiv:2401.00448); `None` where no size reaches it.
     pub fn optimum_with_inference(&self, loss: f64, inference_tokens: f64) -> Option<(f64, f64)> {
-        let tokens_for = |parameters: f64| {
-            let left = loss
-                - self.floor
-                - self.parameter_weight / parameters.powf(self.parameter_exponent);
-            (left > 0.0).then(|| (self.token_weight / left).powf(1.0 / self.token_exponent))
-        };
+        let tokens_for = |parameters: f64| self.tokens_for(parameters, loss);
         let flops = |log_parameters: f64| {
             let parameters = log_parameters.exp();
             tokens_for(parameters).map_or(f64::INFINITY, |tokens| {

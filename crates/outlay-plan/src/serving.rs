@@ -25,7 +25,7 @@ pub use batched_plan::{
     PartTime, plan_batched, simulate_batches,
 };
 pub use compare::{ApiComparison, BreakEven, break_even, compare_api, self_hosting_usd};
-pub use constants::{SERVING_CONSTANTS, ServingConstant, ServingConstants};
+pub use constants::{SERVING_CONSTANTS, ServingConstant, ServingConstants, is_measured};
 pub use deployment::{
     Deployment, Engine, Formats, NumberFormat, ServingLayout, ServingMemory, Settings,
 };
@@ -36,4 +36,5 @@ pub use measured::{
 };
 pub use pass::{PassTimes, PromptPart};
 pub use plan::{HOURS_PER_MONTH, ServeError, ServeQuestion, plan_serve};
+pub(crate) use plan::{MOST_UTILISATION, quality};
 pub use scheduler::{Draft, Load, Outcome, Percentiles, Split, simulate, simulate_split};

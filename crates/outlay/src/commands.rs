@@ -10,6 +10,7 @@ pub mod models;
 mod offers;
 pub mod plan_budget;
 pub mod plan_finetune;
+pub mod plan_lifecycle;
 mod plan_picture;
 pub mod plan_serve;
 pub mod plan_train;

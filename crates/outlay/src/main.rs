@@ -94,6 +94,8 @@ enum Plan {
     Finetune(Box<commands::plan_finetune::Args>),
     /// Estimate what serving a language model will cost
     Serve(Box<commands::plan_serve::Args>),
+    /// Add training and serving over a horizon, and find the cheapest way to both
+    Lifecycle(Box<commands::plan_lifecycle::Args>),
     /// Find the best language model that a budget buys, or how far it takes a given one
     Budget(Box<commands::plan_budget::Args>),
 }
@@ -121,6 +123,7 @@ fn run(cli: Cli, printer: &mut Printer) -> Result<(), Failure> {
         Command::Plan(Plan::Train(args)) => commands::plan_train::run(*args, printer),
         Command::Plan(Plan::Finetune(args)) => commands::plan_finetune::run(&args, printer),
         Command::Plan(Plan::Serve(args)) => commands::plan_serve::run(&args, printer),
+        Command::Plan(Plan::Lifecycle(args)) => commands::plan_lifecycle::run(&args, printer),
         Command::Plan(Plan::Budget(args)) => commands::plan_budget::run(&args, printer),
         Command::Init(args) => commands::init::run(&args, printer),
         Command::Compare(args) => commands::compare::run(&args, printer),

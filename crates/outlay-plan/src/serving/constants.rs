@@ -193,6 +193,13 @@ pub(crate) fn serving_prior_factor(name: &str, scope: &str) -> f64 {
         .map_or(1.0, |(_, _, factor)| *factor)
 }
 
+/// Whether kernels of engines were measured on an accelerator generation: only those are searched.
+pub fn is_measured(generation: &str) -> bool {
+    SCOPE_PRIORS
+        .iter()
+        .any(|(_, scope, _)| *scope == generation)
+}
+
 /// Number of constants of serving.
 pub(crate) const N_SERVING: usize = SERVING_CONSTANTS.len();
 

@@ -477,6 +477,16 @@ impl ServingCase {
             prompt_layout: widened(workers.prompt_layout, &mut assumed),
             ..workers
         });
+        // The publisher runs workers apart both without drafts and with drafts of three tokens, where the model can, and rows
+        // that leave their workers open do not say which: one token is half-way.
+        let predicts_ahead = model
+            .blocks
+            .iter()
+            .any(|block| block.kind == outlay_model::BlockKind::PredictAhead);
+        if kind == "split-workers-unknown" && draft.is_none() && predicts_ahead {
+            draft = Some(1.0);
+            assumed.push("drafts of one token, half-way between none and three".to_owned());
+        }
         Ok(Self {
             id: row.id.clone(),
             group: format!("{} on {}", row.model_path, accelerator.id),
@@ -530,16 +540,16 @@ impl ServingCase {
         let prompts = PassTimes::new(&prompt_deployment, constants);
         let context = self.load.input_tokens + 0.5 * self.load.output_tokens;
         let decode_slots = (memory.sequences(context) * times.attention_data).max(1.0);
-        // Where a row does not say: narrow workers hold few sequences, for their latency's sake, and wide ones many.
-        let held = if self.layout.attention_data > 1 {
-            decode_slots
+        // Where a row does not say: as the publisher's other rows have at the median, four narrow workers or one wide one,
+        // and more where those would not hold the clients.
+        let usual = if self.layout.attention_data > 1 {
+            1.0
         } else {
-            decode_slots.min(16.0)
+            4.0
         };
         let decode_workers = workers.decode_workers.unwrap_or_else(|| {
-            (f64::from(self.load.concurrency) / held)
-                .ceil()
-                .clamp(1.0, 16.0) as u32
+            let clients = f64::from(self.load.concurrency);
+            (clients / decode_slots).ceil().max(usual).min(clients) as u32
         });
         let prompt_workers = workers.prompt_workers.unwrap_or_else(|| {
             // As many as keep up with the answers.

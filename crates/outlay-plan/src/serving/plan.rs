@@ -796,7 +796,7 @@ fn curve(
 }
 
 /// What a format costs in quality, and where that is published.
-fn quality(format: NumberFormat) -> (&'static str, &'static str) {
+pub(crate) fn quality(format: NumberFormat) -> (&'static str, &'static str) {
     const KURTIC: &str = "Kurtic and others, arXiv:2411.02355 (Llama 3.1)";
     match format {
         NumberFormat::Bf16 => ("the reference", ""),

@@ -8,7 +8,10 @@ use outlay_plan::serving::{
     ServingConstants, ServingLayout, ServingModels, Settings, export_serving, plan_serve,
     read_serving, simulate, simulate_batches,
 };
-use outlay_plan::{Calibration, Choice};
+use outlay_plan::{
+    BESIROGLU_2024, Calibration, Choice, LifecycleAnswer, LifecycleQuestion, Precision,
+    PriceFactors, overtakes, plan_lifecycle,
+};
 use outlay_units::Estimate;
 use proptest::prelude::*;
 
@@ -127,16 +130,22 @@ fn measured_runs_are_met() {
             inside += usize::from((interval.p10..=interval.p90).contains(&measured));
             (predicted / measured - 1.0).abs()
         };
-        ttft.push(compare("ttft", outcome.ttft_s.mean, case.ttft_s.unwrap()));
-        tpot.push(compare("tpot", outcome.tpot_s.mean, case.tpot_s.unwrap()));
+        let errors = (
+            compare("ttft", outcome.ttft_s.mean, case.ttft_s.unwrap()),
+            compare("tpot", outcome.tpot_s.mean, case.tpot_s.unwrap()),
+        );
+        // What rows leave open (workers, drafts) no prediction can know: their intervals alone are checked.
+        if case.kind != "split-workers-unknown" {
+            ttft.push(errors.0);
+            tpot.push(errors.1);
+        }
     }
     let median = |values: &mut Vec<f64>| {
         values.sort_by(f64::total_cmp);
         values[values.len() / 2]
     };
     let (ttft, tpot) = (median(&mut ttft), median(&mut tpot));
-    assert!(tpot < 0.12, "time per output token: {tpot:.3}");
-    // A third of these rows are of workers apart, whose first tokens are the least well predicted.
+    assert!(tpot < 0.10, "time per output token: {tpot:.3}");
     assert!(ttft < 0.40, "time to first token: {ttft:.3}");
     // Four in five are to lie inside; of 56, fewer than 38 would by chance one time in fifty.
     assert!(inside >= 38, "{inside} of {} inside", 2 * rows.len());
@@ -416,4 +425,96 @@ fn one_at_a_time_waits_as_the_textbook_says() {
     // What waits runs together, so a replica takes more than one at a time could.
     let crowded = simulate_batches(&times, 64, 1.3 / one);
     assert!(crowded.mean_batch > 1.3 && crowded.p99_s < 20.0 * one);
+}
+
+/// A lifecycle of a small model on one accelerator for both.
+fn lifecycle(requests_per_s: f64, months: u32, growth: f64) -> LifecycleAnswer {
+    let model = model("llama-3.2-1b");
+    let accelerator = find_accelerator("H100-SXM").unwrap();
+    let offer = offer("H100-SXM", 2.0);
+    let choice = |count| Choice {
+        accelerator,
+        count,
+        offers: vec![&offer],
+    };
+    let question = LifecycleQuestion {
+        serve: ServeQuestion {
+            model: &model,
+            choices: vec![choice(None)],
+            engines: vec![Engine::Vllm],
+            formats: vec![NumberFormat::Bf16],
+            demand: Demand {
+                requests_per_s,
+                mean_over_peak: 0.5,
+                input_tokens: 1000.0,
+                output_tokens: 300.0,
+                cached_prefix: 0.0,
+            },
+            limits: Limits::default(),
+            draft: None,
+            carbon: |_, _| (400.0, String::new()),
+            pue: 1.2,
+        },
+        narrow: vec![NumberFormat::Fp8],
+        training_tokens: Some(300e9),
+        train_choices: vec![choice(Some(64))],
+        deadline_s: None,
+        precision: Precision::Bf16,
+        months,
+        growth,
+        law: BESIROGLU_2024,
+        apis: Vec::new(),
+        price_factors: PriceFactors::default(),
+    };
+    plan_lifecycle(&question, &Calibration::built_in()).unwrap()
+}
+
+/// Where little is served the model as it is wins over a smaller one that trains longer; where much is, it loses. And a
+/// longer horizon never costs less.
+#[test]
+fn more_serving_is_worth_more_training() {
+    let totals = |answer: &LifecycleAnswer| {
+        let of = |wanted: &dyn Fn(&str) -> bool| {
+            answer
+                .choices
+                .iter()
+                .filter(|choice| wanted(&choice.name))
+                .map(|choice| choice.total_usd.p50)
+                .fold(f64::INFINITY, f64::min)
+        };
+        (
+            of(&|name| name == "as it is"),
+            of(&|name| name.contains(" on ") && !name.contains("quantized")),
+        )
+    };
+    let (plain, longer) = totals(&lifecycle(1.0, 3, 0.0));
+    assert!(plain < longer, "{plain} {longer}");
+    let (plain, longer) = totals(&lifecycle(3000.0, 36, 0.0));
+    assert!(longer < plain, "{plain} {longer}");
+    let short = lifecycle(50.0, 6, 0.05);
+    let long = lifecycle(50.0, 12, 0.05);
+    for choice in &short.choices {
+        let same = long
+            .choices
+            .iter()
+            .find(|other| other.name == choice.name)
+            .unwrap();
+        assert!(
+            same.total_usd.p50 >= choice.total_usd.p50 * 0.98,
+            "{}",
+            choice.name
+        );
+        assert!(choice.total_usd.p10 <= choice.total_usd.p50);
+        assert!(choice.total_usd.p50 <= choice.total_usd.p90);
+        assert_eq!(choice.spent_usd.len(), 6);
+        let last = choice.spent_usd[5];
+        assert!(
+            (last / choice.total_usd.p50 - 1.0).abs() < 1e-6,
+            "{}",
+            choice.name
+        );
+    }
+    let (cheapest, dearest) = (&short.choices[0], short.choices.last().unwrap());
+    assert!(overtakes(cheapest, dearest).is_some());
+    assert!(overtakes(dearest, cheapest).is_none());
 }

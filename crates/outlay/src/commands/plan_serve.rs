@@ -7,7 +7,7 @@ use outlay_model::{Family, Model};
 use outlay_plan::Choice;
 use outlay_plan::serving::{
     Demand, Engine, HOURS_PER_MONTH, Limits, NumberFormat, Request, ServeAnswer, ServeError,
-    ServeExport, ServePlan, ServeQuestion, export_serving, plan_serve,
+    ServeExport, ServePlan, ServeQuestion, export_serving, is_measured, plan_serve,
 };
 use outlay_units::{
     GIB, count, parse_count, parse_latency_seconds, parse_rate_per_second, percent, price_usd,
@@ -152,7 +152,7 @@ pub struct Args {
 }
 
 /// Reads a number of an option between limits.
-fn number(option: &str, text: &str, least: f64, most: f64) -> Result<f64, Failure> {
+pub(super) fn number(option: &str, text: &str, least: f64, most: f64) -> Result<f64, Failure> {
     match text.trim().parse::<f64>() {
         Ok(value) if (least..=most).contains(&value) => Ok(value),
         _ => Err(Failure::input(format!(
@@ -162,7 +162,7 @@ fn number(option: &str, text: &str, least: f64, most: f64) -> Result<f64, Failur
 }
 
 /// Reads tokens of an option.
-fn tokens(option: &str, text: &str) -> Result<f64, Failure> {
+pub(super) fn tokens(option: &str, text: &str) -> Result<f64, Failure> {
     match parse_count(text) {
         Ok(value) if (1.0..=1e7).contains(&value) => Ok(value),
         _ => Err(Failure::input(format!(
@@ -217,7 +217,8 @@ impl Hardware {
         })
     }
 
-    pub(super) fn choices(&self) -> Vec<Choice<'_>> {
+    /// What is considered. Where hardware is searched, `measured_only` keeps the generations whose engines were measured.
+    pub(super) fn choices(&self, measured_only: bool) -> Vec<Choice<'_>> {
         let of = |accelerator: &outlay_catalog::Accelerator| -> Vec<&Offer> {
             self.offers
                 .iter()
@@ -239,8 +240,8 @@ impl Hardware {
             .iter()
             .filter_map(|accelerator| {
                 let offers = of(accelerator);
-                // The constants of serving were measured on NVIDIA's parts.
-                (!offers.is_empty() && accelerator.vendor == "NVIDIA").then_some(Choice {
+                let known = !measured_only || is_measured(&accelerator.generation);
+                (!offers.is_empty() && accelerator.vendor == "NVIDIA" && known).then_some(Choice {
                     accelerator,
                     count: None,
                     offers,
@@ -426,7 +427,7 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     let draft = args.draft.as_deref().map(read_draft).transpose()?;
     let question = ServeQuestion {
         model: &model,
-        choices: common.hardware.choices(),
+        choices: common.hardware.choices(true),
         engines,
         formats,
         demand,

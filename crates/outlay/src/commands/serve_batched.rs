@@ -53,7 +53,7 @@ pub fn run(
         model: &model.name,
         service: &service,
         request,
-        choices: common.hardware.choices(),
+        choices: common.hardware.choices(false),
         formats: if common.formats.is_empty() {
             vec![NumberFormat::Bf16]
         } else {

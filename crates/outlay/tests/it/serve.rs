@@ -296,3 +296,36 @@ fn what_answers_whole_has_options_of_its_own() {
         "{text}"
     );
 }
+
+#[test]
+fn training_and_serving_are_added_over_a_horizon() {
+    let run = "plan lifecycle qwen3-0.6b --tokens 600B --train-gpus 64xH100-SXM --gpu H100-SXM --requests 20/s --months 12 --growth 5";
+    let output = outlay(&run.split_whitespace().collect::<Vec<_>>());
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = stdout(&output);
+    for expected in ["as it is, quantized", "student", "gives up", "nats a token"] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    assert!(
+        text.lines().all(|line| line.chars().count() <= 80),
+        "{text}"
+    );
+    for (more, what) in [
+        ("--months 0", "--months is `0`; allowed"),
+        ("--growth 200", "--growth is `200`; allowed"),
+        ("--months 120 --growth 50", "growth of"),
+        ("--gpu TPU-v3", "no price of TPU-v3 is known"),
+        ("--train-gpus 8xL4", "--tokens"),
+    ] {
+        let run = format!("plan lifecycle qwen3-0.6b {more}");
+        let output = outlay(&run.split_whitespace().collect::<Vec<_>>());
+        assert_eq!(output.status.code(), Some(2), "{more}: {}", stdout(&output));
+        assert!(
+            stderr(&output).contains(what),
+            "{more}: {}",
+            stderr(&output)
+        );
+    }
+    let output = outlay(&["plan", "lifecycle", "resnet-50"]);
+    assert!(stderr(&output).contains("writes no tokens"));
+}
