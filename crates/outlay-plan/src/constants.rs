@@ -122,6 +122,11 @@ macro_rules! constants {
             },)*
         ];
 
+        impl $kind {
+            /// Every constant, in the order of its table.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+        }
+
         #[cfg(test)]
         mod order {
             #[test]

@@ -6,6 +6,7 @@
 mod answer;
 mod batched;
 mod batched_plan;
+mod choices;
 mod compare;
 mod constants;
 mod deployment;
@@ -24,6 +25,7 @@ pub use batched_plan::{
     BatchPoint, BatchedAnswer, BatchedDemand, BatchedOutcome, BatchedPlan, BatchedQuestion,
     PartTime, plan_batched, simulate_batches,
 };
+pub(crate) use choices::quality;
 pub use compare::{ApiComparison, BreakEven, break_even, compare_api, self_hosting_usd};
 pub use constants::{SERVING_CONSTANTS, ServingConstant, ServingConstants, is_measured};
 pub use deployment::{
@@ -34,7 +36,7 @@ pub use fit::{cross_validate_serving, fit_serving, serving_spreads};
 pub use measured::{
     ServingCase, ServingModels, ServingRow, Workers, expected_yield, is_serving, read_serving,
 };
-pub use pass::{PassTimes, PromptPart};
+pub use pass::{PassPart, PassTimes, PromptPart, decode_parts};
+pub(crate) use plan::MOST_UTILISATION;
 pub use plan::{HOURS_PER_MONTH, ServeError, ServeQuestion, plan_serve};
-pub(crate) use plan::{MOST_UTILISATION, quality};
 pub use scheduler::{Draft, Load, Outcome, Percentiles, Split, simulate, simulate_split};

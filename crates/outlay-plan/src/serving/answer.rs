@@ -144,12 +144,20 @@ pub struct CurvePoint {
 /// state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PrecisionChoice {
+    /// Name, such as `fp8`, `fp8, 16-bit cache` or `bf16, 2:4 sparse`.
+    pub name: String,
     /// The format.
     pub format: NumberFormat,
+    /// Formats of the parts, with the cache's and whether weights are 2:4 sparse.
+    pub formats: Formats,
     /// Layout of a replica in short form.
     pub layout_brief: String,
     /// Weights of one replica, in GiB.
     pub weights_gib: f64,
+    /// Cache of one replica, in GiB.
+    pub cache_gib: f64,
+    /// Sequences of the demand's length that the cache of one replica holds.
+    pub sequences: f64,
     /// Accelerators for the demand.
     pub accelerators: u32,
     /// US dollars a month; `None` where no price is known.

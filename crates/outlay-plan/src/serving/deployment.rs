@@ -221,6 +221,9 @@ pub struct Formats {
     pub experts: NumberFormat,
     /// Bytes of one element of the key-value cache.
     pub cache_bytes: u8,
+    /// Whether two of every four weights of the layers are pruned away (2:4 sparsity).
+    #[serde(default)]
+    pub sparse: bool,
 }
 
 impl Formats {
@@ -243,6 +246,17 @@ impl Formats {
             } else {
                 1
             },
+            sparse: false,
+        }
+    }
+
+    /// Share of the bytes of a format that weights take: of 2:4 sparse ones two in four are kept, with two bits each that
+    /// say where they stood (arXiv:2104.08378, section 2).
+    pub(crate) fn kept_share(&self, format: NumberFormat) -> f64 {
+        if self.sparse {
+            0.5 + 1.0 / (8.0 * format.weight_bytes().ceil())
+        } else {
+            1.0
         }
     }
 
@@ -388,7 +402,18 @@ impl Deployment<'_> {
                 _ => block.repeat as f64,
             };
             for operator in &block.operators {
-                let bytes = self.formats.of(operator, block.kind).weight_bytes();
+                let format = self.formats.of(operator, block.kind);
+                let is_product = block.kind == BlockKind::Layer
+                    && matches!(
+                        operator.kind,
+                        Kind::MatMul { .. } | Kind::ExpertMatMul { .. }
+                    );
+                let kept = if is_product {
+                    self.formats.kept_share(format)
+                } else {
+                    1.0
+                };
+                let bytes = format.weight_bytes() * kept;
                 let ranks = match operator.kind {
                     Kind::ExpertMatMul { .. } => experts,
                     Kind::MatMul {

@@ -7,7 +7,7 @@
 use outlay_model::{BlockKind, Kind, Pattern, ScanRule, Split};
 
 use crate::serving::constants::{ServingConstant as C, ServingConstants};
-use crate::serving::deployment::{Deployment, NumberFormat, cache_ranks, state_bytes};
+use crate::serving::deployment::{Deployment, Formats, NumberFormat, cache_ranks, state_bytes};
 
 /// Points of the table of passes, two for each doubling of tokens.
 const POINTS: usize = 35;
@@ -17,6 +17,13 @@ const EXPERT_TILE_ROWS: f64 = 32.0;
 
 /// Time of a narrow product's kernels for each 1,024 of its inner dimension, in seconds: scales are applied along it.
 const NARROW_INNER_S: f64 = 0.45e-6;
+
+/// Time to hand activations to the next pipeline stage, in seconds.
+const HOP_S: f64 = 20e-6;
+
+/// Gain of 2:4 sparse products over dense ones where arithmetic binds: of a peak that doubles, kernels reach half of the gain
+/// or more on large products (arXiv:2104.08378, section 3).
+const SPARSE_SPEEDUP: f64 = 1.5;
 
 /// Tokens of a chunk in which recurrences work through a prompt, one chunk after another.
 const SCAN_CHUNK: f64 = 64.0;
@@ -104,6 +111,8 @@ pub(crate) fn longer(a: f64, b: f64) -> f64 {
 
 /// Rates of one deployment.
 struct Rates {
+    /// 16-bit peak, FLOP/s.
+    sixteen: f64,
     wide: f64,
     eight: f64,
     four: f64,
@@ -125,11 +134,46 @@ struct Rates {
 }
 
 impl Rates {
+    fn new(deployment: &Deployment<'_>, constants: &ServingConstants) -> Self {
+        let accelerator = deployment.accelerator;
+        let peaks = &accelerator.peak_tflops;
+        let sixteen = peaks.bf16.or(peaks.fp16).unwrap_or(peaks.fp32) * 1e12;
+        let memory = accelerator.memory_gb_per_s * 1e9;
+        let link = accelerator.link.gb_per_s * 1e9 * constants.get(C::Link);
+        Self {
+            sixteen,
+            wide: sixteen * constants.get(C::Matmul16),
+            eight: peaks.fp8.or(peaks.int8).map_or(sixteen, |peak| peak * 1e12)
+                * constants.get(C::Matmul8),
+            four: peaks.fp4.map_or(sixteen, |peak| peak * 1e12) * constants.get(C::Matmul4),
+            stream: memory * constants.get(C::Stream),
+            memory,
+            kernel_s: constants.get(C::KernelUs) * 1e-6,
+            expert: constants.get(C::Expert),
+            expert_stream: constants.get(C::ExpertStream),
+            unpack: constants.get(C::Unpack),
+            link,
+            network: accelerator.network.gbit_per_s * 0.125e9 * 0.8,
+            domain: f64::from(accelerator.link.domain_size),
+            allreduce_s: constants.get(C::AllReduceUs) * 1e-6,
+            alltoall_s: constants.get(C::AllToAllUs) * 1e-6,
+            pointwise: memory * 0.8 / constants.get(C::Pointwise),
+            attention_s: constants.get(C::AttentionUs) * 1e-6,
+            row_bytes: constants.get(C::RowBytes),
+            quantize_bytes: constants.get(C::QuantizeBytes),
+        }
+    }
+
     fn product(&self, format: NumberFormat, deployment: &Deployment<'_>) -> f64 {
-        match format.product_bits(deployment.accelerator) {
+        let dense = match format.product_bits(deployment.accelerator) {
             4 => self.four,
             8 => self.eight,
             _ => self.wide,
+        };
+        if deployment.formats.sparse {
+            dense * SPARSE_SPEEDUP
+        } else {
+            dense
         }
     }
 
@@ -157,31 +201,7 @@ impl PassTimes {
     pub fn new(deployment: &Deployment<'_>, constants: &ServingConstants) -> Self {
         let accelerator = deployment.accelerator;
         let layout = &deployment.layout;
-        let peaks = &accelerator.peak_tflops;
-        let sixteen = peaks.bf16.or(peaks.fp16).unwrap_or(peaks.fp32) * 1e12;
-        let memory = accelerator.memory_gb_per_s * 1e9;
-        let link = accelerator.link.gb_per_s * 1e9 * constants.get(C::Link);
-        let rates = Rates {
-            wide: sixteen * constants.get(C::Matmul16),
-            eight: peaks.fp8.or(peaks.int8).map_or(sixteen, |peak| peak * 1e12)
-                * constants.get(C::Matmul8),
-            four: peaks.fp4.map_or(sixteen, |peak| peak * 1e12) * constants.get(C::Matmul4),
-            stream: memory * constants.get(C::Stream),
-            memory,
-            kernel_s: constants.get(C::KernelUs) * 1e-6,
-            expert: constants.get(C::Expert),
-            expert_stream: constants.get(C::ExpertStream),
-            unpack: constants.get(C::Unpack),
-            link,
-            network: accelerator.network.gbit_per_s * 0.125e9 * 0.8,
-            domain: f64::from(accelerator.link.domain_size),
-            allreduce_s: constants.get(C::AllReduceUs) * 1e-6,
-            alltoall_s: constants.get(C::AllToAllUs) * 1e-6,
-            pointwise: memory * 0.8 / constants.get(C::Pointwise),
-            attention_s: constants.get(C::AttentionUs) * 1e-6,
-            row_bytes: constants.get(C::RowBytes),
-            quantize_bytes: constants.get(C::QuantizeBytes),
-        };
+        let rates = Rates::new(deployment, constants);
         let mut times = Self {
             body_s: [0.0; POINTS],
             experts_s: [0.0; POINTS],
@@ -206,7 +226,7 @@ impl PassTimes {
         let memory_of = deployment.memory();
         times.hand_over_s_per_token = memory_of.cache_bytes_per_token * f64::from(layout.tensor)
             / (accelerator.network.gbit_per_s * 0.125e9 * 0.5);
-        times.hop_s = (times.lanes - 1.0) * 20e-6;
+        times.hop_s = (times.lanes - 1.0) * HOP_S;
         for block in deployment.blocks() {
             let repeat = block.repeat as f64;
             if block.kind == BlockKind::Head {
@@ -226,15 +246,13 @@ impl PassTimes {
                 };
                 times.kernels += repeat * launches_of(&operator.kind, kernels);
                 if let Some(mut attention) =
-                    attention_of(&operator.kind, deployment, &rates, constants, sixteen)
+                    attention_of(&operator.kind, deployment, &rates, constants)
                 {
                     attention.decode_s_per_key *= repeat;
                     attention.prompt_s_per_pair *= repeat;
                     times.attention.push(attention);
                 }
-                if let Some((decode_s, prompt_s)) =
-                    scan_of(&operator.kind, deployment, &rates, sixteen)
-                {
+                if let Some((decode_s, prompt_s)) = scan_of(&operator.kind, deployment, &rates) {
                     times.scan_decode_s += repeat * decode_s;
                     times.scan_prompt_s_per_token += repeat * prompt_s;
                     times.scans += repeat;
@@ -341,6 +359,82 @@ impl PassTimes {
     }
 }
 
+/// A part of a pass: one operator over all its layers, or what the host adds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PassPart {
+    /// Block and operator.
+    pub name: String,
+    /// How many times it runs.
+    pub repeat: u64,
+    /// Seconds of all of them.
+    pub seconds: f64,
+}
+
+/// Where the time of a pass goes in which each of `sequences` writes one token over `context` tokens on average: the terms
+/// of [`PassTimes::decode_s`], which they add up to (to the straight lines between the points of its tables).
+pub fn decode_parts(
+    deployment: &Deployment<'_>,
+    constants: &ServingConstants,
+    sequences: f64,
+    context: f64,
+) -> Vec<PassPart> {
+    let rates = Rates::new(deployment, constants);
+    let groups = f64::from(deployment.layout.attention_data.max(1));
+    let lanes = f64::from(deployment.layout.pipeline.max(1));
+    let rank = sequences / groups;
+    let mut parts = Vec::new();
+    for block in deployment.blocks() {
+        let repeat = block.repeat as f64;
+        if block.kind == BlockKind::Head {
+            parts.push(PassPart {
+                name: "head and sampling".to_owned(),
+                repeat: block.repeat,
+                seconds: repeat * head_s(block, rank, deployment, &rates),
+            });
+            continue;
+        }
+        for operator in &block.operators {
+            let format = deployment.formats.of(operator, block.kind);
+            let narrow = format.product_bits(deployment.accelerator) < 16;
+            let mut seconds = kernels_of(&operator.kind, narrow) * rates.kernel_s
+                + operator_s(&operator.kind, rank, format, deployment, &rates, constants);
+            match operator.kind {
+                Kind::Route { .. } => seconds += constants.get(C::RouteUs) * 1e-6,
+                Kind::Attention { .. } => seconds += rates.attention_s,
+                _ => {}
+            }
+            if let Some(attention) = attention_of(&operator.kind, deployment, &rates, constants) {
+                seconds += rank * attention.decode_s_per_key * keys(attention.pattern, context);
+            }
+            if let Some((decode_s, _)) = scan_of(&operator.kind, deployment, &rates) {
+                seconds += rank * decode_s;
+            }
+            parts.push(PassPart {
+                name: format!("{}: {}", block.name, operator.name),
+                repeat: block.repeat,
+                seconds: repeat * seconds,
+            });
+        }
+    }
+    for (name, seconds) in [
+        ("between pipeline stages", (lanes - 1.0) * HOP_S),
+        ("host, each pass", constants.get(C::PassMs) * 1e-3),
+        (
+            "host, each sequence",
+            rank * constants.get(C::SequenceUs) * 1e-6,
+        ),
+    ] {
+        if seconds > 0.0 {
+            parts.push(PassPart {
+                name: name.to_owned(),
+                repeat: 1,
+                seconds,
+            });
+        }
+    }
+    parts
+}
+
 /// Prompt tokens of a pass.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PromptPart {
@@ -403,7 +497,7 @@ fn kernels_of(kind: &Kind, narrow: bool) -> f64 {
 
 /// Bytes of one weight as its stream is paid for: weights that are widened on their way stream slower.
 fn weight_traffic(format: NumberFormat, deployment: &Deployment<'_>, rates: &Rates) -> f64 {
-    let bytes = format.weight_bytes();
+    let bytes = format.weight_bytes() * deployment.formats.kept_share(format);
     if format.widens(deployment.accelerator) {
         bytes / rates.unpack
     } else {
@@ -550,12 +644,7 @@ fn operator_s(
 
 /// Time of one recurrence to decode one sequence, which reads and writes its state in fp32, and for each token of a prompt,
 /// whose chunks multiply matrices.
-fn scan_of(
-    kind: &Kind,
-    deployment: &Deployment<'_>,
-    rates: &Rates,
-    sixteen: f64,
-) -> Option<(f64, f64)> {
+fn scan_of(kind: &Kind, deployment: &Deployment<'_>, rates: &Rates) -> Option<(f64, f64)> {
     let Kind::Scan {
         rule,
         heads,
@@ -575,7 +664,7 @@ fn scan_of(
     Some((
         state_traffic / rates.stream,
         longer(
-            flops / (0.2 * sixteen),
+            flops / (0.2 * rates.sixteen),
             state_traffic / SCAN_CHUNK / rates.stream,
         ),
     ))
@@ -611,6 +700,15 @@ fn head_s(
     rates: &Rates,
 ) -> f64 {
     let tensor = f64::from(deployment.layout.tensor.max(1));
+    // The head stays as it was trained.
+    let dense = Deployment {
+        formats: Formats {
+            sparse: false,
+            ..deployment.formats
+        },
+        ..*deployment
+    };
+    let deployment = &dense;
     block
         .operators
         .iter()
@@ -643,7 +741,6 @@ fn attention_of(
     deployment: &Deployment<'_>,
     rates: &Rates,
     constants: &ServingConstants,
-    sixteen: f64,
 ) -> Option<Attention> {
     let Kind::Attention {
         query_heads,
@@ -681,12 +778,12 @@ fn attention_of(
     } else {
         (qk_width + v_width) as f64
     };
-    let arithmetic = 2.0 * heads * width / (sixteen * constants.get(C::LatentAttention));
+    let arithmetic = 2.0 * heads * width / (rates.sixteen * constants.get(C::LatentAttention));
     Some(Attention {
         pattern,
         decode_s_per_key: longer(read, arithmetic),
         // Heads of 64 do as many exponentials as heads of 128 for half the products.
         prompt_s_per_pair: 2.0 * heads * (qk_width + v_width).max(214) as f64
-            / (sixteen * constants.get(C::PromptAttention)),
+            / (rates.sixteen * constants.get(C::PromptAttention)),
     })
 }

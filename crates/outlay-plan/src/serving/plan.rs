@@ -9,8 +9,9 @@ use rayon::prelude::*;
 
 use crate::constants::Calibration;
 use crate::serving::answer::{
-    CurvePoint, Demand, Latency, Limits, PrecisionChoice, ServeAnswer, ServePlan, TokenPrices,
+    CurvePoint, Demand, Latency, Limits, ServeAnswer, ServePlan, TokenPrices,
 };
+use crate::serving::choices::precisions;
 use crate::serving::constants::ServingConstants;
 use crate::serving::deployment::{
     Deployment, Engine, Formats, NumberFormat, ServingLayout, ServingMemory, Settings,
@@ -84,24 +85,24 @@ pub enum ServeError {
 
 /// What a replica does at a steady batch, by the means.
 #[derive(Clone, Copy, Debug)]
-struct Steady {
-    requests_per_s: f64,
-    ttft_s: f64,
-    tpot_s: f64,
+pub(super) struct Steady {
+    pub(super) requests_per_s: f64,
+    pub(super) ttft_s: f64,
+    pub(super) tpot_s: f64,
 }
 
 /// A deployment with its passes.
-struct Priced<'a> {
-    choice: &'a Choice<'a>,
-    deployment: Deployment<'a>,
-    format: NumberFormat,
-    times: PassTimes,
-    memory: ServingMemory,
+pub(super) struct Priced<'a> {
+    pub(super) choice: &'a Choice<'a>,
+    pub(super) deployment: Deployment<'a>,
+    pub(super) format: NumberFormat,
+    pub(super) times: PassTimes,
+    pub(super) memory: ServingMemory,
     /// Batch at which it serves most within the limits, and what it does there.
-    most_batch: f64,
-    steady: Steady,
+    pub(super) most_batch: f64,
+    pub(super) steady: Steady,
     /// Whether the limits are met at any batch.
-    within: bool,
+    pub(super) within: bool,
 }
 
 impl Priced<'_> {
@@ -168,7 +169,11 @@ fn steady(
 }
 
 /// Layouts of one replica to consider on an accelerator.
-fn layouts(model: &Model, accelerator: &Accelerator, count: Option<u32>) -> Vec<ServingLayout> {
+pub(super) fn layouts(
+    model: &Model,
+    accelerator: &Accelerator,
+    count: Option<u32>,
+) -> Vec<ServingLayout> {
     let node = accelerator.node_size.max(1);
     let domain = accelerator.link.domain_size.max(node);
     let heads = model
@@ -236,11 +241,11 @@ fn layouts(model: &Model, accelerator: &Accelerator, count: Option<u32>) -> Vec<
 }
 
 /// Prices one deployment at the batch that serves most within the limits.
-fn price<'a>(
+pub(super) fn price<'a>(
     question: &'a ServeQuestion<'a>,
     choice: &'a Choice<'a>,
     engine: Engine,
-    format: NumberFormat,
+    (format, formats): (NumberFormat, Formats),
     layout: ServingLayout,
     calibration: &Calibration,
 ) -> Option<Priced<'a>> {
@@ -249,7 +254,7 @@ fn price<'a>(
         model: question.model,
         accelerator,
         engine,
-        formats: Formats::usual(format, question.model, accelerator),
+        formats,
         layout,
         settings: Settings::usual(engine, accelerator),
     };
@@ -345,7 +350,15 @@ pub fn plan_serve(
     let mut priced: Vec<Priced<'_>> = tasks
         .par_iter()
         .filter_map(|&(choice, engine, format, layout)| {
-            price(question, choice, engine, format, layout, calibration)
+            let formats = Formats::usual(format, question.model, choice.accelerator);
+            price(
+                question,
+                choice,
+                engine,
+                (format, formats),
+                layout,
+                calibration,
+            )
         })
         .collect();
     if priced.is_empty() {
@@ -791,95 +804,6 @@ fn curve(
         .unwrap_or(out.len().saturating_sub(1));
     if let Some(point) = out.get_mut(knee) {
         point.is_knee = true;
-    }
-    out
-}
-
-/// What a format costs in quality, and where that is published.
-pub(crate) fn quality(format: NumberFormat) -> (&'static str, &'static str) {
-    const KURTIC: &str = "Kurtic and others, arXiv:2411.02355 (Llama 3.1)";
-    match format {
-        NumberFormat::Bf16 => ("the reference", ""),
-        NumberFormat::Fp8 => ("effectively lossless", KURTIC),
-        NumberFormat::Int8 => ("1 to 3% lower scores, well tuned", KURTIC),
-        NumberFormat::Int4 => ("rivals 8 bits; weights alone are narrow", KURTIC),
-        NumberFormat::Nvfp4 => (
-            "at most 1% lower scores (DeepSeek-R1-0528)",
-            "https://developer.nvidia.com/blog/introducing-nvfp4-for-efficient-and-accurate-low-precision-inference/",
-        ),
-        NumberFormat::Mxfp4 => (
-            "for models trained with it, such as gpt-oss; otherwise not known",
-            "gpt-oss model card, arXiv:2508.10925",
-        ),
-    }
-}
-
-/// The chosen hardware with weights in every format that it serves.
-fn precisions(
-    question: &ServeQuestion<'_>,
-    choice: &Choice<'_>,
-    best: &ServePlan,
-    calibration: &Calibration,
-) -> Vec<PrecisionChoice> {
-    let mut out: Vec<PrecisionChoice> = Vec::new();
-    for format in NumberFormat::ALL {
-        if !format.runs_on(choice.accelerator) {
-            continue;
-        }
-        let found = layouts(question.model, choice.accelerator, choice.count)
-            .into_iter()
-            .filter(|layout| layout.pipeline == 1 || best.layout.pipeline > 1)
-            .filter_map(|layout| price(question, choice, best.engine, format, layout, calibration))
-            .map(|priced| {
-                let replicas = (question.demand.requests_per_s
-                    / (priced.steady.requests_per_s * MOST_UTILISATION))
-                    .ceil()
-                    .max(1.0) as u32;
-                let accelerators = replicas * priced.deployment.layout.accelerators();
-                (priced, accelerators)
-            })
-            .min_by(|(a, a_count), (b, b_count)| {
-                (!a.within)
-                    .cmp(&!b.within)
-                    .then(a_count.cmp(b_count))
-                    .then(a.steady.tpot_s.total_cmp(&b.steady.tpot_s))
-            });
-        let Some((priced, accelerators)) = found else {
-            continue;
-        };
-        let ranks = f64::from(priced.deployment.layout.accelerators());
-        let each = priced.steady.requests_per_s / ranks;
-        let wider = out
-            .iter()
-            .rev()
-            .find(|wider| wider.requests_per_s_per_accelerator > 1.02 * each);
-        let warning = wider.map(|wider| {
-            format!(
-                "takes {:.0}% fewer requests than {}: {}",
-                (1.0 - each / wider.requests_per_s_per_accelerator) * 100.0,
-                wider.format.name(),
-                if format.widens(choice.accelerator) {
-                    "weights are widened to 16 bits before each product, and wide products bind at a large batch"
-                } else {
-                    "the accelerator multiplies it no faster"
-                }
-            )
-        });
-        let (quality, source) = quality(format);
-        out.push(PrecisionChoice {
-            format,
-            layout_brief: priced.deployment.layout.name(),
-            weights_gib: priced.memory.weights_bytes * ranks / outlay_units::GIB,
-            accelerators,
-            usd_per_month: best
-                .usd_per_accelerator_hour
-                .map(|price| price * f64::from(accelerators) * HOURS_PER_MONTH),
-            tpot_s: priced.steady.tpot_s,
-            requests_per_s_per_accelerator: each,
-            quality: quality.to_owned(),
-            quality_source: source.to_owned(),
-            warning,
-        });
     }
     out
 }

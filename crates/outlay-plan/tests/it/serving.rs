@@ -5,8 +5,8 @@ use outlay_model::{Model, find};
 use outlay_plan::serving::{
     BatchTimes, Demand, Deployment, Engine, Formats, Limits, Load, NumberFormat, PassTimes,
     PromptPart, Request, ServeAnswer, ServeError, ServeExport, ServeQuestion, Service, ServingCase,
-    ServingConstants, ServingLayout, ServingModels, Settings, export_serving, plan_serve,
-    read_serving, simulate, simulate_batches,
+    ServingConstants, ServingLayout, ServingModels, Settings, decode_parts, export_serving,
+    plan_serve, read_serving, simulate, simulate_batches,
 };
 use outlay_plan::{
     BESIROGLU_2024, Calibration, Choice, LifecycleAnswer, LifecycleQuestion, Precision,
@@ -48,13 +48,16 @@ fn deployment<'a>(model: &'a Model, accelerator: &str, ranks: u32) -> Deployment
     }
 }
 
-fn times(deployment: &Deployment<'_>) -> PassTimes {
-    let constants = ServingConstants::resolve(
+fn constants(deployment: &Deployment<'_>) -> ServingConstants {
+    ServingConstants::resolve(
         &Calibration::built_in().serving,
         &deployment.accelerator.generation,
         deployment.engine,
-    );
-    PassTimes::new(deployment, &constants)
+    )
+}
+
+fn times(deployment: &Deployment<'_>) -> PassTimes {
+    PassTimes::new(deployment, &constants(deployment))
 }
 
 struct Ask {
@@ -517,4 +520,51 @@ fn more_serving_is_worth_more_training() {
     let (cheapest, dearest) = (&short.choices[0], short.choices.last().unwrap());
     assert!(overtakes(cheapest, dearest).is_some());
     assert!(overtakes(dearest, cheapest).is_none());
+}
+
+/// The parts of an explained pass are the pass.
+#[test]
+fn the_parts_of_a_pass_add_up() {
+    for (name, accelerator, ranks) in [
+        ("llama-3.1-8b", "L40S", 1),
+        ("deepseek-v3", "H200", 8),
+        ("qwen3.5-35b-a3b", "B200", 2),
+        ("gpt-oss-120b", "H100-SXM", 4),
+    ] {
+        let model = model(name);
+        let deployment = deployment(&model, accelerator, ranks);
+        let constants = constants(&deployment);
+        let times = PassTimes::new(&deployment, &constants);
+        for batch in [1.0, 8.0, 64.0] {
+            let parts = decode_parts(&deployment, &constants, batch, 2000.0);
+            let sum: f64 = parts.iter().map(|part| part.seconds).sum();
+            let whole = times.decode_s(batch, 2000.0, 1.0);
+            assert!(
+                (sum / whole - 1.0).abs() < 1e-9,
+                "{name} {batch}: {sum} {whole}"
+            );
+        }
+    }
+}
+
+/// 2:4 sparse weights take little more than half the memory and never more time; a 16-bit cache holds half the sequences.
+#[test]
+fn sparse_weights_and_narrow_caches_save_what_they_say() {
+    let model = model("llama-3.1-8b");
+    let dense = deployment(&model, "H100-SXM", 1);
+    let with = |change: fn(&mut Formats)| {
+        let mut deployment = dense;
+        change(&mut deployment.formats);
+        deployment
+    };
+    let sparse = with(|formats| formats.sparse = true);
+    let (full, half) = (dense.memory().weights_bytes, sparse.memory().weights_bytes);
+    assert!(half < 0.75 * full && half > 0.6 * full, "{half} {full}");
+    for batch in [1.0, 64.0, 512.0] {
+        let time = |deployment: &Deployment<'_>| times(deployment).decode_s(batch, 1000.0, 1.0);
+        assert!(time(&sparse) < time(&dense), "{batch}");
+    }
+    let wide = with(|formats| formats.cache_bytes = 2);
+    let held = |deployment: &Deployment<'_>| deployment.memory().sequences(2000.0);
+    assert!((held(&dense) / held(&wide) - 2.0).abs() < 1e-9);
 }

@@ -6,8 +6,9 @@ use outlay_catalog::{Offer, accelerators, carbon_intensity};
 use outlay_model::{Family, Model};
 use outlay_plan::Choice;
 use outlay_plan::serving::{
-    Demand, Engine, HOURS_PER_MONTH, Limits, NumberFormat, Request, ServeAnswer, ServeError,
-    ServeExport, ServePlan, ServeQuestion, export_serving, is_measured, plan_serve,
+    Demand, Deployment, Engine, HOURS_PER_MONTH, Limits, NumberFormat, Request, SERVING_CONSTANTS,
+    ServeAnswer, ServeError, ServeExport, ServePlan, ServeQuestion, ServingConstant,
+    ServingConstants, decode_parts, export_serving, is_measured, plan_serve,
 };
 use outlay_units::{
     GIB, count, parse_count, parse_latency_seconds, parse_rate_per_second, percent, price_usd,
@@ -127,6 +128,9 @@ pub struct Args {
     /// Use the constants of this file
     #[arg(long, value_name = "FILE.toml")]
     pub(super) calibration: Option<PathBuf>,
+    /// Show where the time of a pass and the memory go, and the constants used
+    #[arg(long)]
+    pub(super) explain: bool,
     /// Show throughput, latency and cost against the batch
     #[arg(long)]
     pub(super) curve: bool,
@@ -459,6 +463,9 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         printer.json(&answer)?;
     } else {
         show(&answer, args, printer);
+        if args.explain {
+            explain_plan(&model, &answer, &calibration, printer);
+        }
     }
     if answer.meets_limits {
         Ok(())
@@ -750,6 +757,110 @@ fn show(answer: &ServeAnswer, args: &Args, printer: &mut Printer) {
     }
 }
 
+/// Where the time of a pass of the chosen plan goes, at its batch in the busiest hour.
+fn explain_plan(
+    model: &Model,
+    answer: &ServeAnswer,
+    calibration: &outlay_plan::Calibration,
+    printer: &mut Printer,
+) {
+    let best = &answer.best;
+    let Ok(accelerator) = outlay_catalog::find_accelerator(&best.accelerator) else {
+        return;
+    };
+    let deployment = Deployment {
+        model,
+        accelerator,
+        engine: best.engine,
+        formats: best.formats,
+        layout: best.layout,
+        settings: best.settings,
+    };
+    let constants =
+        ServingConstants::resolve(&calibration.serving, &accelerator.generation, best.engine);
+    let (batch, context) = (
+        best.batch.max(1.0),
+        answer.demand.input_tokens + 0.5 * answer.demand.output_tokens,
+    );
+    let parts = decode_parts(&deployment, &constants, batch, context);
+    let total: f64 = parts.iter().map(|part| part.seconds).sum();
+    let mut rows: Vec<_> = parts
+        .iter()
+        .filter(|part| part.seconds > 0.001 * total)
+        .collect();
+    rows.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+    let right = Align::Right;
+    printer.line("");
+    printer.heading(&format!(
+        "A pass of {batch:.1} sequences over {} tokens: {}",
+        count(context),
+        latency(total)
+    ));
+    printer.table(
+        &[
+            ("part", Align::Left),
+            ("runs", right),
+            ("time", right),
+            ("share", right),
+        ],
+        &rows
+            .iter()
+            .map(|part| {
+                vec![
+                    part.name.clone(),
+                    part.repeat.to_string(),
+                    latency(part.seconds),
+                    percent(part.seconds / total),
+                ]
+            })
+            .collect::<Vec<_>>(),
+    );
+    printer.line("");
+    printer.heading("Memory of one accelerator");
+    let memory = &best.memory;
+    printer.table(
+        &[("part", Align::Left), ("size", right)],
+        &[
+            ("weights", memory.weights_bytes),
+            (
+                "activations, graphs, communicators",
+                memory.activations_bytes,
+            ),
+            ("cache", memory.cache_bytes),
+            ("  of one token", memory.cache_bytes_per_token),
+            (
+                "  of one sequence, whatever its length",
+                memory.cache_bytes_per_sequence,
+            ),
+        ]
+        .map(|(name, size)| vec![name.to_owned(), outlay_units::bytes(size)]),
+    );
+    printer.line("");
+    printer.heading(&format!(
+        "Constants for {} and {}",
+        accelerator.generation,
+        best.engine.name()
+    ));
+    printer.table(
+        &[
+            ("constant", Align::Left),
+            ("value", right),
+            ("meaning", Align::Left),
+        ],
+        &SERVING_CONSTANTS
+            .iter()
+            .zip(ServingConstant::ALL)
+            .map(|(description, constant)| {
+                vec![
+                    description.name.to_owned(),
+                    significant(constants.get(*constant)),
+                    description.meaning.to_owned(),
+                ]
+            })
+            .collect::<Vec<_>>(),
+    );
+}
+
 fn show_precisions(answer: &ServeAnswer, printer: &mut Printer) {
     let right = Align::Right;
     printer.line("");
@@ -759,9 +870,14 @@ fn show_precisions(answer: &ServeAnswer, printer: &mut Printer) {
         .iter()
         .map(|choice| {
             vec![
-                choice.format.name().to_owned(),
+                choice.name.clone(),
                 choice.layout_brief.clone(),
-                format!("{:.1} GiB", choice.weights_gib),
+                format!("{:.1}", choice.weights_gib),
+                if choice.sequences.is_finite() {
+                    count(choice.sequences.floor())
+                } else {
+                    "any".to_owned()
+                },
                 choice.accelerators.to_string(),
                 choice.usd_per_month.map_or_else(|| "?".to_owned(), usd),
                 latency(choice.tpot_s),
@@ -773,14 +889,16 @@ fn show_precisions(answer: &ServeAnswer, printer: &mut Printer) {
         &[
             ("format", Align::Left),
             ("layout", Align::Left),
-            ("weights", right),
+            ("GiB", right),
+            ("held", right),
             ("GPUs", right),
             ("a month", right),
             ("per token", right),
-            ("requests/s a GPU", right),
+            ("req/s a GPU", right),
         ],
         &rows,
     );
+    printer.sentence("GiB: weights of a replica; held: sequences that its cache holds.");
     for choice in &answer.precisions {
         let source = if choice.quality_source.is_empty() {
             String::new()
@@ -793,8 +911,7 @@ fn show_precisions(answer: &ServeAnswer, printer: &mut Printer) {
             .map_or_else(String::new, |warning| format!("; {warning}"));
         printer.sentence(&format!(
             "{}: {}{source}{warning}.",
-            choice.format.name(),
-            choice.quality
+            choice.name, choice.quality
         ));
     }
 }
