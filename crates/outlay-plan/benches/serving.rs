@@ -104,6 +104,8 @@ fn main() {
             for_99_in_100: true,
         },
         draft: None,
+        apart: false,
+        hours: Vec::new(),
         carbon: |provider, region| {
             let intensity = carbon_intensity(provider, region);
             (intensity.g_co2e_per_kwh, intensity.basis)

@@ -395,7 +395,9 @@ fn price(
             * crate::serving::MOST_UTILISATION
             * if plan.replicas == 1 { 1.0 } else { 0.0 },
     );
-    let replica = hourly * f64::from(plan.layout.accelerators()) * HOURS_PER_MONTH;
+    let replica =
+        hourly * f64::from(plan.layout.accelerators()) * HOURS_PER_MONTH * plan.mean_replicas
+            / f64::from(plan.replicas.max(1));
     let mut spent = training_usd.p50;
     let mut serving = 0.0;
     let spent_usd = (0..question.months)

@@ -12,6 +12,7 @@ mod constants;
 mod deployment;
 mod export;
 mod fit;
+mod fleet;
 mod measured;
 mod pass;
 mod plan;

@@ -71,10 +71,16 @@ pub struct ServePlan {
     pub layout_brief: String,
     /// Settings of the engine.
     pub settings: Settings,
-    /// Replicas.
+    /// Replicas in the busiest hour.
     pub replicas: u32,
-    /// Accelerators over all replicas.
+    /// Replicas on average over the month; fewer where they are added and given back by the hour.
+    pub mean_replicas: f64,
+    /// Accelerators over all replicas, and prompt workers.
     pub accelerators: u32,
+    /// Workers that do prompts alone, for replicas that then decode alone; 0 where each replica does both.
+    pub prompt_workers: u32,
+    /// Layout of a prompt worker.
+    pub prompt_layout: Option<ServingLayout>,
     /// Provider, or `none` where no price is known.
     pub provider: String,
     /// Instance type.

@@ -55,8 +55,11 @@ pub fn self_hosting_usd(answer: &ServeAnswer, requests_per_month: f64) -> Option
 /// the daily shape of the load.
 fn replica(answer: &ServeAnswer) -> Option<(f64, Estimate)> {
     let plan = &answer.best;
-    let usd =
-        plan.usd_per_accelerator_hour? * f64::from(plan.layout.accelerators()) * HOURS_PER_MONTH;
+    let usd = plan.usd_per_accelerator_hour?
+        * f64::from(plan.layout.accelerators())
+        * HOURS_PER_MONTH
+        * plan.mean_replicas
+        / f64::from(plan.replicas.max(1));
     let capacity = plan
         .capacity_requests_per_s
         .scaled(MOST_UTILISATION * answer.demand.mean_over_peak * HOURS_PER_MONTH * 3600.0);

@@ -2,22 +2,20 @@
 
 use std::collections::BTreeSet;
 
-use outlay_catalog::{Accelerator, Offer};
+use outlay_catalog::Accelerator;
 use outlay_model::Model;
-use outlay_units::{Estimate, Spread};
+use outlay_units::Estimate;
 use rayon::prelude::*;
 
 use crate::constants::Calibration;
-use crate::serving::answer::{
-    CurvePoint, Demand, Latency, Limits, ServeAnswer, ServePlan, TokenPrices,
-};
+use crate::serving::answer::{CurvePoint, Demand, Limits, ServeAnswer, ServePlan, TokenPrices};
 use crate::serving::choices::precisions;
 use crate::serving::constants::ServingConstants;
 use crate::serving::deployment::{
     Deployment, Engine, Formats, NumberFormat, ServingLayout, ServingMemory, Settings,
 };
+use crate::serving::fleet::{cheapest_apart, plans_of, together};
 use crate::serving::pass::{PassTimes, PromptPart};
-use crate::serving::scheduler::{Draft, Load, Outcome, simulate};
 use crate::train::Choice;
 
 /// Hours of a month: a twelfth of 365 days.
@@ -26,9 +24,6 @@ pub const HOURS_PER_MONTH: f64 = 730.0;
 /// Share of its capacity at which a replica is planned to run at most: queues at random arrivals grow without bound as it
 /// nears one.
 pub(crate) const MOST_UTILISATION: f64 = 0.85;
-
-/// Requests that a simulation of a plan follows.
-const SIMULATED_REQUESTS: u32 = 1200;
 
 /// Plans of a search that are simulated, the cheapest by the steady state first.
 const SIMULATED_PLANS: usize = 24;
@@ -50,6 +45,11 @@ pub struct ServeQuestion<'a> {
     pub limits: Limits,
     /// Speculative decoding.
     pub draft: Option<(f64, f64)>,
+    /// Whether to consider workers that do prompts apart from workers that decode.
+    pub apart: bool,
+    /// Rate of each hour relative to the busiest, where replicas are added and given back by the hour; empty for a fleet
+    /// that stays as the busiest hour needs it.
+    pub hours: Vec<f64>,
     /// Carbon intensity of an offer's grid, in g/kWh, and where that comes from; by provider and region.
     pub carbon: fn(&str, &str) -> (f64, String),
     /// Power usage effectiveness of the data centre.
@@ -113,7 +113,7 @@ impl Priced<'_> {
 }
 
 /// What a replica does at a steady batch of so many sequences.
-fn steady(
+pub(super) fn steady(
     times: &PassTimes,
     deployment: &Deployment<'_>,
     demand: &Demand,
@@ -424,8 +424,18 @@ pub fn plan_serve(
     }
     let mut plans: Vec<ServePlan> = chosen
         .par_iter()
-        .flat_map_iter(|priced| plans_of(question, priced, calibration))
+        .flat_map_iter(|priced| {
+            plans_of(question, priced, &together(question, priced, calibration))
+        })
         .collect();
+    if question.apart {
+        plans.extend(
+            cheapest_apart(question, &priced, calibration)
+                .par_iter()
+                .flat_map_iter(|(priced, fleet)| plans_of(question, priced, fleet))
+                .collect::<Vec<_>>(),
+        );
+    }
     let usd = |plan: &ServePlan| plan.usd_per_month.map_or(f64::INFINITY, |usd| usd.p50);
     plans.sort_by(|a, b| {
         (!a.meets_limits)
@@ -544,165 +554,8 @@ fn slower_when_smaller(best: &ServePlan, priced: &[Priced<'_>]) -> Option<String
     ))
 }
 
-/// Simulates a deployment on each of its providers' cheapest offers.
-fn plans_of(
-    question: &ServeQuestion<'_>,
-    priced: &Priced<'_>,
-    calibration: &Calibration,
-) -> Vec<ServePlan> {
-    let demand = &question.demand;
-    let limits = &question.limits;
-    let capacity = priced.steady.requests_per_s;
-    let mut replicas = (demand.requests_per_s / (capacity * MOST_UTILISATION))
-        .ceil()
-        .max(1.0);
-    let accelerator = priced.choice.accelerator;
-    let ttft_spread = calibration.serving_spread("ttft-together", &accelerator.generation);
-    let tpot_spread = calibration.serving_spread("tpot-together", &accelerator.generation);
-    let mut outcome = Outcome::default();
-    let mut meets = false;
-    for _ in 0..6 {
-        outcome = run(question, priced, demand.requests_per_s / replicas);
-        let of = |latency: &crate::serving::Percentiles| {
-            if limits.for_99_in_100 {
-                latency.p99
-            } else {
-                latency.p50
-            }
-        };
-        meets = priced.within
-            && limits
-                .ttft_s
-                .is_none_or(|limit| of(&outcome.ttft_s) <= limit)
-            && limits
-                .tpot_s
-                .is_none_or(|limit| of(&outcome.tpot_s) <= limit);
-        if meets || !priced.within {
-            break;
-        }
-        replicas = (replicas * 1.2).ceil().max(replicas + 1.0);
-    }
-    let ranks = priced.deployment.layout.accelerators();
-    let accelerators = replicas as u32 * ranks;
-    let utilisation =
-        demand.requests_per_s * demand.mean_over_peak / (replicas * capacity).max(1e-12);
-    // More or fewer replicas, should passes take longer or shorter than predicted; never less than one.
-    let fleet = Estimate {
-        p10: (replicas * tpot_spread.low).max(1.0),
-        p50: replicas,
-        p90: replicas * tpot_spread.high,
-    };
-    let fleet = if replicas <= 1.0 && utilisation * tpot_spread.high <= MOST_UTILISATION {
-        // One replica has room to spare: nothing changes.
-        Estimate {
-            p10: 1.0,
-            p50: 1.0,
-            p90: 1.0,
-        }
-    } else {
-        fleet
-    };
-    let month_s = HOURS_PER_MONTH * 3600.0;
-    let requests = demand.requests_per_s * demand.mean_over_peak * month_s;
-    // Decoding draws about six tenths of what training draws, prompts about all, an idle board a fifth of it (Patel and
-    // others, POLCA, ASPLOS 2024, figures 4 to 6); a server's rest as in training.
-    let busy = utilisation.clamp(0.0, 1.0);
-    let watts = crate::train::server_watts(accelerator) * (0.2 + 0.5 * busy) * question.pue;
-    let energy = fleet.scaled(f64::from(ranks) * watts * HOURS_PER_MONTH / requests.max(1e-9));
-    let energy = Estimate {
-        p10: energy.p10 * 0.75,
-        p50: energy.p50,
-        p90: energy.p90 * 1.3,
-    };
-    let latency = |latency: &crate::serving::Percentiles, spread: Spread| Latency {
-        p50_s: Estimate::around(latency.p50, spread),
-        p99_s: Estimate::around(latency.p99, spread),
-    };
-    let capacity_requests_per_s = Estimate::around(1.0 / capacity, tpot_spread).rate_of(1.0);
-    let plan = |offer: Option<&Offer>| {
-        let price = offer.map(Offer::usd_per_accelerator_hour);
-        let usd_per_month = offer.map(|offer| {
-            let hourly = offer.usd_per_accelerator_hour() * f64::from(ranks);
-            let usd = fleet.scaled(hourly * HOURS_PER_MONTH);
-            offer
-                .projected
-                .map_or(usd, |spread| crate::trends::widened(usd, spread))
-        });
-        let (grams, basis) = (question.carbon)(
-            offer.map_or("", |offer| offer.provider.as_str()),
-            offer.map_or("", |offer| offer.region.as_str()),
-        );
-        ServePlan {
-            accelerator: accelerator.id.clone(),
-            engine: priced.deployment.engine,
-            format: priced.format,
-            formats: priced.deployment.formats,
-            layout: priced.deployment.layout,
-            layout_brief: priced.deployment.layout.name(),
-            settings: priced.deployment.settings,
-            replicas: replicas as u32,
-            accelerators,
-            provider: offer.map_or_else(|| "none".to_owned(), |offer| offer.provider.clone()),
-            instance: offer.map_or_else(String::new, |offer| offer.instance.clone()),
-            region: offer.map_or_else(String::new, |offer| offer.region.clone()),
-            pricing: offer.map_or_else(String::new, |offer| offer.pricing.name().to_owned()),
-            price_as_of: offer.map_or_else(String::new, |offer| offer.as_of.clone()),
-            price_source: offer.map_or_else(String::new, |offer| offer.source.clone()),
-            usd_per_accelerator_hour: price,
-            usd_per_month,
-            usd_per_million_tokens: usd_per_month
-                .map(|usd| token_prices(question, priced, usd, requests)),
-            ttft: latency(&outcome.ttft_s, ttft_spread),
-            tpot: latency(&outcome.tpot_s, tpot_spread),
-            batch: outcome.mean_batch,
-            most_batch: priced.most_batch as u32,
-            capacity_requests_per_s,
-            capacity_output_tokens_per_s: capacity_requests_per_s
-                .scaled(replicas * demand.output_tokens),
-            utilisation,
-            energy_wh_per_request: energy,
-            co2e_g_per_request: energy.scaled(grams / 1000.0),
-            carbon_basis: basis,
-            memory: priced.memory,
-            memory_capacity_gib: accelerator.memory_gib,
-            meets_limits: meets,
-        }
-    };
-    if priced.choice.offers.is_empty() {
-        return vec![plan(None)];
-    }
-    crate::train::cheapest_by_provider(&priced.choice.offers)
-        .into_iter()
-        .map(|offer| plan(Some(offer)))
-        .collect()
-}
-
-/// Runs one replica at random arrivals.
-fn run(question: &ServeQuestion<'_>, priced: &Priced<'_>, requests_per_s: f64) -> Outcome {
-    let demand = &question.demand;
-    simulate(
-        &priced.times,
-        &priced.deployment,
-        &priced.memory,
-        &Load {
-            // Lengths vary by a third about their means.
-            input_tokens: demand.input_tokens / 0.75,
-            output_tokens: demand.output_tokens / 0.75,
-            shortest: 0.5,
-            concurrency: priced.most_batch.max(1.0) as u32,
-            rate_per_s: Some(requests_per_s),
-            requests: SIMULATED_REQUESTS,
-            burst_share: 0.0,
-            cached_prefix: demand.cached_prefix,
-            draft: question
-                .draft
-                .map(|(tokens, yields)| Draft { tokens, yields }),
-        },
-    )
-}
-
 /// Shares a month's bill among kinds of tokens, by what a few more of each add to a request's accelerator-seconds.
-fn token_prices(
+pub(super) fn token_prices(
     question: &ServeQuestion<'_>,
     priced: &Priced<'_>,
     usd_per_month: Estimate,
@@ -812,13 +665,17 @@ fn curve(
 fn next_best(plans: &[ServePlan]) -> Vec<ServePlan> {
     let best = &plans[0];
     let mut seen = BTreeSet::from([(best.provider.as_str(), best.accelerator.as_str())]);
-    let mut ways = BTreeSet::from([(best.layout_brief.as_str(), best.format)]);
+    let mut ways = BTreeSet::from([(
+        best.layout_brief.as_str(),
+        best.format,
+        best.prompt_workers > 0,
+    )]);
     let mut out: Vec<ServePlan> = Vec::new();
     for plan in &plans[1..] {
         let another_way = plan.provider == best.provider
             && plan.accelerator == best.accelerator
             && ways.len() < 4
-            && ways.insert((&plan.layout_brief, plan.format));
+            && ways.insert((&plan.layout_brief, plan.format, plan.prompt_workers > 0));
         if seen.insert((&plan.provider, &plan.accelerator)) || another_way {
             out.push(plan.clone());
         }

@@ -60,6 +60,7 @@ fn times(deployment: &Deployment<'_>) -> PassTimes {
     PassTimes::new(deployment, &constants(deployment))
 }
 
+#[derive(Clone)]
 struct Ask {
     requests_per_s: f64,
     input_tokens: f64,
@@ -67,6 +68,8 @@ struct Ask {
     usd_per_hour: f64,
     limits: Limits,
     formats: Vec<NumberFormat>,
+    apart: bool,
+    hours: Vec<f64>,
 }
 
 impl Default for Ask {
@@ -82,6 +85,8 @@ impl Default for Ask {
                 for_99_in_100: true,
             },
             formats: vec![NumberFormat::Fp8],
+            apart: false,
+            hours: Vec::new(),
         }
     }
 }
@@ -107,6 +112,8 @@ fn ask(name: &str, accelerator: &str, ask: &Ask) -> Result<ServeAnswer, ServeErr
         },
         limits: ask.limits,
         draft: None,
+        apart: ask.apart,
+        hours: ask.hours.clone(),
         carbon: |_, _| (400.0, "test".to_owned()),
         pue: 1.2,
     };
@@ -455,6 +462,8 @@ fn lifecycle(requests_per_s: f64, months: u32, growth: f64) -> LifecycleAnswer {
             },
             limits: Limits::default(),
             draft: None,
+            apart: false,
+            hours: Vec::new(),
             carbon: |_, _| (400.0, String::new()),
             pue: 1.2,
         },
@@ -567,4 +576,67 @@ fn sparse_weights_and_narrow_caches_save_what_they_say() {
     let wide = with(|formats| formats.cache_bytes = 2);
     let held = |deployment: &Deployment<'_>| deployment.memory().sequences(2000.0);
     assert!((held(&dense) / held(&wide) - 2.0).abs() < 1e-9);
+}
+
+/// Workers apart are considered beside replicas that do both, so that asking for them never costs more; and a tight time per
+/// token at long prompts, which prompts on the same replica would hold up, is where they pay.
+#[test]
+fn workers_apart_are_one_more_choice() {
+    let tight = Ask {
+        requests_per_s: 40.0,
+        input_tokens: 8000.0,
+        output_tokens: 400.0,
+        limits: Limits {
+            ttft_s: Some(3.0),
+            tpot_s: Some(0.025),
+            for_99_in_100: true,
+        },
+        ..Ask::default()
+    };
+    let usd = |apart| {
+        let answer = ask(
+            "llama-3.1-70b",
+            "H100-SXM",
+            &Ask {
+                apart,
+                ..tight.clone()
+            },
+        )
+        .unwrap();
+        let best = answer.best;
+        assert!(best.meets_limits);
+        let workers = best.prompt_workers * best.prompt_layout.map_or(0, |l| l.accelerators());
+        assert_eq!(
+            best.accelerators,
+            workers + best.replicas * best.layout.accelerators()
+        );
+        (best.usd_per_month.unwrap().p50, best.prompt_workers)
+    };
+    let (both, none) = usd(false);
+    let (apart, some) = usd(true);
+    assert!(
+        apart <= both && none == 0 && some > 0,
+        "{both} {apart} {some}"
+    );
+}
+
+/// A fleet that follows the hours costs less than one for the busiest hour, and no less than the hours' mean.
+#[test]
+fn following_the_hours_costs_what_the_hours_need() {
+    let busy = Ask {
+        requests_per_s: 100.0,
+        ..Ask::default()
+    };
+    let fixed = ask("llama-3.1-8b", "H100-SXM", &busy).unwrap().best;
+    let hours: Vec<f64> = (0..24)
+        .map(|hour| if hour < 12 { 0.2 } else { 1.0 })
+        .collect();
+    let scaled = ask("llama-3.1-8b", "H100-SXM", &Ask { hours, ..busy })
+        .unwrap()
+        .best;
+    assert_eq!(fixed.replicas, scaled.replicas);
+    let share = scaled.mean_replicas / f64::from(scaled.replicas);
+    assert!((0.6..0.75).contains(&share), "{share}");
+    let usd = |plan: &outlay_plan::serving::ServePlan| plan.usd_per_month.unwrap().p50;
+    assert!((usd(&scaled) / usd(&fixed) - share).abs() < 1e-9);
 }

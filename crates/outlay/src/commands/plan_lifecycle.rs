@@ -206,6 +206,8 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
                 for_99_in_100: true,
             },
             draft: None,
+            apart: false,
+            hours: Vec::new(),
             carbon,
             pue: 1.2,
         },

@@ -84,6 +84,13 @@ pub struct Args {
         allow_hyphen_values = true
     )]
     pub(super) mean_over_peak: String,
+    /// Requests of each hour, in place of --mean-over-peak: numbers apart by commas, or a file with one on each line (its
+    /// last column, where it is a CSV); only their proportions count
+    #[arg(long, value_name = "HOURS", conflicts_with = "mean_over_peak")]
+    pub(super) load: Option<String>,
+    /// Replicas are added and given back by the hour, as --load needs them
+    #[arg(long, requires = "load")]
+    pub(super) autoscale: bool,
     /// Longest time to first token, such as 1s
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub(super) ttft: Option<String>,
@@ -106,6 +113,9 @@ pub struct Args {
     /// Speculative decoding: tokens drafted for a pass and tokens that it yields on average, such as 3:2.2
     #[arg(long, value_name = "DRAFTED:YIELD", allow_hyphen_values = true)]
     pub(super) draft: Option<String>,
+    /// Consider workers that do prompts apart from workers that decode, too (disaggregation)
+    #[arg(long)]
+    pub(super) apart: bool,
     /// Price of one accelerator-hour, such as 2.49/h, in place of the listed offers
     #[arg(long, allow_hyphen_values = true)]
     pub(super) price: Option<String>,
@@ -261,6 +271,8 @@ pub(super) struct Common {
     pub requests_per_s: f64,
     /// Mean rate over the month, relative to the busiest hour.
     pub mean_over_peak: f64,
+    /// Rate of each hour relative to the busiest; empty where no load was given.
+    pub hours: Vec<f64>,
     /// Whether limits hold for 99 in 100 requests.
     pub for_99_in_100: bool,
     /// Number formats; empty where none were given.
@@ -293,9 +305,20 @@ impl Common {
                 })
             })
             .collect::<Result<_, _>>()?;
+        let hours = args
+            .load
+            .as_deref()
+            .map(read_load)
+            .transpose()?
+            .unwrap_or_default();
         Ok(Self {
             requests_per_s,
-            mean_over_peak: number("mean-over-peak", &args.mean_over_peak, 0.01, 1.0)?,
+            mean_over_peak: if hours.is_empty() {
+                number("mean-over-peak", &args.mean_over_peak, 0.01, 1.0)?
+            } else {
+                hours.iter().sum::<f64>() / hours.len() as f64
+            },
+            hours,
             for_99_in_100: match args.percentile.as_str() {
                 "99" | "p99" => true,
                 "50" | "p50" => false,
@@ -310,6 +333,45 @@ impl Common {
             hardware: Hardware::read(args)?,
         })
     }
+}
+
+/// Reads --load: the rate of each hour relative to the busiest.
+fn read_load(text: &str) -> Result<Vec<f64>, Failure> {
+    let listed = text.contains(',') && !std::path::Path::new(text).exists();
+    let (place, cells): (&str, Vec<String>) = if listed {
+        ("--load", text.split(',').map(str::to_owned).collect())
+    } else {
+        let content = read_text(std::path::Path::new(text))?;
+        let cells = content
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .map(|line| line.rsplit(',').next().unwrap_or_default().to_owned())
+            .collect();
+        (text, cells)
+    };
+    let mut hours = Vec::new();
+    for (index, cell) in cells.iter().enumerate() {
+        match cell.trim().trim_matches('"').parse::<f64>() {
+            Ok(value) if value.is_finite() && value >= 0.0 => hours.push(value),
+            // The names of a file's columns.
+            Err(_) if index == 0 && !listed && cells.len() > 1 => {}
+            _ => {
+                return Err(Failure::input(format!(
+                    "{place}: hour {} is `{}`; allowed: numbers from 0",
+                    index + 1,
+                    cell.trim()
+                )));
+            }
+        }
+    }
+    let most = hours.iter().copied().fold(0.0, f64::max);
+    if hours.len() < 24 || hours.len() > 20_000 || most <= 0.0 {
+        return Err(Failure::input(format!(
+            "{place}: {} hours with {most} at most; allowed: 24 to 20000 hours, not all of them without requests",
+            hours.len()
+        )));
+    }
+    Ok(hours.into_iter().map(|hour| hour / most).collect())
 }
 
 /// Carbon intensity of an offer's grid.
@@ -437,6 +499,12 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         demand,
         limits,
         draft,
+        apart: args.apart,
+        hours: if args.autoscale {
+            common.hours.clone()
+        } else {
+            Vec::new()
+        },
         carbon,
         pue: common.pue,
     };
@@ -452,6 +520,12 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     }
     if let Some(path) = &args.plot {
         super::serve_picture::draw(&answer, path)?;
+    }
+    if answer.best.prompt_workers > 0 && !args.export.is_empty() {
+        return Err(Failure::input(
+            "--export: the cheapest plan has prompt workers apart, which none of the formats can say",
+        )
+        .hint("leave out --apart"));
     }
     write_exports(
         &args.export,
@@ -630,10 +704,14 @@ fn show(answer: &ServeAnswer, args: &Args, printer: &mut Printer) {
     };
     printer.sentence(&format!(
         "{} of {} on {} x {}{at}, {} weights, {}; up to {} sequences at once each.",
-        if best.replicas == 1 {
-            "1 replica".to_owned()
-        } else {
-            format!("{} replicas", best.replicas)
+        match (best.replicas, best.prompt_layout) {
+            (1, None) => "1 replica".to_owned(),
+            (replicas, None) => format!("{replicas} replicas"),
+            (replicas, Some(layout)) => format!(
+                "Apart: {} prompt workers of {} and {replicas} decode workers",
+                best.prompt_workers,
+                layout.name()
+            ),
         },
         best.layout_brief,
         best.accelerators,
@@ -689,6 +767,12 @@ fn show(answer: &ServeAnswer, args: &Args, printer: &mut Printer) {
         &rows,
     );
     printer.line("");
+    if best.mean_replicas < f64::from(best.replicas) {
+        printer.sentence(&format!(
+            "{:.1} replicas run on average, as the hours need them.",
+            best.mean_replicas
+        ));
+    }
     printer.sentence(&format!(
         "{} of the capacity is in use on average; {:.1} sequences decode at once on a replica in the busiest hour. Each GPU holds {:.1} GiB of weights, {:.1} GiB of activations and {:.1} GiB of cache, of {:.1} GiB.",
         percent(best.utilisation),
@@ -1001,12 +1085,22 @@ fn plan_header() -> [(&'static str, Align); 6] {
 fn plan_row(plan: &ServePlan) -> Vec<String> {
     vec![
         format!("{} x {}", plan.accelerators, plan.accelerator),
-        format!(
-            "{} x {} {}",
-            plan.replicas,
-            plan.layout_brief,
-            plan.format.name()
-        ),
+        if plan.prompt_workers > 0 {
+            format!(
+                "{} + {} x {} {}",
+                plan.prompt_workers,
+                plan.replicas,
+                plan.layout_brief,
+                plan.format.name()
+            )
+        } else {
+            format!(
+                "{} x {} {}",
+                plan.replicas,
+                plan.layout_brief,
+                plan.format.name()
+            )
+        },
         plan.provider.clone(),
         plan.usd_per_month
             .map_or_else(|| "?".to_owned(), |usd_per_month| usd(usd_per_month.p50)),

@@ -329,3 +329,78 @@ fn training_and_serving_are_added_over_a_horizon() {
     let output = outlay(&["plan", "lifecycle", "resnet-50"]);
     assert!(stderr(&output).contains("writes no tokens"));
 }
+
+#[test]
+fn the_load_of_each_hour_is_read() {
+    let here = folder("load");
+    let csv: String = (0..48)
+        .map(|hour| {
+            format!(
+                "2026-11-{:02} {:02}:00,{}\n",
+                1 + hour / 24,
+                hour % 24,
+                10 + hour % 24
+            )
+        })
+        .collect();
+    std::fs::write(here.join("hours.csv"), format!("hour,requests\n{csv}")).unwrap();
+    let file = here.join("hours.csv");
+    let file = file.to_str().unwrap();
+    let json = |more: &str| -> serde_json::Value {
+        let output = serve(&format!("--requests 200/s {more} --json"));
+        assert!(output.status.success(), "{}", stderr(&output));
+        serde_json::from_str(&stdout(&output)).unwrap()
+    };
+    let fixed = json(&format!("--load {file}"));
+    // The mean of 10 to 33 over 33.
+    let share = fixed["demand"]["mean_over_peak"].as_f64().unwrap();
+    assert!((share - 21.5 / 33.0).abs() < 1e-9, "{share}");
+    let scaled = json(&format!("--load {file} --autoscale"));
+    let usd = |answer: &serde_json::Value| answer["best"]["usd_per_month"]["p50"].as_f64();
+    assert!(usd(&scaled) < usd(&fixed));
+    for (load, what) in [
+        ("1,2,3", "allowed: 24 to 20000 hours"),
+        (
+            "0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0",
+            "not all of them without",
+        ),
+        ("1,2,x,4", "hour 3 is `x`"),
+        ("nowhere.csv", "nowhere.csv"),
+    ] {
+        let output = serve(&format!("--load {load}"));
+        assert_eq!(output.status.code(), Some(2), "{load}");
+        assert!(
+            stderr(&output).contains(what),
+            "{load}: {}",
+            stderr(&output)
+        );
+    }
+}
+
+#[test]
+fn a_plan_is_explained_and_workers_may_be_apart() {
+    let text = stdout(&serve("--requests 20/s --explain"));
+    for expected in [
+        "A pass of",
+        "feed-forward up",
+        "Constants for hopper and vllm",
+        "cache_read",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    assert!(
+        text.lines().all(|line| line.chars().count() <= 80),
+        "{text}"
+    );
+    let apart = "--requests 300/s --input 8000 --output 300 --ttft 3s --tpot 8ms --apart";
+    let output = serve(apart);
+    assert!(output.status.success(), "{}", stdout(&output));
+    assert!(
+        stdout(&output).contains("prompt workers of"),
+        "{}",
+        stdout(&output)
+    );
+    let output = serve(&format!("{apart} --export command=x.sh"));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("prompt workers apart"));
+}
