@@ -160,7 +160,7 @@ pub struct Args {
     /// kubernetes=serve.yaml (may be given several times)
     #[arg(long, value_name = "FORMAT=FILE")]
     pub(super) export: Vec<String>,
-    /// Print JSON (documented in docs/plan-serve.schema.json)
+    /// Print JSON (documented in docs/plan-serve.schema.json, and docs/plan-serve-whole.schema.json)
     #[arg(long)]
     pub(super) json: bool,
 }
