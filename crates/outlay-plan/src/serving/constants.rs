@@ -63,6 +63,8 @@ pub enum ServingConstant {
     PromptPassMs,
     /// Time of the front end to send one piece of an answer, in microseconds.
     FrontEndUs,
+    /// Time of the front end for a request beside the pieces of its answer, during which no other is served, in milliseconds.
+    FrontEndRequestMs,
     /// Time of a request outside the scheduler: parsing, tokenising, the first response, in milliseconds.
     RequestMs,
     /// Probability that a drafted token is accepted where all before it were: a draft of `n` yields
@@ -101,6 +103,7 @@ constants! {
     SequenceUs "sequence_us" 10.0 0.8 [0.1, 300.0] false true "us of host time for each sequence";
     PromptPassMs "prompt_pass_ms" 5.0 0.9 [0.01, 100.0] true true "ms that a pass with prompts adds";
     FrontEndUs "front_end_us" 60.0 0.5 [1.0, 1000.0] false true "us to send one piece of an answer";
+    FrontEndRequestMs "front_end_request_ms" 3.0 0.8 [0.01, 200.0] false true "ms of the front end for a request";
     RequestMs "request_ms" 50.0 1.0 [0.5, 500.0] true true "ms of a request outside the scheduler";
     Acceptance "acceptance" 0.6 0.3 [0.05, 0.98] false false "probability that a drafted token is taken";
     HandOverMs "hand_over_ms" 100.0 1.2 [1.0, 3000.0] false true "ms to hand a cache over";

@@ -66,7 +66,9 @@ pub struct PassTimes {
     sequence_s: f64,
     hop_s: f64,
     /// Time of the front end for each piece of an answer, in seconds.
-    pub front_end_s: f64,
+    pub front_end_piece_s: f64,
+    /// Time of the front end for each request beside its pieces, in seconds.
+    pub front_end_request_s: f64,
     /// Time of a request outside the scheduler, in seconds.
     pub request_s: f64,
     /// Time to hand a prompt's cache to another worker, in seconds for each token and as a whole.
@@ -216,7 +218,8 @@ impl PassTimes {
             prompt_pass_s: constants.get(C::PromptPassMs) * 1e-3,
             sequence_s: constants.get(C::SequenceUs) * 1e-6,
             hop_s: 0.0,
-            front_end_s: constants.get(C::FrontEndUs) * 1e-6,
+            front_end_piece_s: constants.get(C::FrontEndUs) * 1e-6,
+            front_end_request_s: constants.get(C::FrontEndRequestMs) * 1e-3,
             request_s: constants.get(C::RequestMs) * 1e-3,
             hand_over_s_per_token: 0.0,
             hand_over_s: constants.get(C::HandOverMs) * 1e-3,
@@ -344,6 +347,13 @@ impl PassTimes {
             + self.pass_s
             + self.prompt_pass_s
             + rank * self.sequence_s
+    }
+
+    /// Time that each of so many front ends takes for its share of requests with answers of so many tokens, sent in pieces
+    /// of `piece_tokens`, in seconds for each request.
+    pub fn front_end_s(&self, output_tokens: f64, piece_tokens: f64, front_ends: f64) -> f64 {
+        (self.front_end_request_s + self.front_end_piece_s * output_tokens / piece_tokens.max(1.0))
+            / front_ends
     }
 
     /// Time that a lone prompt of so many tokens takes through the engine, in passes of at most `pass_tokens`.

@@ -16,6 +16,7 @@ use crate::serving::deployment::{
 };
 use crate::serving::fleet::{cheapest_apart, plans_of, together};
 use crate::serving::pass::{PassTimes, PromptPart};
+use crate::serving::scheduler::front_ends;
 use crate::train::Choice;
 
 /// Hours of a month: a twelfth of 365 days.
@@ -157,7 +158,13 @@ pub(super) fn steady(
         (alone + share * prompt, prompt)
     };
     let tpot_s = pass / speed;
-    let requests_per_s = lanes * batch / (demand.output_tokens * tpot_s);
+    let front_end_s = times.front_end_s(
+        demand.output_tokens,
+        deployment.settings.chunk_tokens,
+        front_ends(deployment.engine, groups),
+    );
+    // No more than the front end can send.
+    let requests_per_s = (lanes * batch / (demand.output_tokens * tpot_s)).min(1.0 / front_end_s);
     // Time for prompts, of all time; a prompt waits for the pass it meets and for those before it (M/D/1).
     let busy = (share * prompt / pass).min(0.99);
     let wait = 0.5 * alone.min(pass) + busy * prompt / (2.0 * (1.0 - busy));

@@ -107,19 +107,38 @@ fn figures([mut burst, mut others]: [Vec<f64>; 2], burst_share: f64) -> Percenti
 }
 
 impl Outcome {
-    /// What is left of it behind a front end that takes so many seconds for each token: once that is the bottleneck,
-    /// clients of a closed loop wait for it, before their first token.
-    fn behind_front_end(mut self, token_s: f64, load: &Load) -> Self {
+    /// What is left of it behind a front end that takes so many seconds for each request, one after another.
+    ///
+    /// Clients of a closed loop wait for it before their first token: with `N` of them, a latency `Z` of the engine and a
+    /// time `s` of the front end, throughput is `((N / Z)^-8 + (1 / s)^-8)^(-1/8)`, which bends from one asymptote of the
+    /// closed network to the other (Lazowska and others, Quantitative System Performance, 1984, section 5.2), and the rest
+    /// of `N / X` is waited. Under random arrivals the front end is the queue M/D/1.
+    fn behind_front_end(mut self, request_s: f64, load: &Load) -> Self {
         let output = 0.5 * (1.0 + load.shortest) * load.output_tokens;
-        let most_requests_per_s = 1.0 / (token_s * output).max(1e-12);
-        if load.rate_per_s.is_none() && self.requests_per_s > most_requests_per_s {
-            let whole = self.ttft_s.mean + self.tpot_s.mean * (output - 1.0);
-            let wait = (f64::from(load.concurrency) / most_requests_per_s - whole).max(0.0);
-            self.ttft_s.mean += wait;
-            self.ttft_s.p50 += wait;
-            self.ttft_s.p99 += wait;
-            self.requests_per_s = most_requests_per_s;
-        }
+        let wait = match load.rate_per_s {
+            None => {
+                let clients = f64::from(load.concurrency);
+                let whole = self.ttft_s.mean + self.tpot_s.mean * (output - 1.0);
+                let engine = clients / whole.max(1e-9);
+                let busy = engine * request_s;
+                let slower = (1.0 + busy.powi(8)).powf(-0.125);
+                self.requests_per_s *= slower;
+                self.mean_batch *= slower;
+                whole * (1.0 / slower - 1.0)
+            }
+            Some(rate) => {
+                let busy = (rate * request_s).min(0.999);
+                request_s * busy / (2.0 * (1.0 - busy))
+            }
+        };
+        self.ttft_s.mean += wait;
+        self.ttft_s.p50 += wait;
+        // Waits of random arrivals are as good as exponential in their tail.
+        self.ttft_s.p99 += if load.rate_per_s.is_some() {
+            wait * 100.0_f64.ln()
+        } else {
+            wait
+        };
         self
     }
 }
@@ -193,6 +212,11 @@ fn group_of(index: u32, held: &[u32]) -> usize {
         .unwrap_or(0)
 }
 
+/// Front ends of a replica: vLLM runs one for each attention group.
+pub(crate) fn front_ends(engine: Engine, groups: f64) -> f64 {
+    if engine == Engine::Vllm { groups } else { 1.0 }
+}
+
 /// Whole nanoseconds, so that times order in a heap.
 fn nanoseconds(seconds: f64) -> u64 {
     (seconds * 1e9) as u64
@@ -228,7 +252,7 @@ pub fn simulate(
     let groups = times.attention_data;
     let settings = &deployment.settings;
     // vLLM starts a server process for each data-parallel rank (`--api-server-count`).
-    let front_ends = if engine == Engine::Vllm { groups } else { 1.0 };
+    let front_ends = front_ends(engine, groups);
     let average = 0.5 * (1.0 + load.shortest);
     // TensorRT-LLM sets the whole answer's cache aside when a request starts; others fill up and go on as requests end,
     // so that half of an answer is there on average.
@@ -448,7 +472,11 @@ pub fn simulate(
         mean_batch: lanes * busy / now.max(1e-9),
     }
     .behind_front_end(
-        times.front_end_s / settings.chunk_tokens.max(1.0) / front_ends,
+        times.front_end_s(
+            0.5 * (1.0 + load.shortest) * load.output_tokens,
+            settings.chunk_tokens,
+            front_ends,
+        ),
         load,
     )
 }

@@ -437,9 +437,9 @@ fn one_at_a_time_waits_as_the_textbook_says() {
     assert!(crowded.mean_batch > 1.3 && crowded.p99_s < 20.0 * one);
 }
 
-/// A lifecycle of a small model on one accelerator for both.
+/// A lifecycle on one accelerator for both.
 fn lifecycle(requests_per_s: f64, months: u32, growth: f64) -> LifecycleAnswer {
-    let model = model("llama-3.2-1b");
+    let model = model("llama-3.1-8b");
     let accelerator = find_accelerator("H100-SXM").unwrap();
     let offer = offer("H100-SXM", 2.0);
     let choice = |count| Choice {
@@ -468,7 +468,7 @@ fn lifecycle(requests_per_s: f64, months: u32, growth: f64) -> LifecycleAnswer {
             pue: 1.2,
         },
         narrow: vec![NumberFormat::Fp8],
-        training_tokens: Some(300e9),
+        training_tokens: Some(1e12),
         train_choices: vec![choice(Some(64))],
         deadline_s: None,
         precision: Precision::Bf16,
