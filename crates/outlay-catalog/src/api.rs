@@ -34,6 +34,12 @@ pub struct ApiPrice {
     pub usd_per_output_token: f64,
     /// US dollars for a prompt token read from a cache; `None`: as any prompt token.
     pub usd_per_cached_token: Option<f64>,
+    /// US dollars for a prompt token of work that may wait, sent as a batch; `None`: not offered.
+    #[serde(default)]
+    pub usd_per_batch_input_token: Option<f64>,
+    /// As `usd_per_batch_input_token`, for an output token.
+    #[serde(default)]
+    pub usd_per_batch_output_token: Option<f64>,
     /// Prices for long prompts, shortest first.
     pub tiers: Vec<ApiTier>,
     /// Longest prompt, in tokens.
@@ -102,6 +108,16 @@ impl ApiPrice {
     }
 }
 
+impl ApiPrice {
+    /// US dollars for a request that may wait in a batch; `None` where batches are not offered.
+    pub fn usd_per_batched_request(&self, input_tokens: f64, output_tokens: f64) -> Option<f64> {
+        Some(
+            input_tokens * self.usd_per_batch_input_token?
+                + output_tokens * self.usd_per_batch_output_token?,
+        )
+    }
+}
+
 /// Reads a list in the form of the built-in one: a CSV with prices for a million tokens.
 ///
 /// # Errors
@@ -151,6 +167,8 @@ pub fn parse_api_prices(text: &str, file: &str) -> Result<Vec<ApiPrice>, OfferEr
             usd_per_input_token: row.usd_per_million_input * 1e-6,
             usd_per_output_token: row.usd_per_million_output * 1e-6,
             usd_per_cached_token: row.usd_per_million_cached.map(|price| price * 1e-6),
+            usd_per_batch_input_token: None,
+            usd_per_batch_output_token: None,
             tiers: Vec::new(),
             max_input_tokens: row.max_input_tokens,
             as_of: row.as_of,
@@ -265,6 +283,8 @@ fn entry_price(
         return Err("has prices of zero: free, or not known".to_owned());
     }
     let cached = number(entry, "cache_read_input_token_cost", &mut texts)?;
+    let batch_input = number(entry, "input_cost_per_token_batches", &mut texts)?;
+    let batch_output = number(entry, "output_cost_per_token_batches", &mut texts)?;
     let mut tiers = Vec::new();
     for key in entry.keys() {
         let Some(limit) = key
@@ -297,6 +317,9 @@ fn entry_price(
             usd_per_input_token: input,
             usd_per_output_token: output,
             usd_per_cached_token: cached,
+            // Half a price, or one of zero, is none.
+            usd_per_batch_input_token: batch_input.filter(|usd| *usd > 0.0),
+            usd_per_batch_output_token: batch_output.filter(|usd| *usd > 0.0),
             tiers,
             max_input_tokens: entry
                 .get("max_input_tokens")
@@ -337,7 +360,8 @@ mod tests {
             "sample_spec": {"mode": "chat"},
             "a": {"mode": "chat", "litellm_provider": "x", "input_cost_per_token": 1e-6, "output_cost_per_token": "2e-6",
                   "cache_read_input_token_cost": 1e-7, "input_cost_per_token_above_200k_tokens": 2e-6,
-                  "output_cost_per_token_above_200k_tokens": 3e-6, "max_input_tokens": 1000000},
+                  "output_cost_per_token_above_200k_tokens": 3e-6, "max_input_tokens": 1000000,
+                  "input_cost_per_token_batches": 5e-7, "output_cost_per_token_batches": 1e-6},
             "b": {"mode": "chat", "input_cost_per_token": -1e-6, "output_cost_per_token": 2e-6},
             "c": {"mode": "image_generation", "output_cost_per_image": 0.04},
             "d": {"mode": "chat", "input_cost_per_second": 0.01},
@@ -354,6 +378,7 @@ mod tests {
         assert!((short - (500.0 * 1e-6 + 500.0 * 1e-7 + 100.0 * 2e-6)).abs() < 1e-12);
         let long = a.usd_per_request(300_000.0, 0.0, 100.0);
         assert!((long - (300_000.0 * 2e-6 + 100.0 * 3e-6)).abs() < 1e-9);
+        assert_eq!(a.usd_per_batched_request(1e6, 1e6), Some(0.5 + 1.0));
         let of = |name: &str| {
             findings
                 .iter()

@@ -89,6 +89,8 @@ pub fn parse_api_history(text: &str, file: &str) -> Result<Vec<ApiPrice>, OfferE
             usd_per_input_token: row.usd_per_million_input * 1e-6,
             usd_per_output_token: row.usd_per_million_output * 1e-6,
             usd_per_cached_token: None,
+            usd_per_batch_input_token: None,
+            usd_per_batch_output_token: None,
             tiers: Vec::new(),
             max_input_tokens: None,
             as_of: row.as_of,

@@ -20,6 +20,8 @@ pub struct Loaded {
     pub model: Model,
     /// Parameters counted from tensor shapes, where a file with them was there.
     pub exact_parameters: Option<u64>,
+    /// Bytes of the file for each parameter, where the file holds the weights (GGUF).
+    pub bytes_per_parameter: Option<f64>,
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Error {
@@ -91,6 +93,7 @@ pub fn read_path_with(path: &Path, input: &Input) -> Result<Loaded, Error> {
             Ok(Loaded {
                 model,
                 exact_parameters: Some(header.parameters),
+                bytes_per_parameter: Some(length as f64 / header.parameters.max(1) as f64),
             })
         }
         Some("onnx") => {
@@ -99,6 +102,7 @@ pub fn read_path_with(path: &Path, input: &Input) -> Result<Loaded, Error> {
             Ok(Loaded {
                 model,
                 exact_parameters: None,
+                bytes_per_parameter: None,
             })
         }
         Some("safetensors") => {
@@ -138,6 +142,7 @@ pub fn read_path_with(path: &Path, input: &Input) -> Result<Loaded, Error> {
             Ok(Loaded {
                 model: from_shape(&table)?,
                 exact_parameters: None,
+                bytes_per_parameter: None,
             })
         }
         _ => {
@@ -150,6 +155,7 @@ pub fn read_path_with(path: &Path, input: &Input) -> Result<Loaded, Error> {
             Ok(Loaded {
                 model,
                 exact_parameters,
+                bytes_per_parameter: None,
             })
         }
     }

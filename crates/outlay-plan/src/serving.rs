@@ -19,7 +19,8 @@ mod plan;
 mod scheduler;
 
 pub use answer::{
-    CurvePoint, Demand, Latency, Limits, PrecisionChoice, ServeAnswer, ServePlan, TokenPrices,
+    CurvePoint, Demand, Latency, Limits, MemorySplit, PrecisionChoice, ServeAnswer, ServePlan,
+    TokenPrices,
 };
 pub use batched::{BATCHES, BatchTimes, Part, Request, Service};
 pub use batched_plan::{

@@ -43,6 +43,17 @@ pub struct Latency {
     pub p99_s: Estimate,
 }
 
+/// Memory of one accelerator by what it holds, in GiB.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct MemorySplit {
+    /// Weights: their number is exact, their scales and padding are not.
+    pub weights: Estimate,
+    /// Activations of the largest pass, communicators and captured graphs.
+    pub activations: Estimate,
+    /// What is left of the engine's share for the cache.
+    pub cache: Estimate,
+}
+
 /// US dollars for a million tokens, by what they are. The three share the bill by what each adds to it at the margin.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TokenPrices {
@@ -121,6 +132,8 @@ pub struct ServePlan {
     pub carbon_basis: String,
     /// Memory of one accelerator.
     pub memory: ServingMemory,
+    /// The same in GiB, with what is uncertain of it.
+    pub memory_gib: MemorySplit,
     /// Memory of one accelerator, in GiB.
     pub memory_capacity_gib: f64,
     /// Whether the limits are met.

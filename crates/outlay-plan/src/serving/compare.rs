@@ -23,6 +23,8 @@ pub struct ApiComparison {
     pub usd_per_million_output: f64,
     /// US dollars a month for the demand.
     pub usd_per_month: f64,
+    /// The same for work that may wait, sent in batches; `None` where the API does not offer it.
+    pub usd_per_month_in_batches: Option<f64>,
     /// Requests a month from which self-hosting on the chosen plan's hardware costs less; `None`: at no volume.
     pub break_even_requests_per_month: Option<BreakEven>,
     /// Day of the price.
@@ -133,6 +135,9 @@ pub fn compare_api(
                 usd_per_million_input: price.usd_per_input_token * 1e6,
                 usd_per_million_output: price.usd_per_output_token * 1e6,
                 usd_per_month: one * requests,
+                usd_per_month_in_batches: price
+                    .usd_per_batched_request(demand.input_tokens, demand.output_tokens)
+                    .map(|one| one * requests),
                 break_even_requests_per_month,
                 as_of: price.as_of.clone(),
                 source: price.source.clone(),

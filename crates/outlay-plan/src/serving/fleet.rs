@@ -5,8 +5,8 @@ use outlay_units::{Estimate, Spread};
 use rayon::prelude::*;
 
 use crate::constants::Calibration;
-use crate::serving::answer::{Demand, Latency, ServePlan};
-use crate::serving::deployment::ServingLayout;
+use crate::serving::answer::{Demand, Latency, MemorySplit, ServePlan};
+use crate::serving::deployment::{ServingLayout, ServingMemory};
 use crate::serving::pass::PromptPart;
 use crate::serving::plan::{
     HOURS_PER_MONTH, MOST_UTILISATION, Priced, ServeQuestion, token_prices,
@@ -350,6 +350,7 @@ pub(super) fn plans_of(
             co2e_g_per_request: energy.scaled(grams / 1000.0),
             carbon_basis: basis,
             memory: priced.memory,
+            memory_gib: memory_split(&priced.memory),
             memory_capacity_gib: accelerator.memory_gib,
             meets_limits: fleet.meets,
         }
@@ -361,6 +362,35 @@ pub(super) fn plans_of(
         .into_iter()
         .map(|offer| plan(Some(offer)))
         .collect()
+}
+
+/// Memory with what is uncertain of it: scales and padding add up to a twentieth to weights; how much an engine keeps for
+/// activations, communicators and graphs differs between versions by half and more; the cache is given what they leave.
+fn memory_split(memory: &ServingMemory) -> MemorySplit {
+    let gib = |bytes: f64| bytes / outlay_units::GIB;
+    let (weights, activations) = (gib(memory.weights_bytes), gib(memory.activations_bytes));
+    let weights = Estimate {
+        p10: weights,
+        p50: weights,
+        p90: 1.05 * weights,
+    };
+    let activations = Estimate {
+        p10: 0.6 * activations,
+        p50: activations,
+        p90: 1.7 * activations,
+    };
+    let cache = gib(memory.cache_bytes.max(0.0));
+    let more = activations.p50 - activations.p10;
+    let less = (weights.p90 - weights.p50).hypot(activations.p90 - activations.p50);
+    MemorySplit {
+        weights,
+        activations,
+        cache: Estimate {
+            p10: (cache - less).max(0.0),
+            p50: cache,
+            p90: cache + more,
+        },
+    }
 }
 
 /// Runs one replica at random arrivals.

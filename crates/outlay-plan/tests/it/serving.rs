@@ -371,8 +371,6 @@ proptest! {
     fn littles_law_holds(concurrency in 1u32..200, input in 10.0f64..4000.0, output in 20.0f64..800.0, mixes in any::<bool>()) {
         let model = model("llama-3.1-8b");
         let mut deployment = deployment(&model, "H100-SXM", 2);
-        // A front end that is never the bottleneck.
-        deployment.settings.chunk_tokens = 1e9;
         deployment.engine = if mixes { Engine::Vllm } else { Engine::Sglang };
         let load = Load {
             input_tokens: input,

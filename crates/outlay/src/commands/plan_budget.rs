@@ -8,7 +8,7 @@ use outlay_plan::{
 };
 use outlay_units::{count, duration, parse_money_usd, parse_tokens, usd};
 
-use crate::commands::offers::listed_offers;
+use crate::commands::offers::{At, listed_offers};
 use crate::commands::plan_train::{deadline_seconds, parse_gpus, precision_or_usual};
 use crate::failure::Failure;
 use crate::printer::{Align, Printer};
@@ -50,6 +50,10 @@ pub struct Args {
     /// Consider reserved offers too (commitments of a month to three years)
     #[arg(long)]
     reserved: bool,
+    /// Only offers in regions whose name holds this; or a month such as 2027-06, to which prices are projected (may be given
+    /// twice)
+    #[arg(long, value_name = "REGION|MONTH", allow_hyphen_values = true)]
+    at: Vec<String>,
     /// Read more offers from a folder of SkyPilot catalogs
     #[arg(long, value_name = "FOLDER")]
     catalog: Option<PathBuf>,
@@ -86,7 +90,8 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     let fixed = args.gpus.as_deref().map(parse_gpus).transpose()?;
     let precision = precision_or_usual(args.precision.as_deref(), fixed)?;
     let model = args.model.as_deref().map(model).transpose()?;
-    let offers = listed_offers(args.catalog.as_deref(), args.spot, args.reserved, fixed)?;
+    let mut offers = listed_offers(args.catalog.as_deref(), args.spot, args.reserved, fixed)?;
+    let projection = At::read(&args.at)?.apply(&mut offers, fixed)?;
     let choices: Vec<Choice<'_>> = accelerators()
         .iter()
         .filter(|accelerator| fixed.is_none_or(|(_, wanted)| wanted.id == accelerator.id))
@@ -131,7 +136,8 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         precision,
         own_calibration: args.calibration.is_some(),
     };
-    let answer = plan_budget(&question, &calibration).map_err(Failure::input)?;
+    let mut answer = plan_budget(&question, &calibration).map_err(Failure::input)?;
+    answer.notes.extend(projection);
     if args.json {
         return printer.json(&answer);
     }

@@ -82,6 +82,10 @@ pub struct Args {
     /// Consider spot offers too
     #[arg(long, conflicts_with = "price")]
     spot: bool,
+    /// Only offers in regions whose name holds this; or a month such as 2027-06, to which prices are projected (may be given
+    /// twice)
+    #[arg(long, value_name = "REGION|MONTH", allow_hyphen_values = true)]
+    at: Vec<String>,
     /// Use the constants of this file
     #[arg(long, value_name = "FILE.toml")]
     calibration: Option<PathBuf>,
@@ -276,6 +280,7 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         ),
         price: args.price.clone(),
         spot: args.spot,
+        at: args.at.clone(),
         calibration: args.calibration.clone(),
         explain: args.explain,
         levers: args.levers,

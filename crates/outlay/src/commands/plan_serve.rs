@@ -11,7 +11,7 @@ use outlay_plan::serving::{
     ServingConstants, decode_parts, export_serving, is_measured, plan_serve,
 };
 use outlay_units::{
-    GIB, count, parse_count, parse_latency_seconds, parse_rate_per_second, percent, price_usd,
+    count, parse_count, parse_latency_seconds, parse_rate_per_second, percent, price_usd,
     significant, usd,
 };
 
@@ -387,6 +387,25 @@ pub(super) fn latency_of(option: &str, text: Option<&str>) -> Result<Option<f64>
         .map_err(|error| Failure::input(format!("--{option}: {error}")))
 }
 
+/// The number format nearest to the weights that a GGUF file holds, and their bits; `None` for other files.
+fn held_format(model: &str) -> Result<Option<(NumberFormat, f64)>, Failure> {
+    let path = std::path::Path::new(model);
+    if path.extension().is_none_or(|end| end != "gguf") || !path.exists() {
+        return Ok(None);
+    }
+    let loaded = outlay_model::read_path(path).map_err(Failure::input)?;
+    Ok(loaded.bytes_per_parameter.map(|bytes| {
+        let format = if bytes > 1.4 {
+            NumberFormat::Bf16
+        } else if bytes > 0.8 {
+            NumberFormat::Int8
+        } else {
+            NumberFormat::Int4
+        };
+        (format, 8.0 * bytes)
+    }))
+}
+
 /// What a request to a model that answers whole asks for.
 fn whole_request(args: &Args, model: &Model) -> Result<Request, Failure> {
     let usual_input = model
@@ -485,10 +504,11 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
             ))
         })?],
     };
-    let formats = if common.formats.is_empty() {
-        vec![NumberFormat::Bf16, NumberFormat::Fp8]
-    } else {
-        common.formats.clone()
+    let held = held_format(&args.model)?;
+    let formats = match (&held, common.formats.is_empty()) {
+        (_, false) => common.formats.clone(),
+        (Some((format, _)), true) => vec![*format],
+        (None, true) => vec![NumberFormat::Bf16, NumberFormat::Fp8],
     };
     let draft = args.draft.as_deref().map(read_draft).transpose()?;
     let question = ServeQuestion {
@@ -509,6 +529,12 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         pue: common.pue,
     };
     let mut answer = plan_serve(&question, &calibration).map_err(|error| explain(&error))?;
+    if let (Some((format, bits)), true) = (held, common.formats.is_empty()) {
+        answer.notes.push(format!(
+            "The file's weights take {bits:.1} bits each, and are planned as {} (--precision says otherwise).",
+            format.name()
+        ));
+    }
     answer.notes.extend(common.hardware.projection.clone());
     answer.notes.extend(old_price(
         &answer.best.accelerator,
@@ -756,6 +782,10 @@ fn show(answer: &ServeAnswer, args: &Args, printer: &mut Printer) {
         range(best.energy_wh_per_request, energy),
     );
     row("CO2e of a request", range(best.co2e_g_per_request, grams));
+    let gib = |gib: f64| format!("{gib:.1} GiB");
+    row("weights on each GPU", range(best.memory_gib.weights, gib));
+    row("  activations", range(best.memory_gib.activations, gib));
+    row("  cache", range(best.memory_gib.cache, gib));
     let right = Align::Right;
     printer.table(
         &[
@@ -774,12 +804,9 @@ fn show(answer: &ServeAnswer, args: &Args, printer: &mut Printer) {
         ));
     }
     printer.sentence(&format!(
-        "{} of the capacity is in use on average; {:.1} sequences decode at once on a replica in the busiest hour. Each GPU holds {:.1} GiB of weights, {:.1} GiB of activations and {:.1} GiB of cache, of {:.1} GiB.",
+        "{} of the capacity is in use on average; {:.1} sequences decode at once on a replica in the busiest hour. Each GPU has {:.1} GiB.",
         percent(best.utilisation),
         best.batch,
-        best.memory.weights_bytes / GIB,
-        best.memory.activations_bytes / GIB,
-        best.memory.cache_bytes / GIB,
         best.memory_capacity_gib
     ));
     for note in &answer.notes {
@@ -1040,6 +1067,23 @@ fn show_apis(answer: &ServeAnswer, printer: &mut Printer) {
             ],
             &rows,
         );
+    }
+    let in_batches = answer
+        .apis
+        .iter()
+        .filter_map(|api| Some((api.usd_per_month_in_batches?, api)))
+        .min_by(|a, b| {
+            (!a.1.is_same_model)
+                .cmp(&!b.1.is_same_model)
+                .then(a.0.total_cmp(&b.0))
+        });
+    if let Some((batched, api)) = in_batches {
+        printer.line("");
+        printer.sentence(&format!(
+            "Work that may wait costs {} a month in batches at {}.",
+            usd(batched),
+            api.name
+        ));
     }
     if let Some(cheapest) = answer.apis.iter().find(|api| api.is_same_model) {
         printer.line("");

@@ -8,6 +8,7 @@ use outlay_plan::serving::{
 };
 use outlay_units::{count, percent, price_usd, significant, usd};
 
+use super::exports::write_exports;
 use super::offers::{old_price, price_day};
 use super::plan_serve::{Args, Common, carbon, energy, explain, grams, latency, latency_of};
 use crate::failure::Failure;
@@ -84,6 +85,12 @@ pub fn run(
     if let Some(path) = &args.plot {
         super::serve_picture::draw_batched(&answer, path)?;
     }
+    write_exports(
+        &args.export,
+        &["triton"],
+        |name| (name == "triton").then_some(()),
+        |()| Ok::<_, String>(triton(&answer)),
+    )?;
     if args.json {
         printer.json(&answer)?;
     } else {
@@ -98,6 +105,38 @@ pub fn run(
     }
 }
 
+/// Settings of Triton Inference Server (`config.pbtxt`) that run the plan: whatever waits is taken together, up to its batch.
+fn triton(answer: &BatchedAnswer) -> String {
+    let best = &answer.best;
+    let name: String = answer
+        .model
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+        .collect();
+    let preferred: Vec<String> = answer
+        .curve
+        .iter()
+        .map(|point| point.batch)
+        .filter(|batch| *batch > 1 && *batch <= best.most_batch)
+        .map(|batch| batch.to_string())
+        .collect();
+    format!(
+        "# {} replicas on {} x {}, {}; planned for {} requests/s.\n\
+         # The backend and the tensors are the model's own: Triton fills them in for ONNX and TensorRT files.\n\
+         name: \"{name}\"\n\
+         max_batch_size: {}\n\
+         dynamic_batching {{\n  preferred_batch_size: [ {} ]\n  max_queue_delay_microseconds: 0\n}}\n\
+         instance_group [\n  {{\n    count: 1\n    kind: KIND_GPU\n  }}\n]\n",
+        best.replicas,
+        best.accelerators,
+        best.accelerator,
+        best.format.name_on(&best.accelerator),
+        significant(answer.demand.requests_per_s),
+        best.most_batch,
+        preferred.join(", "),
+    )
+}
+
 /// Options of language models are slips here.
 fn refuse_options(args: &Args, model: &Model) -> Result<(), Failure> {
     let diffusion = model.family == Family::Diffusion;
@@ -109,7 +148,6 @@ fn refuse_options(args: &Args, model: &Model) -> Result<(), Failure> {
         ("engine", args.engine.is_some()),
         ("precisions", args.precisions),
         ("compare-api", args.compare_api),
-        ("export", !args.export.is_empty()),
         ("explain", args.explain),
         ("apart", args.apart),
         ("autoscale", args.autoscale),

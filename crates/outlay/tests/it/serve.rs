@@ -404,3 +404,33 @@ fn a_plan_is_explained_and_workers_may_be_apart() {
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("prompt workers apart"));
 }
+
+#[test]
+fn a_whole_answer_plan_is_written_for_triton() {
+    let here = folder("triton");
+    let file = here.join("config.pbtxt");
+    let run = format!(
+        "plan serve resnet-50 --gpu L4 --requests 300/s --export triton={}",
+        file.display()
+    );
+    let output = outlay(&run.split_whitespace().collect::<Vec<_>>());
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(
+        text.contains("dynamic_batching") && text.contains("max_batch_size: "),
+        "{text}"
+    );
+    let output = outlay(&[
+        "plan",
+        "serve",
+        "resnet-50",
+        "--gpu",
+        "L4",
+        "--export",
+        "helm=x",
+    ]);
+    assert!(
+        stderr(&output).contains("with a format of triton")
+            || stderr(&output).contains("allowed: triton")
+    );
+}
