@@ -16,6 +16,7 @@ mod measured;
 mod memory;
 mod minimise;
 mod operator;
+mod rl;
 mod scaling;
 mod search;
 pub mod serving;
@@ -44,6 +45,7 @@ pub use measured::{
 };
 pub use memory::Memory;
 pub use operator::{OperatorCost, forward_flops_per_token};
+pub use rl::{RlAnswer, RlError, RlMethod, RlPlan, RlQuestion, plan_rl};
 pub use scaling::{BESIROGLU_2024, HOFFMANN_2022, LossLaw, effective_tokens, mixture_of_eight};
 pub use search::{Candidate, Found, Space, illegal, search};
 pub use step::{Costing, Slice, StepTime};

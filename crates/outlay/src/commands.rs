@@ -12,6 +12,7 @@ pub mod plan_budget;
 pub mod plan_finetune;
 pub mod plan_lifecycle;
 mod plan_picture;
+pub mod plan_rl;
 pub mod plan_serve;
 pub mod plan_train;
 pub mod prices;

@@ -92,7 +92,9 @@ enum Plan {
     Train(Box<commands::plan_train::Args>),
     /// Estimate what tuning a model on your own data will cost
     Finetune(Box<commands::plan_finetune::Args>),
-    /// Estimate what serving a language model will cost
+    /// Estimate what reinforcement learning will cost, with the answers that it generates
+    Rl(Box<commands::plan_rl::Args>),
+    /// Estimate what serving a model will cost
     Serve(Box<commands::plan_serve::Args>),
     /// Add training and serving over a horizon, and find the cheapest way to both
     Lifecycle(Box<commands::plan_lifecycle::Args>),
@@ -122,6 +124,7 @@ fn run(cli: Cli, printer: &mut Printer) -> Result<(), Failure> {
     match cli.command {
         Command::Plan(Plan::Train(args)) => commands::plan_train::run(*args, printer),
         Command::Plan(Plan::Finetune(args)) => commands::plan_finetune::run(&args, printer),
+        Command::Plan(Plan::Rl(args)) => commands::plan_rl::run(&args, printer),
         Command::Plan(Plan::Serve(args)) => commands::plan_serve::run(&args, printer),
         Command::Plan(Plan::Lifecycle(args)) => commands::plan_lifecycle::run(&args, printer),
         Command::Plan(Plan::Budget(args)) => commands::plan_budget::run(&args, printer),

@@ -238,6 +238,10 @@ fn the_committed_schemas_are_those_of_the_answers() {
         "plan-serve.schema.json",
     );
     check_schema(
+        &schemars::schema_for!(outlay_plan::RlAnswer),
+        "plan-rl.schema.json",
+    );
+    check_schema(
         &schemars::schema_for!(outlay_plan::LifecycleAnswer),
         "plan-lifecycle.schema.json",
     );

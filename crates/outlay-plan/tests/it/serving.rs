@@ -10,7 +10,7 @@ use outlay_plan::serving::{
 };
 use outlay_plan::{
     BESIROGLU_2024, Calibration, Choice, LifecycleAnswer, LifecycleQuestion, Precision,
-    PriceFactors, overtakes, plan_lifecycle,
+    PriceFactors, RlMethod, RlQuestion, overtakes, plan_lifecycle, plan_rl,
 };
 use outlay_units::Estimate;
 use proptest::prelude::*;
@@ -637,4 +637,58 @@ fn following_the_hours_costs_what_the_hours_need() {
     assert!((0.6..0.75).contains(&share), "{share}");
     let usd = |plan: &outlay_plan::serving::ServePlan| plan.usd_per_month.unwrap().p50;
     assert!((usd(&scaled) / usd(&fixed) - share).abs() < 1e-9);
+}
+
+/// More answers take longer to generate and to train on, a critic more to train; and a step apart is no shorter than its
+/// longer half.
+#[test]
+fn reinforcement_learning_pays_for_its_answers() {
+    let model = model("qwen3-8b");
+    let offer = offer("H100-SXM", 2.0);
+    let plan = |rollouts, method| {
+        let question = RlQuestion {
+            model: &model,
+            method,
+            prompts: 1280.0,
+            rollouts,
+            step_prompts: 128,
+            input_tokens: 500.0,
+            output_tokens: 1000.0,
+            updates: 1,
+            accelerator: find_accelerator("H100-SXM").unwrap(),
+            count: 16,
+            offer: Some(&offer),
+            precision: Precision::Bf16,
+            carbon: |_, _| (400.0, String::new()),
+        };
+        plan_rl(&question, &Calibration::built_in()).unwrap()
+    };
+    let (few, many) = (plan(4, RlMethod::Grpo), plan(16, RlMethod::Grpo));
+    let critic = plan(4, RlMethod::Ppo);
+    assert!((many.generated_tokens / few.generated_tokens - 4.0).abs() < 1e-9);
+    let shared = |answer: &outlay_plan::RlAnswer| {
+        answer
+            .plans
+            .iter()
+            .find(|plan| !plan.is_split)
+            .unwrap()
+            .clone()
+    };
+    let (a, b, c) = (shared(&few), shared(&many), shared(&critic));
+    assert!(
+        b.generation_s.p50 > 1.5 * a.generation_s.p50 && b.training_s.p50 > 3.0 * a.training_s.p50
+    );
+    assert!(c.training_s.p50 > 1.5 * a.training_s.p50);
+    assert!((a.step_s.p50 - a.generation_s.p50 - a.training_s.p50 - a.weights_s).abs() < 1e-9);
+    for answer in [&few, &many, &critic] {
+        for plan in &answer.plans {
+            let longest = plan.generation_s.p50.max(plan.training_s.p50);
+            assert!(plan.step_s.p50 >= longest && (0.0..1.0).contains(&plan.idle));
+            assert!(plan.step_s.p10 <= plan.step_s.p50 && plan.step_s.p50 <= plan.step_s.p90);
+            assert!(
+                (plan.accelerator_hours.p50 - plan.wall_clock_s.p50 * 16.0 / 3600.0).abs() < 1e-9
+            );
+            assert_eq!(plan.usd.unwrap().p50, plan.accelerator_hours.p50 * 2.0);
+        }
+    }
 }

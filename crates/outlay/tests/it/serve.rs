@@ -434,3 +434,50 @@ fn a_whole_answer_plan_is_written_for_triton() {
             || stderr(&output).contains("allowed: triton")
     );
 }
+
+#[test]
+fn reinforcement_learning_is_planned() {
+    let run = |more: &str| {
+        let run = format!("plan rl qwen3-0.6b --prompts 10k --gpus 8xH100-SXM {more}");
+        outlay(&run.split_whitespace().collect::<Vec<_>>())
+    };
+    let output = run("--rollouts 8 --output 1000");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = stdout(&output);
+    for expected in [
+        "generation",
+        "Together or apart",
+        "are generated and",
+        "No measured run",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    assert!(
+        text.lines().all(|line| line.chars().count() <= 80),
+        "{text}"
+    );
+    for (more, what) in [
+        ("--method reinforce", "allowed: grpo, ppo"),
+        ("--rollouts 0", "--rollouts is `0`"),
+        ("--output 99k", "holds 40960"),
+        ("--updates x", "--updates is `x`"),
+    ] {
+        let output = run(more);
+        assert_eq!(output.status.code(), Some(2), "{more}");
+        assert!(
+            stderr(&output).contains(what),
+            "{more}: {}",
+            stderr(&output)
+        );
+    }
+    let output = outlay(&[
+        "plan",
+        "rl",
+        "llama-3.1-405b",
+        "--prompts",
+        "10",
+        "--gpus",
+        "1xT4",
+    ]);
+    assert_eq!(output.status.code(), Some(2));
+}

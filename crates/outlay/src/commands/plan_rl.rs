@@ -1,0 +1,290 @@
+//! `outlay plan rl`: reinforcement learning, with the answers that it generates.
+
+use std::path::PathBuf;
+
+use outlay_model::Family;
+use outlay_plan::{RlAnswer, RlMethod, RlQuestion, plan_rl};
+use outlay_units::{count, duration, parse_count, percent, usd};
+
+use super::offers::{At, gather_offers, old_price};
+use super::plan_serve::{carbon, number, tokens};
+use super::plan_train::{Args as TrainArgs, load_model, parse_gpus, precision_or_usual, whole};
+use crate::failure::Failure;
+use crate::printer::{Align, Printer, range};
+
+/// Arguments of `outlay plan rl`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:
+  outlay plan rl qwen3-8b --prompts 50k --rollouts 8 --output 2000 --gpus 16xH100-SXM
+  outlay plan rl llama-3.1-8b --method ppo --prompts 100k --rollouts 1 --gpus 32xA100-80GB-SXM")]
+pub struct Args {
+    /// Built-in model name, config.json or folder
+    model: String,
+    /// Algorithm: grpo, or ppo with a critic and a reward model of the policy's size
+    #[arg(long, default_value = "grpo")]
+    method: String,
+    /// Prompts of the whole run, each pass over them counted
+    #[arg(long, value_name = "PROMPTS", allow_hyphen_values = true)]
+    prompts: String,
+    /// Answers to each prompt
+    #[arg(
+        long,
+        value_name = "ANSWERS",
+        default_value = "8",
+        allow_hyphen_values = true
+    )]
+    rollouts: String,
+    /// Prompts of one step
+    #[arg(
+        long,
+        value_name = "PROMPTS",
+        default_value = "128",
+        allow_hyphen_values = true
+    )]
+    step_prompts: String,
+    /// Tokens of a prompt, on average
+    #[arg(
+        long,
+        value_name = "TOKENS",
+        default_value = "500",
+        allow_hyphen_values = true
+    )]
+    input: String,
+    /// Tokens of an answer, on average
+    #[arg(
+        long,
+        value_name = "TOKENS",
+        default_value = "1500",
+        allow_hyphen_values = true
+    )]
+    output: String,
+    /// Passes of the optimizer over the answers of a step
+    #[arg(long, default_value = "1", allow_hyphen_values = true)]
+    updates: String,
+    /// Accelerators, such as 16xH100-SXM
+    #[arg(long, value_name = "NxACCELERATOR")]
+    gpus: String,
+    /// Number format of training
+    #[arg(long)]
+    precision: Option<String>,
+    /// Price of one accelerator-hour, such as 2.49/h, in place of the listed offers
+    #[arg(long, allow_hyphen_values = true)]
+    price: Option<String>,
+    /// Consider spot offers too
+    #[arg(long, conflicts_with = "price")]
+    spot: bool,
+    /// Consider reserved offers too
+    #[arg(long, conflicts_with = "price")]
+    reserved: bool,
+    /// Only offers in regions whose name holds this; or a month such as 2027-06, to which prices are projected (may be given
+    /// twice)
+    #[arg(long, value_name = "REGION|MONTH", allow_hyphen_values = true)]
+    at: Vec<String>,
+    /// Use the constants of this file
+    #[arg(long, value_name = "FILE.toml")]
+    calibration: Option<PathBuf>,
+    /// Print JSON (documented in docs/plan-rl.schema.json)
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
+    let model = load_model(&args.model)?;
+    if model.family != Family::Decoder {
+        return Err(Failure::input(format!(
+            "`{}` writes no tokens; allowed: language models",
+            model.name
+        )));
+    }
+    let calibration = super::calibration(args.calibration.as_deref())?;
+    let method = RlMethod::from_name(&args.method).ok_or_else(|| {
+        Failure::input(format!(
+            "--method `{}` is not known; allowed: {}",
+            args.method,
+            RlMethod::ALL.map(RlMethod::name).join(", ")
+        ))
+    })?;
+    let prompts = parse_count(&args.prompts)
+        .ok()
+        .filter(|prompts| (1.0..=1e12).contains(prompts))
+        .ok_or_else(|| {
+            Failure::input(format!(
+                "--prompts is `{}`; allowed: a number from 1, such as 50k",
+                args.prompts
+            ))
+        })?;
+    let small = |option: &str, text: &str, most: u64| -> Result<u32, Failure> {
+        Ok(whole(option, Some(text), most)?.unwrap_or(1) as u32)
+    };
+    let (n, accelerator) = parse_gpus(&args.gpus)?;
+    let fixed = Some((n, accelerator));
+    let mut offers = gather_offers(
+        &TrainArgs {
+            price: args.price.clone(),
+            spot: args.spot,
+            reserved: args.reserved,
+            ..TrainArgs::of(&args.model)
+        },
+        fixed,
+    )?;
+    let projection = At::read(&args.at)?.apply(&mut offers, fixed)?;
+    let cheapest = offers
+        .iter()
+        .filter(|offer| offer.accelerator == accelerator.id)
+        .min_by(|a, b| {
+            a.usd_per_accelerator_hour()
+                .total_cmp(&b.usd_per_accelerator_hour())
+        });
+    let question = RlQuestion {
+        model: &model,
+        method,
+        prompts,
+        rollouts: small("rollouts", &args.rollouts, 1024)?,
+        step_prompts: small("step-prompts", &args.step_prompts, 100_000)?,
+        input_tokens: tokens("input", &args.input)?,
+        output_tokens: tokens("output", &args.output)?,
+        updates: number("updates", &args.updates, 1.0, 100.0)? as u32,
+        accelerator,
+        count: n,
+        offer: cheapest,
+        precision: precision_or_usual(args.precision.as_deref(), fixed)?,
+        carbon,
+    };
+    if let Some(most) = model.max_sequence_tokens
+        && question.input_tokens + question.output_tokens > most as f64
+    {
+        return Err(Failure::input(format!(
+            "--input and --output are {} tokens together, but {} holds {most}; allowed: up to {most}",
+            question.input_tokens + question.output_tokens,
+            model.name
+        )));
+    }
+    let mut answer = plan_rl(&question, &calibration).map_err(|error| {
+        Failure::input(error).hint("give more accelerators, or ones with more memory")
+    })?;
+    answer.notes.extend(projection);
+    if let Some(offer) = cheapest {
+        answer
+            .notes
+            .extend(old_price(&accelerator.id, &offer.provider, &offer.as_of));
+    }
+    if args.json {
+        return printer.json(&answer);
+    }
+    show(&answer, &question, printer);
+    Ok(())
+}
+
+fn show(answer: &RlAnswer, question: &RlQuestion<'_>, printer: &mut Printer) {
+    let best = &answer.plans[0];
+    printer.heading(&format!(
+        "{}: {} of {} prompts, {} of {} tokens to each",
+        answer.model,
+        answer.method.name(),
+        count(question.prompts),
+        if question.rollouts == 1 {
+            "an answer".to_owned()
+        } else {
+            format!("{} answers", question.rollouts)
+        },
+        count(question.output_tokens)
+    ));
+    let place = if best.is_split {
+        format!(
+            "{} generate ({}) while {} train ({})",
+            best.generation_accelerators,
+            best.generation_layout,
+            best.training_accelerators,
+            best.training_layout
+        )
+    } else {
+        format!(
+            "all generate ({}) and train ({}) in turns",
+            best.generation_layout, best.training_layout
+        )
+    };
+    let price = question.offer.map_or_else(String::new, |offer| {
+        format!(
+            " at {}/h each{}",
+            usd(offer.usd_per_accelerator_hour()),
+            if offer.as_of.is_empty() {
+                String::new()
+            } else {
+                format!(" from {}", offer.provider)
+            }
+        )
+    });
+    printer.sentence(&format!(
+        "On {} x {}{price}: {place}.",
+        question.count, answer.accelerator
+    ));
+    printer.line("");
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    let mut row = |name: &str, cells: Vec<String>| {
+        let mut line = vec![name.to_owned()];
+        line.extend(cells);
+        rows.push(line);
+    };
+    if let Some(cost) = best.usd {
+        row("cost", range(cost, usd));
+    }
+    row("wall-clock time", range(best.wall_clock_s, duration));
+    row("GPU-hours", range(best.accelerator_hours, count));
+    row("one step", range(best.step_s, duration));
+    row("  generation", range(best.generation_s, duration));
+    row("  training", range(best.training_s, duration));
+    let right = Align::Right;
+    printer.table(
+        &[
+            ("", Align::Left),
+            ("p10", right),
+            ("p50", right),
+            ("p90", right),
+        ],
+        &rows,
+    );
+    printer.line("");
+    printer.sentence(&format!(
+        "{} steps; {} tokens are generated and {} trained on. New weights take {} to hand over.",
+        count(best.steps),
+        count(answer.generated_tokens),
+        count(answer.trained_tokens),
+        duration(best.weights_s)
+    ));
+    if answer.plans.len() > 1 {
+        printer.line("");
+        printer.heading("Together or apart");
+        printer.table(
+            &[
+                ("generate", right),
+                ("train", right),
+                ("a step", right),
+                ("generation", right),
+                ("training", right),
+                ("waits", right),
+                ("cost", right),
+            ],
+            &answer
+                .plans
+                .iter()
+                .map(|plan| {
+                    vec![
+                        plan.generation_accelerators.to_string(),
+                        plan.training_accelerators.to_string(),
+                        duration(plan.step_s.p50),
+                        duration(plan.generation_s.p50),
+                        duration(plan.training_s.p50),
+                        percent(plan.idle),
+                        plan.usd
+                            .map_or_else(|| "?".to_owned(), |cost| usd(cost.p50)),
+                    ]
+                })
+                .collect::<Vec<_>>(),
+        );
+    }
+    for note in &answer.notes {
+        printer.line("");
+        printer.sentence(note);
+    }
+}
