@@ -290,6 +290,11 @@ impl Picture<'_> {
                 // Room for the text beside the last point.
                 x_most *= 1.3;
             }
+            if self.x_marks.is_some() && self.series.len() > 1 {
+                // Room above for the names: what is drawn against time reaches every corner.
+                let names = 0.06 * self.series.len() as f64;
+                y_most *= (y_most / y_least).powf(names / (1.0 - names));
+            }
             if self.diagonal {
                 x_least = x_least.min(y_least);
                 y_least = x_least;

@@ -1,5 +1,6 @@
 //! `outlay trends`: how prices fall, and what waiting would save.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use outlay_catalog::{
@@ -308,17 +309,23 @@ fn draw(args: &Args, prices: &DatedPrices, rows: &[Row], path: &Path) -> Result<
             })
             .collect()
     };
-    let mut series: Vec<String> = Vec::new();
+    let name_of = |good: &String, seller: &String| if one { seller.clone() } else { good.clone() };
+    let drawn: Vec<_> = dated
+        .iter()
+        .filter(|(good, ..)| goods.contains(&good.as_str()))
+        .collect();
+    // Those with the most prices have colours of their own.
+    let mut n_prices: BTreeMap<String, usize> = BTreeMap::new();
+    for (good, seller, ..) in &drawn {
+        *n_prices.entry(name_of(good, seller)).or_default() += 1;
+    }
+    let mut series: Vec<String> = n_prices.keys().cloned().collect();
+    series.sort_by_key(|name| std::cmp::Reverse(n_prices[name]));
     let mut points = Vec::new();
-    for (good, seller, day, usd) in &dated {
-        let (true, Some(x)) = (goods.contains(&good.as_str()), year(day)) else {
-            continue;
-        };
-        let name = if one { seller } else { good };
-        let index = series.iter().position(|of| of == name).unwrap_or_else(|| {
-            series.push(name.clone());
-            series.len() - 1
-        });
+    for (good, seller, day, usd) in drawn {
+        let Some(x) = year(day) else { continue };
+        let name = name_of(good, seller);
+        let index = series.iter().position(|of| *of == name).unwrap_or(0);
         points.push(Point {
             x,
             y: usd * outlay_units::in_currency(1.0),
