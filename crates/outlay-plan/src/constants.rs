@@ -340,8 +340,8 @@ impl Calibration {
             .get("batched")
             .copied()
             .unwrap_or(outlay_units::Spread {
-                low: 0.6,
-                high: 1.75,
+                low: 0.65,
+                high: 1.78,
             })
     }
 
