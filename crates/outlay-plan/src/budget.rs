@@ -138,6 +138,16 @@ pub(crate) fn decoder_with(
     };
     // Three products of two thirds of 4 h hold what two of 4 h do (arXiv:2002.05202).
     let ffn = (hidden * 8 / 3).div_ceil(128) * 128;
+    let layers = if group > 1 {
+        // Of one layer: queries and outputs, shared keys and values, and the feed-forward.
+        let width = hidden as f64;
+        let layer = (2.0 + 2.0 / group as f64) * width * width + 3.0 * width * ffn as f64;
+        ((parameters - vocabulary as f64 * width) / layer)
+            .round()
+            .max(1.0) as u64
+    } else {
+        layers
+    };
     let table = ShapeTable {
         name: format!("{} parameters", outlay_units::count(parameters)),
         layers,

@@ -15,7 +15,8 @@ use crate::budget::{decoder_with, usual_workload};
 use crate::constants::Calibration;
 use crate::scaling::LossLaw;
 use crate::serving::{
-    Demand, HOURS_PER_MONTH, NumberFormat, ServeError, ServePlan, ServeQuestion, plan_serve,
+    Demand, HOURS_PER_MONTH, NumberFormat, ServeError, ServePlan, ServeQuestion, given_each,
+    plan_serve,
 };
 use crate::train::{Choice, Plan, PlanError, Question, plan_train};
 use crate::workload::Precision;
@@ -91,6 +92,8 @@ pub struct LifecycleChoice {
     pub total_usd: Estimate,
     /// US dollars spent by the end of each month, training first.
     pub spent_usd: Vec<f64>,
+    /// Whether the deadline and the limits on latency are met.
+    pub meets_limits: bool,
     /// What it gives up beside the model as it is.
     pub gives_up: String,
     /// How it is trained.
@@ -225,8 +228,9 @@ fn ways(question: &LifecycleQuestion<'_>) -> (Vec<Way>, Vec<String>) {
                 let Some(more) = question.law.tokens_for(size, loss) else {
                     continue;
                 };
-                // Beyond a hundred times the tokens no run backs the law.
-                if more > 100.0 * tokens || size >= parameters {
+                // Beyond twenty times the tokens no run backs the law, and beyond 300 trillion there is no text
+                // (Villalobos et al. 2024, arXiv:2211.04325).
+                if more > 20.0 * tokens || more > 300e12 || size >= parameters {
                     continue;
                 }
                 small.name = format!("{} parameters", count(size));
@@ -309,7 +313,12 @@ pub fn plan_lifecycle(
     // The model as it is must have an answer; what stands beside it may lack one.
     let first = priced.remove(0)?;
     let mut choices = vec![first];
-    choices.extend(priced.into_iter().flatten());
+    choices.extend(
+        priced
+            .into_iter()
+            .flatten()
+            .filter(|choice| choice.meets_limits),
+    );
     choices.extend(api(question));
     let tokens = question.training_tokens;
     let loss = tokens.map(|tokens| {
@@ -388,12 +397,10 @@ fn price(
             accelerator: plan.accelerator,
         });
     };
-    // Requests each second that a replica is given: those of the plan, or where one replica is more than enough, what it
-    // would take.
-    let each = (middle.demand.requests_per_s / f64::from(plan.replicas)).max(
-        plan.capacity_requests_per_s.p50
-            * crate::serving::MOST_UTILISATION
-            * if plan.replicas == 1 { 1.0 } else { 0.0 },
+    let each = given_each(
+        middle.demand.requests_per_s,
+        f64::from(plan.replicas),
+        plan.capacity_requests_per_s.p50,
     );
     let replica =
         hourly * f64::from(plan.layout.accelerators()) * HOURS_PER_MONTH * plan.mean_replicas
@@ -415,6 +422,7 @@ fn price(
         way.gives_up
     } else {
         let (quality, source) = crate::serving::quality(plan.format);
+        let quality = format!("what {} weights do to it: {quality}", plan.format.name());
         let more = if way.gives_up == "nothing" {
             String::new()
         } else {
@@ -425,7 +433,7 @@ fn price(
         } else {
             format!(" ({source})")
         };
-        format!("{} weights: {quality}{source}{more}", plan.format.name())
+        format!("{quality}{source}{more}")
     };
     Ok(LifecycleChoice {
         name: way.name,
@@ -435,6 +443,12 @@ fn price(
         serving_usd,
         total_usd: plus(training_usd, serving_usd),
         spent_usd,
+        meets_limits: plan.meets_limits
+            && training.as_ref().is_none_or(|training| {
+                question
+                    .deadline_s
+                    .is_none_or(|deadline| training.wall_clock_s.p50 <= deadline)
+            }),
         gives_up,
         training,
         serving: Some(plan),
@@ -478,6 +492,7 @@ fn api(question: &LifecycleQuestion<'_>) -> Option<LifecycleChoice> {
         serving_usd: total,
         total_usd: total,
         spent_usd,
+        meets_limits: true,
         gives_up: "control: price, version and data are the seller's".to_owned(),
         training: None,
         serving: None,

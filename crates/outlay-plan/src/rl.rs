@@ -21,6 +21,9 @@ use crate::workload::{Precision, Workload};
 /// (`gpu_memory_utilization`).
 const SHARED_MEMORY: f64 = 0.5;
 
+/// Rate to the host's memory, in bytes each second: PCIe 4.0 x16 at four fifths.
+const HOST_BYTES_PER_S: f64 = 25e9;
+
 /// Algorithms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -155,7 +158,7 @@ pub enum RlError {
     },
 }
 
-/// Tensor-parallel replicas of up to a node.
+/// Replicas that divide layers over up to a node, and of models with experts those that divide experts over more.
 fn layouts(question: &RlQuestion<'_>, count: u32) -> Vec<ServingLayout> {
     let heads = question
         .model
@@ -174,6 +177,31 @@ fn layouts(question: &RlQuestion<'_>, count: u32) -> Vec<ServingLayout> {
                 && heads.is_multiple_of(u64::from(*ranks))
         })
         .map(ServingLayout::tensor)
+        .chain(expert_layouts(question, count))
+        .collect()
+}
+
+/// Data-parallel attention with experts divided over all ranks.
+fn expert_layouts(question: &RlQuestion<'_>, count: u32) -> Vec<ServingLayout> {
+    let experts = question
+        .model
+        .operators()
+        .filter_map(|operator| match operator.kind {
+            Kind::ExpertMatMul { experts, .. } => Some(experts),
+            _ => None,
+        })
+        .min()
+        .unwrap_or(0);
+    [8_u32, 16, 32, 64]
+        .into_iter()
+        .filter(|ranks| experts > 0 && *ranks <= count && experts.is_multiple_of(u64::from(*ranks)))
+        .map(|ranks| ServingLayout {
+            tensor: 1,
+            pipeline: 1,
+            attention_data: ranks,
+            expert_tensor: 1,
+            expert: ranks,
+        })
         .collect()
 }
 
@@ -281,10 +309,16 @@ fn training(
         policy.add_forward(question.model, "reward model", true);
     }
     let (mut seconds, layout) = step(&policy)?;
-    seconds = seconds.scaled(f64::from(question.updates.max(1)));
-    if question.method == RlMethod::Ppo {
-        let (critic, _) = step(question.model)?;
-        seconds = plus(seconds, critic.scaled(f64::from(question.updates.max(1))));
+    // Frozen models score answers once, whatever the number of updates.
+    let alone = f64::from(question.updates.max(1) - 1)
+        + if question.method == RlMethod::Ppo {
+            f64::from(question.updates.max(1))
+        } else {
+            0.0
+        };
+    if alone > 0.0 {
+        let (once, _) = step(question.model)?;
+        seconds = plus(seconds, once.scaled(alone));
     }
     Ok((seconds, layout))
 }
@@ -313,6 +347,14 @@ fn longer(a: Estimate, b: Estimate) -> Estimate {
 /// # Errors
 /// [`RlError`] where the model can be neither trained nor run on the accelerators.
 pub fn plan_rl(question: &RlQuestion<'_>, calibration: &Calibration) -> Result<RlAnswer, RlError> {
+    // A run of fewer prompts is one small step.
+    let question = &RlQuestion {
+        step_prompts: question
+            .step_prompts
+            .min(question.prompts.ceil().min(1e9) as u32)
+            .max(1),
+        ..question.clone()
+    };
     let count = question.count;
     let steps = (question.prompts / f64::from(question.step_prompts.max(1)))
         .ceil()
@@ -331,11 +373,15 @@ pub fn plan_rl(question: &RlQuestion<'_>, calibration: &Calibration) -> Result<R
             generation(question, generating, memory_share, calibration).ok_or_else(misfit)?;
         let generation_s = Estimate::around(seconds, spread);
         let (training_s, training_layout) = training(question, training_on, calibration)?;
-        // Shards are gathered over the links of a node; apart, weights cross the network once and are spread by its nodes.
+        // Apart, weights cross the network once and are spread by its nodes. In turns, shards are gathered over the links of
+        // a node, and the optimizer's states (12 bytes a parameter) go to the host and back over PCIe, so that the engine
+        // has room.
         let weights_s = if split.is_some() {
             bytes / (question.accelerator.network.gbit_per_s * 0.125e9 * 0.5)
         } else {
+            let states = 6.0 * bytes / f64::from(count);
             bytes / (question.accelerator.link.gb_per_s * 1e9 * 0.5)
+                + 2.0 * states / HOST_BYTES_PER_S
         };
         let fixed = Estimate {
             p10: weights_s,
@@ -353,7 +399,20 @@ pub fn plan_rl(question: &RlQuestion<'_>, calibration: &Calibration) -> Result<R
         } else {
             (plus(plus(generation_s, training_s), fixed), 0.0)
         };
-        let wall_clock_s = step_s.scaled(steps);
+        // Apart, the first answers have no training beside them, nor the last training answers.
+        let wall_clock_s = if split.is_some() {
+            let shorter = generation_s.p50.min(training_s.p50);
+            plus(
+                step_s.scaled(steps),
+                Estimate {
+                    p10: shorter,
+                    p50: shorter,
+                    p90: shorter,
+                },
+            )
+        } else {
+            step_s.scaled(steps)
+        };
         let accelerator_hours = wall_clock_s.scaled(f64::from(count) / 3600.0);
         Ok(RlPlan {
             is_split: split.is_some(),
@@ -368,9 +427,12 @@ pub fn plan_rl(question: &RlQuestion<'_>, calibration: &Calibration) -> Result<R
             steps,
             wall_clock_s,
             accelerator_hours,
-            usd: question
-                .offer
-                .map(|offer| accelerator_hours.scaled(offer.usd_per_accelerator_hour())),
+            usd: question.offer.map(|offer| {
+                let usd = accelerator_hours.scaled(offer.usd_per_accelerator_hour());
+                offer
+                    .projected
+                    .map_or(usd, |spread| crate::trends::widened(usd, spread))
+            }),
             idle,
         })
     };

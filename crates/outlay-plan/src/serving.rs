@@ -35,10 +35,10 @@ pub use deployment::{
 };
 pub use export::{ServeExport, export_serving};
 pub use fit::{cross_validate_serving, fit_serving, serving_spreads};
+pub(crate) use fleet::given_each;
 pub use measured::{
     ServingCase, ServingModels, ServingRow, Workers, expected_yield, is_serving, read_serving,
 };
 pub use pass::{PassPart, PassTimes, PromptPart, decode_parts};
-pub(crate) use plan::MOST_UTILISATION;
 pub use plan::{HOURS_PER_MONTH, ServeError, ServeQuestion, plan_serve};
 pub use scheduler::{Draft, Load, Outcome, Percentiles, Split, simulate, simulate_split};

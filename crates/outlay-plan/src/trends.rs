@@ -28,7 +28,10 @@ const LEAST_SPAN_YEARS: f64 = 0.4;
 #[derive(Clone, Debug, PartialEq)]
 struct Point {
     years: f64,
+    /// Mean over what the seller asked for it that day (sizes of machines), as a logarithm.
     ln_price: f64,
+    /// The least of it, in US dollars.
+    least_usd: f64,
 }
 
 /// Prices of one seller for one good.
@@ -79,6 +82,8 @@ pub struct Trends {
     /// Rate of all goods in each draw, and without drawing.
     all: Vec<f64>,
     all_rate: f64,
+    /// Standard deviation of the rates of single series.
+    series_differ: f64,
     /// `(span in years, change beyond the rate)` of all pairs of a series.
     left_over: Vec<(f64, f64)>,
 }
@@ -108,6 +113,14 @@ fn scattered(seed: u64) -> f64 {
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^= z >> 31;
     (z >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+/// A standard normal value for a seed, always the same: twelve uniform ones added.
+fn normal(seed: u64) -> f64 {
+    (0..12)
+        .map(|step| scattered((seed << 8) + step + 99))
+        .sum::<f64>()
+        - 6.0
 }
 
 /// Rates of series drawn with replacement.
@@ -163,6 +176,7 @@ impl Trends {
                     .map(|(day, prices)| Point {
                         years: day as f64 / YEAR_DAYS,
                         ln_price: prices.iter().sum::<f64>() / prices.len() as f64,
+                        least_usd: prices.iter().copied().fold(f64::INFINITY, f64::min).exp(),
                     })
                     .collect(),
             })
@@ -170,6 +184,13 @@ impl Trends {
         let telling: Vec<&Series> = series.iter().filter(|series| tells(series)).collect();
         let all_rate = rate_of(telling.iter().copied()).unwrap_or(0.0);
         let all = drawn(&telling, 0);
+        let mut single: Vec<f64> = telling
+            .iter()
+            .filter_map(|series| rate_of(std::iter::once(*series)))
+            .collect();
+        single.sort_by(f64::total_cmp);
+        // From the middle half, so that single jumps do not decide.
+        let series_differ = (at(&single, 0.75) - at(&single, 0.25)) / 1.349;
         let mut left_over = Vec::new();
         for series in &telling {
             for (index, first) in series.points.iter().enumerate() {
@@ -183,6 +204,7 @@ impl Trends {
             series,
             all,
             all_rate,
+            series_differ: series_differ.max(0.02),
             left_over,
         }
     }
@@ -219,6 +241,11 @@ impl Trends {
         }))
     }
 
+    /// Series that span long enough to tell a rate.
+    pub fn n_series(&self) -> usize {
+        self.series.iter().filter(|series| tells(series)).count()
+    }
+
     /// Goods, in order.
     pub fn goods(&self) -> Vec<&str> {
         let mut goods: Vec<&str> = self
@@ -252,10 +279,20 @@ impl Trends {
         let mut draws: Vec<f64> = if own.is_empty() {
             self.all.clone()
         } else {
+            // Few series drawn again and again say nothing of how series differ; all goods' do.
+            let differ = self.series_differ / n.sqrt();
             drawn(&own, 1 << 60)
                 .iter()
                 .zip(&self.all)
-                .map(|(own, all)| weight * own + (1.0 - weight) * all)
+                .enumerate()
+                .map(|(draw, (own_rate, all))| {
+                    let noise = if own.len() < 6 {
+                        differ * normal(draw as u64)
+                    } else {
+                        0.0
+                    };
+                    weight * (own_rate + noise) + (1.0 - weight) * all
+                })
                 .collect()
         };
         draws.sort_by(f64::total_cmp);
@@ -282,7 +319,7 @@ impl Trends {
             .iter()
             .filter_map(|series| {
                 let point = series.points.last()?;
-                (point.years > last - 1.0).then_some((point.ln_price.exp(), &series.seller))
+                (point.years > last - 1.0).then_some((point.least_usd, &series.seller))
             })
             .min_by(|a, b| a.0.total_cmp(&b.0))?;
         let (draws, rate, n) = self.rates(good);
@@ -307,10 +344,17 @@ impl Trends {
     pub fn factor(&self, good: &str, years: f64) -> Estimate {
         let (draws, rate, _) = self.rates(good);
         let years = years.max(0.0);
+        // Further than the longest series reach, their longest spans stand for what is not known.
+        let longest = self
+            .left_over
+            .iter()
+            .map(|(span, _)| *span)
+            .fold(0.0, f64::max);
+        let reach = years.min(longest);
         let mut beyond: Vec<f64> = self
             .left_over
             .iter()
-            .filter(|(span, _)| (0.5 * years..=2.0 * years).contains(span))
+            .filter(|(span, _)| (0.5 * reach..=2.0 * years).contains(span))
             .map(|(span, change)| change * (years / span).sqrt())
             .collect();
         beyond.sort_by(f64::total_cmp);
@@ -374,6 +418,7 @@ pub fn frontier<'a>(
             .map(|(day, usd)| Point {
                 years: *day as f64 / YEAR_DAYS,
                 ln_price: usd.ln(),
+                least_usd: *usd,
             })
             .collect(),
     };

@@ -52,6 +52,9 @@ fn scaled(value: f64, steps: &[(f64, &str)]) -> String {
 /// assert_eq!(outlay_units::count(9_999.0), "9,999");
 /// ```
 pub fn count(value: f64) -> String {
+    if value.abs() < 1000.0 && value.fract() == 0.0 {
+        return format!("{value:.0}");
+    }
     if (1e4..1e6).contains(&value.abs()) {
         return format!("{}k", significant(value / 1e3));
     }

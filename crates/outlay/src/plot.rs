@@ -361,7 +361,8 @@ impl Picture<'_> {
                         colour.stroke_width(2),
                     )))?;
                 }
-                let size = if self.joined { 0 } else { 4 };
+                let alone = members().count() < 2;
+                let size = if self.joined && !alone { 0 } else { 4 };
                 chart
                     .draw_series(members().map(|point| {
                         Circle::new((point.x, point.y), size, colour.mix(0.7).filled())

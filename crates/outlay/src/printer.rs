@@ -38,7 +38,9 @@ impl Printer {
     /// Adds a heading in bold.
     pub fn heading(&mut self, heading: &str) {
         let bold = anstyle::Style::new().bold();
-        self.line(&format!("{bold}{heading}{bold:#}"));
+        for line in wrapped(heading) {
+            self.line(&format!("{bold}{line}{bold:#}"));
+        }
     }
 
     /// Adds a JSON value, indented.
@@ -82,18 +84,9 @@ impl Printer {
 
     /// Adds a sentence, wrapped at 80 columns.
     pub fn sentence(&mut self, text: &str) {
-        let mut line = String::new();
-        for word in text.split_whitespace() {
-            if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > 80 {
-                self.line(&line);
-                line.clear();
-            }
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
+        for line in wrapped(text) {
+            self.line(&line);
         }
-        self.line(&line);
     }
 
     /// Writes everything to stdout. A closed pipe is no error.
@@ -109,6 +102,23 @@ impl Printer {
             _ => Ok(()),
         }
     }
+}
+
+/// The lines of a text, of 80 columns at most.
+fn wrapped(text: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let mut line = lines.pop().unwrap_or_default();
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > 80 {
+            lines.push(std::mem::take(&mut line));
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+        lines.push(line);
+    }
+    lines
 }
 
 /// The cells of an estimate: p10, p50, p90.

@@ -36,6 +36,8 @@ pub struct Request {
 /// One network of a service.
 #[derive(Clone, Debug)]
 pub struct Part {
+    /// Name, with what of it runs where that is not all.
+    pub name: String,
     /// Its blocks that run.
     pub model: Model,
     /// Tokens of its main stream for each sample.
@@ -91,6 +93,11 @@ impl Service {
             .positions
             .unwrap_or(request.input_tokens.round().max(1.0) as u64);
         let whole = |model: Model, positions: u64| Part {
+            name: if model.name.is_empty() {
+                model.architecture.clone()
+            } else {
+                model.name.clone()
+            },
             model,
             positions,
             passes: 1.0,
@@ -108,8 +115,12 @@ impl Service {
             Family::Vision => parts.push(whole(with_blocks(model, |_| true), positions)),
             Family::EncoderDecoder => {
                 let heard = |block: &Block| matches!(block.positions, Positions::Fixed(_));
-                parts.push(whole(with_blocks(model, heard), positions));
                 parts.push(Part {
+                    name: format!("{} encoder", model.name),
+                    ..whole(with_blocks(model, heard), positions)
+                });
+                parts.push(Part {
+                    name: format!("{} decoder", model.name),
                     passes: request.output_tokens.max(1.0),
                     token_by_token: true,
                     ..whole(

@@ -1,5 +1,8 @@
 //! The answer to "what will serving this model cost?", for models that answer a request whole.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
 use outlay_catalog::Offer;
 use outlay_units::{Estimate, GIB};
 use rayon::prelude::*;
@@ -14,8 +17,11 @@ use crate::serving::plan::{HOURS_PER_MONTH, MOST_UTILISATION, ServeError};
 use crate::serving::scheduler::Arrivals;
 use crate::train::{Choice, cheapest_by_provider};
 
-/// Requests that a simulation follows.
+/// Requests that a simulation follows, at least.
 const SIMULATED_REQUESTS: usize = 4000;
+
+/// Replicas that a simulation follows, at most.
+const MOST_REPLICAS: u32 = 512;
 
 /// Plans that are simulated, the cheapest first.
 const SIMULATED_PLANS: usize = 24;
@@ -181,28 +187,41 @@ pub struct BatchedOutcome {
     pub mean_batch: f64,
 }
 
-/// Runs a replica at random arrivals (Poisson): once it is free it takes all that waits, `most` at most.
+/// Runs replicas behind one queue at random arrivals (Poisson): each takes all that waits once it is free, `most` at most.
 ///
-/// With `most` of 1 and passes of equal length this is the queue M/D/1.
-pub fn simulate_batches(times: &BatchTimes, most: u32, requests_per_s: f64) -> BatchedOutcome {
+/// With one replica, `most` of 1 and passes of equal length this is the queue M/D/1.
+pub fn simulate_batches(
+    times: &BatchTimes,
+    most: u32,
+    replicas: u32,
+    requests_per_s: f64,
+) -> BatchedOutcome {
+    // Of a very large fleet a part is followed: it waits a little longer than the whole would.
+    let followed = replicas.clamp(1, MOST_REPLICAS);
+    let rate = requests_per_s * f64::from(followed) / f64::from(replicas.max(1));
+    let n = SIMULATED_REQUESTS.max(20 * followed as usize);
     let mut arrivals = Arrivals::new();
     let mut at = 0.0;
-    let arrived: Vec<f64> = (0..SIMULATED_REQUESTS)
+    let arrived: Vec<f64> = (0..n)
         .map(|_| {
-            at += arrivals.next(requests_per_s);
+            at += arrivals.next(rate);
             at
         })
         .collect();
     let mut latencies = Vec::with_capacity(arrived.len());
-    let (mut free, mut next, mut batches) = (0.0_f64, 0, 0_u32);
+    // Nanoseconds at which each replica is free again, the soonest first.
+    let mut free: BinaryHeap<Reverse<u64>> = (0..followed).map(|_| Reverse(0)).collect();
+    let (mut next, mut batches) = (0, 0_u32);
     while next < arrived.len() {
-        let start = free.max(arrived[next]);
+        let soonest = free.pop().map_or(0.0, |at| at.0 as f64 * 1e-9);
+        let start = soonest.max(arrived[next]);
         let mut end = next + 1;
         while end < arrived.len() && arrived[end] <= start && end - next < most.max(1) as usize {
             end += 1;
         }
-        free = start + times.seconds((end - next) as f64);
-        latencies.extend(arrived[next..end].iter().map(|arrived| free - arrived));
+        let done = start + times.seconds((end - next) as f64);
+        latencies.extend(arrived[next..end].iter().map(|arrived| done - arrived));
+        free.push(Reverse((done * 1e9) as u64));
         next = end;
         batches += 1;
     }
@@ -235,20 +254,25 @@ impl Priced<'_> {
     }
 }
 
-/// Batch that serves most within a limit, of those that memory holds.
+/// The smallest batch that serves within 2% of the most that a limit and memory allow.
 fn best_batch(times: &BatchTimes, memory_bytes: f64, latency_s: Option<f64>) -> Option<u32> {
     let most = times.most_batch(memory_bytes);
-    BATCHES
+    let rate = |batch: u32| f64::from(batch) / times.seconds(f64::from(batch));
+    let possible: Vec<u32> = BATCHES
         .iter()
         .copied()
         .filter(|&batch| batch <= most)
         .filter(|&batch| {
             batch == 1 || latency_s.is_none_or(|limit| times.seconds(f64::from(batch)) <= limit)
         })
-        .max_by(|&a, &b| {
-            let rate = |batch: u32| f64::from(batch) / times.seconds(f64::from(batch));
-            rate(a).total_cmp(&rate(b)).then(b.cmp(&a))
-        })
+        .collect();
+    let fastest = possible
+        .iter()
+        .map(|batch| rate(*batch))
+        .fold(0.0, f64::max);
+    possible
+        .into_iter()
+        .find(|batch| rate(*batch) >= 0.98 * fastest)
 }
 
 /// Answers a question.
@@ -292,7 +316,7 @@ pub fn plan_batched(
         })
         .collect();
     if priced.is_empty() {
-        return Err(misfit(question, &tasks));
+        return Err(misfit(question, &tasks, calibration));
     }
     let deployments_priced = priced.len() as u64;
     let alone = |priced: &Priced<'_>| priced.times.seconds(1.0);
@@ -372,11 +396,7 @@ pub fn plan_batched(
         .iter()
         .zip(&of_best.times.parts_s)
         .map(|(part, seconds)| PartTime {
-            name: if part.model.name.is_empty() {
-                part.model.architecture.clone()
-            } else {
-                part.model.name.clone()
-            },
+            name: part.name.clone(),
             passes: part.passes,
             seconds: *seconds,
         })
@@ -409,7 +429,8 @@ fn fleet(question: &BatchedQuestion<'_>, priced: &Priced<'_>) -> (f64, BatchedOu
         let outcome = simulate_batches(
             &priced.times,
             priced.most_batch,
-            demand.requests_per_s / replicas,
+            replicas as u32,
+            demand.requests_per_s,
         );
         let seen = if demand.for_99_in_100 {
             outcome.p99_s
@@ -476,6 +497,11 @@ fn plans_of(
         * (0.2 + 0.8 * utilisation.clamp(0.0, 1.0))
         * question.pue;
     let energy = fleet.scaled(ranks * watts * HOURS_PER_MONTH / requests.max(1e-9));
+    let energy = Estimate {
+        p10: energy.p10 * 0.75,
+        p50: energy.p50,
+        p90: energy.p90 * 1.3,
+    };
     let capacity = Estimate::around(1.0 / priced.capacity, spread).rate_of(1.0);
     let plan = |offer: Option<&Offer>| {
         let price = offer.map(Offer::usd_per_accelerator_hour);
@@ -495,7 +521,7 @@ fn plans_of(
             format: priced.format,
             ranks: priced.ranks,
             replicas: replicas as u32,
-            accelerators: replicas as u32 * priced.ranks,
+            accelerators: (replicas * ranks) as u32,
             provider: offer.map_or_else(|| "none".to_owned(), |offer| offer.provider.clone()),
             region: text(|offer| &offer.region),
             pricing: text(|offer| offer.pricing.name()),
@@ -595,29 +621,63 @@ fn pareto(plans: &[BatchedPlan]) -> Vec<BatchedPlan> {
     out
 }
 
+/// Why nothing considered serves the model.
 fn misfit(
     question: &BatchedQuestion<'_>,
     tasks: &[(&Choice<'_>, NumberFormat, u32)],
+    calibration: &Calibration,
 ) -> ServeError {
-    let bytes = question.service.parameters()
-        * question
+    let names = |of: &mut dyn Iterator<Item = String>| {
+        let mut names: Vec<String> = of.collect();
+        names.dedup();
+        names.truncate(6);
+        names.join(", ")
+    };
+    let hardware = names(&mut question.choices.iter().map(|c| c.accelerator.id.clone()));
+    let formats = names(
+        &mut question
             .formats
             .iter()
-            .map(|format| format.weight_bytes())
-            .fold(2.0, f64::min);
-    let (ranks, accelerator) = tasks
-        .iter()
-        .map(|(choice, _, ranks)| (*ranks, choice.accelerator))
-        .max_by(|a, b| {
-            let room = |of: &(u32, &outlay_catalog::Accelerator)| f64::from(of.0) * of.1.memory_gib;
-            room(a).total_cmp(&room(b))
-        })
-        .map_or((1, None), |(ranks, accelerator)| (ranks, Some(accelerator)));
-    ServeError::FitsNowhere {
+            .map(|format| format.name().to_owned()),
+    );
+    let why = if tasks.is_empty() {
+        if question.service.divides() {
+            "a replica is 1, 2, 4 or 8 accelerators of one node".to_owned()
+        } else {
+            "it convolves, and cannot be divided: a replica is one accelerator (more of them are replicas)".to_owned()
+        }
+    } else {
+        let needs = tasks
+            .iter()
+            .filter_map(|&(choice, format, ranks)| {
+                let times = BatchTimes::new(
+                    question.service,
+                    choice.accelerator,
+                    format,
+                    ranks,
+                    calibration,
+                )?;
+                Some((times, choice.accelerator, ranks))
+            })
+            .min_by(|a, b| {
+                let over = |of: &(BatchTimes, &outlay_catalog::Accelerator, u32)| {
+                    of.0.memory_bytes(1) / of.1.memory_gib
+                };
+                over(a).total_cmp(&over(b))
+            });
+        match needs {
+            None => format!("{hardware} does not multiply in {formats}"),
+            Some((times, accelerator, ranks)) => format!(
+                "{:.1} GiB of weights and {:.1} GiB for one request do not fit on each of {ranks} x {} with {:.1} GiB",
+                times.weights_bytes / GIB,
+                times.request_bytes / GIB,
+                accelerator.id,
+                accelerator.memory_gib
+            ),
+        }
+    };
+    ServeError::NotServed {
         model: question.model.to_owned(),
-        ranks,
-        accelerator: accelerator.map_or_else(String::new, |a| a.id.clone()),
-        needed_gib: bytes / f64::from(ranks) / GIB,
-        capacity_gib: accelerator.map_or(0.0, |a| a.memory_gib),
+        why,
     }
 }

@@ -170,7 +170,8 @@ pub(super) fn precisions(
             accelerators,
             usd_per_month: best
                 .usd_per_accelerator_hour
-                .map(|price| price * f64::from(accelerators) * HOURS_PER_MONTH),
+                .map(|price| price * f64::from(accelerators) * HOURS_PER_MONTH)
+                .map(|usd| usd * best.mean_replicas / f64::from(best.replicas.max(1))),
             tpot_s: priced.steady.tpot_s,
             requests_per_s_per_accelerator: each,
             quality: way.quality,

@@ -77,6 +77,21 @@ pub(super) fn together(
         }
         replicas = (replicas * 1.2).ceil().max(replicas + 1.0);
     }
+    // The batch that a limit allows bounds the capacity that the fleet was sized by; queues may allow more than that.
+    let limited = question.limits.ttft_s.is_some() || question.limits.tpot_s.is_some();
+    for _ in 0..3 {
+        if !all_met || !limited || replicas <= 1.0 {
+            break;
+        }
+        let fewer = (replicas * 0.8).floor().max(1.0);
+        let rate = demand.requests_per_s / fewer;
+        let with_fewer = run(question, priced, rate);
+        let keeps_up = with_fewer.requests_per_s > 0.97 * rate;
+        if !keeps_up || meets(question, &with_fewer) != (true, true) {
+            break;
+        }
+        (replicas, outcome) = (fewer, with_fewer);
+    }
     Fleet {
         replicas,
         accelerators: replicas as u32 * priced.deployment.layout.accelerators(),
@@ -234,6 +249,19 @@ fn apart(
     })
 }
 
+/// Requests each second that a replica is given when it is full: what it takes at the utilisation planned for; less where
+/// the fleet was made larger for the limits' sake.
+pub(crate) fn given_each(requests_per_s: f64, replicas: f64, capacity: f64) -> f64 {
+    let usual = (requests_per_s / (capacity * MOST_UTILISATION))
+        .ceil()
+        .max(1.0);
+    if replicas > usual {
+        requests_per_s / replicas
+    } else {
+        (capacity * MOST_UTILISATION).max(requests_per_s / replicas)
+    }
+}
+
 /// A fleet on each of its providers' cheapest offers.
 pub(super) fn plans_of(
     question: &ServeQuestion<'_>,
@@ -245,12 +273,7 @@ pub(super) fn plans_of(
     let (replicas, capacity) = (fleet.replicas, fleet.capacity);
     // Accelerators for each replica; where prompt workers stand before decode workers, with their share.
     let ranks = f64::from(fleet.accelerators) / replicas;
-    // Requests each second that a replica is given: those of the plan, or where one is more than enough, what it could take.
-    let each = if replicas > 1.0 {
-        demand.requests_per_s / replicas
-    } else {
-        (capacity * MOST_UTILISATION).max(demand.requests_per_s)
-    };
+    let each = given_each(demand.requests_per_s, replicas, capacity);
     let mean_replicas = if question.hours.is_empty() {
         replicas
     } else {
@@ -269,9 +292,9 @@ pub(super) fn plans_of(
         demand.requests_per_s * demand.mean_over_peak / (mean_replicas * capacity).max(1e-12);
     // More or fewer replicas, should passes take longer or shorter than predicted; never less than one.
     let paid = Estimate {
-        p10: (replicas * fleet.tpot_spread.low).max(1.0),
+        p10: (replicas * fleet.tpot_spread.low).ceil().max(1.0),
         p50: replicas,
-        p90: replicas * fleet.tpot_spread.high,
+        p90: (replicas * fleet.tpot_spread.high).ceil(),
     };
     let paid = if replicas <= 1.0 && utilisation * fleet.tpot_spread.high <= MOST_UTILISATION {
         // One replica has room to spare: nothing changes.

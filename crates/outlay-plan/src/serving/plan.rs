@@ -76,6 +76,14 @@ pub enum ServeError {
         /// Memory of each, in GiB.
         capacity_gib: f64,
     },
+    /// Nothing considered serves the model, for another reason.
+    #[error("`{model}` cannot be served: {why}")]
+    NotServed {
+        /// Model name.
+        model: String,
+        /// Why.
+        why: String,
+    },
     /// The model writes no tokens: it answers whole, see [`crate::serving::plan_batched`].
     #[error("`{model}` writes no tokens one by one")]
     NotGenerative {

@@ -423,7 +423,7 @@ fn one_at_a_time_waits_as_the_textbook_says() {
     .unwrap();
     let one = times.seconds(1.0);
     for load in [0.3, 0.6] {
-        let outcome = simulate_batches(&times, 1, load / one);
+        let outcome = simulate_batches(&times, 1, 1, load / one);
         // The median of M/D/1 lies between the service alone and the mean, for a moderate load.
         let mean = one * (1.0 + load / (2.0 * (1.0 - load)));
         assert!(outcome.p50_s >= one && outcome.p50_s < mean * 1.1, "{load}");
@@ -431,7 +431,7 @@ fn one_at_a_time_waits_as_the_textbook_says() {
         assert!((outcome.mean_batch - 1.0).abs() < 1e-9);
     }
     // What waits runs together, so a replica takes more than one at a time could.
-    let crowded = simulate_batches(&times, 64, 1.3 / one);
+    let crowded = simulate_batches(&times, 64, 1, 1.3 / one);
     assert!(crowded.mean_batch > 1.3 && crowded.p99_s < 20.0 * one);
 }
 
@@ -691,4 +691,31 @@ fn reinforcement_learning_pays_for_its_answers() {
             assert_eq!(plan.usd.unwrap().p50, plan.accelerator_hours.p50 * 2.0);
         }
     }
+}
+
+/// Replicas behind one queue wait less than each behind its own, and a tighter limit never takes fewer of them.
+#[test]
+fn replicas_share_what_waits() {
+    let model = model("resnet-50");
+    let request = Request {
+        input_tokens: 1.0,
+        output_tokens: 1.0,
+        steps: 1.0,
+        passes_per_step: 1.0,
+    };
+    let service = Service::new(&model, &[], &request);
+    let times = BatchTimes::new(
+        &service,
+        find_accelerator("T4").unwrap(),
+        NumberFormat::Bf16,
+        1,
+        &Calibration::built_in(),
+    )
+    .unwrap();
+    let one = times.seconds(1.0);
+    let rate = 0.7 / one;
+    let alone = simulate_batches(&times, 1, 1, rate);
+    let shared = simulate_batches(&times, 1, 8, 8.0 * rate);
+    assert!(shared.p99_s < 0.6 * alone.p99_s, "{shared:?} {alone:?}");
+    assert!(shared.p50_s >= one * 0.999);
 }

@@ -36,6 +36,15 @@ pub fn keep_region(
     )))
 }
 
+/// Series of prices from which a way of selling has a rate of its own.
+const FEW_SERIES: usize = 12;
+
+/// Whether a text is a day of the calendar.
+pub fn is_date(day: &str) -> bool {
+    outlay_catalog::day_of_date(day)
+        .is_some_and(|number| outlay_catalog::date_of_day(number) == day)
+}
+
 /// What --at says: a region, a day to project prices to, or both.
 #[derive(Debug, Default)]
 pub struct At {
@@ -58,23 +67,29 @@ impl At {
                     "--at is given as `{before}` and as `{text}`; allowed: one region and one month"
                 )));
             }
-            *slot = Some(match (is_day, text.len()) {
-                (true, 7) => format!("{text}-01"),
-                _ => text.to_owned(),
-            });
-        }
-        if let Some(day) = &at.day {
-            let today = today();
-            match age_days(&today, day) {
-                Some(1..=3660) => {}
-                _ => {
-                    return Err(Failure::input(format!(
-                        "--at is `{day}`; allowed: a month such as 2027-06 or a day, after {today} and within ten years of it"
-                    )));
-                }
+            if !is_day {
+                *slot = Some(text.to_owned());
+                continue;
             }
+            let day = if text.len() == 7 {
+                format!("{text}-01")
+            } else {
+                text.to_owned()
+            };
+            let today = today();
+            if !is_date(&day) || !matches!(age_days(&today, &day), Some(1..=3660)) {
+                return Err(Failure::input(format!(
+                    "--at is `{text}`; allowed: a month such as 2027-06 or a day, after {today} and within ten years of it"
+                )));
+            }
+            *slot = Some(day);
         }
         Ok(at)
+    }
+
+    /// The day to which prices are projected.
+    pub fn day(&self) -> Option<&str> {
+        self.day.as_deref()
     }
 
     /// Keeps the offers of the region and projects prices to the day. Says what was projected, for the person to see.
@@ -92,20 +107,19 @@ impl At {
         let prices = super::trends::DatedPrices::read(Path::new(super::trends::SNAPSHOTS))?;
         let trends = [Pricing::OnDemand, Pricing::Spot, Pricing::Reserved]
             .map(|pricing| (pricing, Trends::of_offers(prices.offers.iter(), pricing)));
-        let today = today();
+        let mut n_projected = 0;
         for offer in offers.iter_mut() {
-            // A price that was typed holds today.
-            let from = if offer.as_of.is_empty() {
-                &today
-            } else {
-                &offer.as_of
-            };
-            let (Some(days), Some((_, trends))) = (
-                age_days(from, day),
-                trends.iter().find(|(pricing, _)| *pricing == offer.pricing),
-            ) else {
+            // A price that was typed, or hardware that is owned, has no day, and stays.
+            let Some(days) = age_days(&offer.as_of, day) else {
                 continue;
             };
+            // Where few sellers' prices of a kind are known, those of on-demand offers stand for them.
+            let trends = trends
+                .iter()
+                .find(|(pricing, own)| *pricing == offer.pricing && own.n_series() >= FEW_SERIES)
+                .map_or(&trends[0].1, |(_, own)| own);
+            n_projected += 1;
+            let from = &offer.as_of;
             let factor = trends.factor(&offer.accelerator, days as f64 / 365.25);
             offer.usd_per_hour *= factor.p50;
             offer.projected = Some(Spread {
@@ -115,9 +129,14 @@ impl At {
             offer.source = format!("projected from {from} to {day}: {}", offer.source);
             offer.as_of.clone_from(day);
         }
+        if n_projected == 0 {
+            return Ok(Some(format!(
+                "The price given stays as it is at {day}: only listed offers are projected."
+            )));
+        }
         let all = trends[0].1.of_all();
         Ok(Some(format!(
-            "Prices are a projection to {day}, not offers: each is carried on at its hardware's own rate ({:+.0}% a year for all, {:+.0} to {:+.0}; `outlay trends` shows them), and the range of the cost holds what that leaves open.",
+            "Prices are a projection to {day}, not offers: each is carried on at its hardware's own rate ({:+.0}% a year for all on-demand offers, {:+.0} to {:+.0}, where spot or reserved ones have too few sellers for a rate; `outlay trends` shows them), and the range of the cost holds what that leaves open.",
             all.p50 * 100.0,
             all.p10 * 100.0,
             all.p90 * 100.0

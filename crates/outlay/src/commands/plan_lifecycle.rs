@@ -10,11 +10,11 @@ use outlay_plan::{
     BESIROGLU_2024, Choice, LifecycleAnswer, LifecycleQuestion, PriceFactors, Trends, overtakes,
     plan_lifecycle,
 };
-use outlay_units::{count, parse_rate_per_second, parse_tokens, significant, usd};
+use outlay_units::{count, duration, parse_rate_per_second, parse_tokens, significant, usd};
 
 use super::offers::{At, listed_offers};
 use super::plan_serve::{carbon, latency_of, number, tokens};
-use super::plan_train::{deadline_seconds, load_model, parse_gpus, precision_or_usual};
+use super::plan_train::{deadline_seconds, load_model, parse_gpus, precision_or_usual, today};
 use super::trends::{DatedPrices, SNAPSHOTS};
 use crate::failure::{Failure, read_text};
 use crate::plot::{Picture, Point};
@@ -131,7 +131,7 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     let model = load_model(&args.model)?;
     if model.family != Family::Decoder {
         return Err(Failure::input(format!(
-            "`{}` writes no tokens; allowed: language models (`outlay plan train` and `outlay plan serve` answer for others)",
+            "`{}` is no language model of the decoder kind; allowed: those (`outlay plan train` and `outlay plan serve` answer for others)",
             model.name
         )));
     }
@@ -157,15 +157,14 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         .transpose()
         .map_err(|error| Failure::input(error).hint("run `outlay hardware` to see them all"))?;
     let mut offers = listed_offers(args.catalog.as_deref(), false, args.reserved, None)?;
-    let projection = At::read(&args.at)?.apply(&mut offers, None)?;
-    let listed;
-    let prices = match &args.api_prices {
-        None => builtin_api_prices(),
+    let at = At::read(&args.at)?;
+    let projection = at.apply(&mut offers, None)?;
+    let mut prices = match &args.api_prices {
+        None => builtin_api_prices().to_vec(),
         Some(path) => {
-            listed = read_litellm(&read_text(path)?, &path.display().to_string(), "")
+            read_litellm(&read_text(path)?, &path.display().to_string(), &today())
                 .map_err(|error| Failure::input(error.to_string()))?
-                .0;
-            &listed
+                .0
         }
     };
     let family = outlay_model::find(&model.name)
@@ -182,6 +181,9 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         ))
     })?;
     let narrower = |narrow: &NumberFormat| narrow.weight_bytes() < format.weight_bytes();
+    if let Some(day) = at.day() {
+        project_apis(&mut prices, day, family.map(String::as_str))?;
+    }
     let question = LifecycleQuestion {
         serve: ServeQuestion {
             model: &model,
@@ -254,6 +256,15 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         return printer.json(&answer);
     }
     show(&answer, printer);
+    let plain = answer
+        .choices
+        .iter()
+        .find(|choice| choice.name == "as it is");
+    if plain.is_some_and(|plain| !plain.meets_limits) {
+        return Err(Failure::check(
+            "the model as it is misses the deadline or the limits on latency (`outlay plan train` and `outlay plan serve` say by how much)",
+        ));
+    }
     Ok(())
 }
 
@@ -289,6 +300,29 @@ fn choices<'a>(
         .hint("`outlay prices` lists what has a price")),
         _ => Ok(found),
     }
+}
+
+/// Carries prices of APIs on to a day, as those of accelerators are.
+fn project_apis(
+    prices: &mut [outlay_catalog::ApiPrice],
+    day: &str,
+    family: Option<&str>,
+) -> Result<(), Failure> {
+    let yearly = falling(family)?.tokens;
+    for price in prices {
+        if let Some(days) = outlay_catalog::age_days(&price.as_of, day) {
+            let factor = (yearly * days as f64 / 365.25).exp();
+            price.usd_per_input_token *= factor;
+            price.usd_per_output_token *= factor;
+            price.usd_per_cached_token = price.usd_per_cached_token.map(|usd| usd * factor);
+            for tier in &mut price.tiers {
+                tier.usd_per_input_token *= factor;
+                tier.usd_per_output_token *= factor;
+                tier.usd_per_cached_token = tier.usd_per_cached_token.map(|usd| usd * factor);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Rates of change of prices, from their trends.
@@ -376,8 +410,21 @@ fn show(answer: &LifecycleAnswer, printer: &mut Printer) {
                 plan.format.name()
             )
         });
+        let trained = choice.training.as_ref().map_or_else(String::new, |plan| {
+            format!(
+                "trained for {} on {} x {}; ",
+                duration(plan.wall_clock_s.p50),
+                plan.count,
+                plan.accelerator
+            )
+        });
+        let missed = if choice.meets_limits {
+            ""
+        } else {
+            "misses the deadline or the limits on latency; "
+        };
         printer.sentence(&format!(
-            "{}: {served}gives up {}.",
+            "{}: {trained}{served}{missed}gives up {}.",
             index + 1,
             choice.gives_up
         ));
@@ -423,13 +470,15 @@ fn draw(answer: &LifecycleAnswer, path: &Path) -> Result<(), Failure> {
         .iter()
         .enumerate()
         .flat_map(|(series, choice)| {
-            choice
-                .spent_usd
-                .iter()
+            // Training is paid before the first month.
+            let paid = (choice.training_usd.p50 > 0.0).then_some(&choice.training_usd.p50);
+            let first = usize::from(paid.is_none());
+            paid.into_iter()
+                .chain(&choice.spent_usd)
                 .enumerate()
                 .map(move |(month, usd)| Point {
                     // The axis is logarithmic, so that exponentials of months are evenly spaced.
-                    x: ((month + 1) as f64 / 12.0).exp(),
+                    x: ((month + first) as f64 / 12.0).exp(),
                     y: usd.max(0.01) * outlay_units::in_currency(1.0),
                     x_range: None,
                     series,

@@ -7,7 +7,7 @@ use outlay_plan::{RlAnswer, RlMethod, RlQuestion, plan_rl};
 use outlay_units::{count, duration, parse_count, percent, usd};
 
 use super::offers::{At, gather_offers, old_price};
-use super::plan_serve::{carbon, number, tokens};
+use super::plan_serve::{carbon, tokens, whole_number};
 use super::plan_train::{Args as TrainArgs, load_model, parse_gpus, precision_or_usual, whole};
 use crate::failure::Failure;
 use crate::printer::{Align, Printer, range};
@@ -144,7 +144,7 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         step_prompts: small("step-prompts", &args.step_prompts, 100_000)?,
         input_tokens: tokens("input", &args.input)?,
         output_tokens: tokens("output", &args.output)?,
-        updates: number("updates", &args.updates, 1.0, 100.0)? as u32,
+        updates: whole_number("updates", &args.updates, 100.0)? as u32,
         accelerator,
         count: n,
         offer: cheapest,
@@ -246,10 +246,15 @@ fn show(answer: &RlAnswer, question: &RlQuestion<'_>, printer: &mut Printer) {
     );
     printer.line("");
     printer.sentence(&format!(
-        "{} steps; {} tokens are generated and {} trained on. New weights take {} to hand over.",
+        "{} steps; {} tokens are generated and {} trained on. Handing new weights over{} takes {}.",
         count(best.steps),
         count(answer.generated_tokens),
         count(answer.trained_tokens),
+        if best.is_split {
+            ""
+        } else {
+            ", and putting the optimizer's states aside,"
+        },
         duration(best.weights_s)
     ));
     if answer.plans.len() > 1 {

@@ -175,6 +175,16 @@ pub(super) fn number(option: &str, text: &str, least: f64, most: f64) -> Result<
     }
 }
 
+/// Reads a whole number of an option, from 1.
+pub(super) fn whole_number(option: &str, text: &str, most: f64) -> Result<f64, Failure> {
+    match number(option, text, 1.0, most)? {
+        value if value.fract() == 0.0 => Ok(value),
+        _ => Err(Failure::input(format!(
+            "--{option} is `{text}`; allowed: whole numbers from 1 to {most}"
+        ))),
+    }
+}
+
 /// Reads tokens of an option.
 pub(super) fn tokens(option: &str, text: &str) -> Result<f64, Failure> {
     match parse_count(text) {
@@ -367,7 +377,7 @@ fn read_load(text: &str) -> Result<Vec<f64>, Failure> {
     let most = hours.iter().copied().fold(0.0, f64::max);
     if hours.len() < 24 || hours.len() > 20_000 || most <= 0.0 {
         return Err(Failure::input(format!(
-            "{place}: {} hours with {most} at most; allowed: 24 to 20000 hours, not all of them without requests",
+            "{place} has {} hours, of which the busiest has {most} requests; allowed: 24 to 20000 hours, not all of them without requests",
             hours.len()
         )));
     }
@@ -421,11 +431,11 @@ fn whole_request(args: &Args, model: &Model) -> Result<Request, Failure> {
             _ => 100.0,
         },
         steps: match args.steps.as_deref() {
-            Some(text) => number("steps", text, 1.0, 1000.0)?,
+            Some(text) => whole_number("steps", text, 1000.0)?,
             None => 30.0,
         },
         passes_per_step: match args.guidance.as_deref() {
-            Some(text) => number("guidance", text, 1.0, 4.0)?,
+            Some(text) => whole_number("guidance", text, 4.0)?,
             None => usual_passes(model),
         },
     })
@@ -661,7 +671,7 @@ pub(super) fn explain(error: &ServeError) -> Failure {
         ServeError::FitsNowhere { .. } => failure.hint(
             "allow narrower weights (`--precision int4`), more accelerators for a replica, or leave out --gpu to search",
         ),
-        ServeError::NotGenerative { .. } => failure,
+        ServeError::NotGenerative { .. } | ServeError::NotServed { .. } => failure,
     }
 }
 
@@ -1004,12 +1014,12 @@ fn show_precisions(answer: &ServeAnswer, printer: &mut Printer) {
             ("held", right),
             ("GPUs", right),
             ("a month", right),
-            ("per token", right),
+            ("token, full", right),
             ("req/s a GPU", right),
         ],
         &rows,
     );
-    printer.sentence("GiB: weights of a replica; held: sequences that its cache holds.");
+    printer.sentence("GiB: weights of a replica; held: sequences that its cache holds; token, full: time per output token where a replica serves all that it can, which more sequences make longer.");
     for choice in &answer.precisions {
         let source = if choice.quality_source.is_empty() {
             String::new()

@@ -8,6 +8,7 @@ use outlay_catalog::{
 };
 use outlay_units::price_usd;
 
+use super::offers::is_date;
 use super::trends::SNAPSHOTS;
 use crate::failure::{Failure, read_text};
 use crate::printer::{Align, Printer};
@@ -153,7 +154,8 @@ fn apis(file: Option<&Path>, args: &Args, printer: &mut Printer) -> Result<(), F
 fn import(path: &Path, args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     let today = super::plan_train::today();
     let day = args.as_of.clone().unwrap_or_else(|| today.clone());
-    if age_days(&day, &today).is_none_or(|days| days < 0) {
+    let held = |day: &str| is_date(day) && matches!(age_days(day, &today), Some(0..=20_000));
+    if !held(&day) {
         return Err(Failure::input(format!(
             "--as-of is `{day}`; allowed: a day such as {today}, not after today"
         )));
@@ -178,18 +180,46 @@ fn import(path: &Path, args: &Args, printer: &mut Printer) -> Result<(), Failure
             if path.is_dir() || args.as_of.is_some() || offer.as_of.is_empty() {
                 offer.as_of.clone_from(&day);
             }
+            if !held(&offer.as_of) {
+                return Err(Failure::input(format!(
+                    "{name}: `as_of` is `{}` at {} {}; allowed: a day such as {today}, not after today",
+                    offer.as_of, offer.provider, offer.instance
+                )));
+            }
+        }
+        let all = offers.len();
+        offers.retain(|offer| find_accelerator(&offer.accelerator).is_ok());
+        if offers.len() < all {
+            crate::printer::aside(&format!(
+                "{} of {all} prices are of accelerators that are not known, and were left out",
+                all - offers.len()
+            ));
         }
         ("offers", offers.len(), write_offers(&offers))
     };
     let text = text.map_err(Failure::outside)?;
     if n == 0 {
         return Err(Failure::input(format!(
-            "{name}: no price in it can be read"
+            "{name}: no price in it can be read; allowed: a folder of SkyPilot catalogs, a CSV with the columns provider, instance, accelerator, count, usd_per_hour, pricing, region, as_of and source, or LiteLLM's JSON"
         )));
     }
     let folder = Path::new(SNAPSHOTS);
     std::fs::create_dir_all(folder)
         .map_err(|error| Failure::outside(format!("cannot make `{SNAPSHOTS}`: {error}")))?;
+    let same_day = |path: &Path| {
+        path.file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with(&format!("{day}-{kind}")))
+    };
+    let kept = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .find(|path| same_day(path) && std::fs::read_to_string(path).is_ok_and(|old| old == text));
+    if let Some(file) = kept {
+        printer.sentence(&format!("It is kept already, in {}.", file.display()));
+        return Ok(());
+    }
     let file = (1..)
         .map(|copy| {
             let copy = if copy == 1 {
@@ -203,7 +233,8 @@ fn import(path: &Path, args: &Args, printer: &mut Printer) -> Result<(), Failure
         .unwrap_or_else(|| folder.join(format!("{day}-{kind}.csv")));
     crate::failure::write_whole(&file, text)?;
     printer.sentence(&format!(
-        "{n} prices of {day} are kept in {}; `outlay trends` reads them.",
+        "{n} {} kept in {}; `outlay trends` reads them.",
+        if n == 1 { "price is" } else { "prices are" },
         file.display()
     ));
     Ok(())

@@ -17,6 +17,9 @@ use crate::printer::{Align, Printer, range};
 /// Formats that compiled networks run in.
 const FORMATS: [NumberFormat; 3] = [NumberFormat::Bf16, NumberFormat::Fp8, NumberFormat::Int8];
 
+/// Accelerators that a plan may take at most.
+const MOST_ACCELERATORS: u32 = 1_000_000;
+
 /// Runs the command.
 pub fn run(
     args: &Args,
@@ -49,6 +52,35 @@ pub fn run(
             request.input_tokens, model.name
         )));
     }
+    for part in beside {
+        let sound = matches!(part.family, Family::Encoder | Family::Decoder)
+            || (part.family == Family::Diffusion && !request_steps(part));
+        if !sound {
+            return Err(Failure::input(format!(
+                "--beside `{}` is neither a text encoder nor an autoencoder; allowed: those (`outlay models` lists clip-text, t5 and vae)",
+                part.name
+            )));
+        }
+    }
+    if beside
+        .iter()
+        .filter(|part| part.family == Family::Diffusion)
+        .count()
+        > 1
+    {
+        return Err(Failure::input(
+            "--beside names more than one autoencoder; allowed: one",
+        ));
+    }
+    if model.family == Family::EncoderDecoder
+        && let Some(most) = model.max_sequence_tokens
+        && request.output_tokens > most as f64
+    {
+        return Err(Failure::input(format!(
+            "--output is {} tokens, but {} writes {most}; allowed: up to {most}",
+            request.output_tokens, model.name
+        )));
+    }
     let service = Service::new(model, beside, &request);
     let question = BatchedQuestion {
         model: &model.name,
@@ -70,12 +102,22 @@ pub fn run(
         pue: common.pue,
     };
     let mut answer = plan_batched(&question, calibration).map_err(|error| explain(&error))?;
-    if model.family == Family::Diffusion && service.parts.len() == 1 && request.steps > 1.0 {
+    let n = answer.best.accelerators;
+    if n > MOST_ACCELERATORS {
+        return Err(Failure::input(format!(
+            "--requests is `{}`, which takes {n} accelerators; allowed: what {MOST_ACCELERATORS} take",
+            args.requests
+        )));
+    }
+    if model.family == Family::Diffusion && service.parts.len() == 1 && request_steps(model) {
         answer.notes.push(
             "No text encoder and no autoencoder is beside it, so that they are not counted: give the pipeline's folder, or --beside.".to_owned(),
         );
     }
-    answer.notes.extend(model.notes.iter().cloned());
+    // What the reader says of speech is about training.
+    if model.family != Family::EncoderDecoder {
+        answer.notes.extend(model.notes.iter().cloned());
+    }
     answer.notes.extend(common.hardware.projection.clone());
     answer.notes.extend(old_price(
         &answer.best.accelerator,
@@ -89,7 +131,7 @@ pub fn run(
         &args.export,
         &["triton"],
         |name| (name == "triton").then_some(()),
-        |()| Ok::<_, String>(triton(&answer)),
+        |()| triton(&answer),
     )?;
     if args.json {
         printer.json(&answer)?;
@@ -106,8 +148,17 @@ pub fn run(
 }
 
 /// Settings of Triton Inference Server (`config.pbtxt`) that run the plan: whatever waits is taken together, up to its batch.
-fn triton(answer: &BatchedAnswer) -> String {
+///
+/// # Errors
+/// Where Triton cannot say the plan: replicas that divide each layer over several accelerators.
+fn triton(answer: &BatchedAnswer) -> Result<String, String> {
     let best = &answer.best;
+    if best.ranks > 1 {
+        return Err(format!(
+            "the plan divides each layer over {} accelerators, which Triton leaves to the backend; give hardware that holds the model on one",
+            best.ranks
+        ));
+    }
     let name: String = answer
         .model
         .chars()
@@ -120,26 +171,45 @@ fn triton(answer: &BatchedAnswer) -> String {
         .filter(|batch| *batch > 1 && *batch <= best.most_batch)
         .map(|batch| batch.to_string())
         .collect();
-    format!(
-        "# {} replicas on {} x {}, {}; planned for {} requests/s.\n\
-         # The backend and the tensors are the model's own: Triton fills them in for ONNX and TensorRT files.\n\
-         name: \"{name}\"\n\
-         max_batch_size: {}\n\
-         dynamic_batching {{\n  preferred_batch_size: [ {} ]\n  max_queue_delay_microseconds: 0\n}}\n\
-         instance_group [\n  {{\n    count: 1\n    kind: KIND_GPU\n  }}\n]\n",
-        best.replicas,
+    let mut out = format!(
+        "# {} on {} x {}, {}; planned for {} requests/s.\n\
+         # The backend and the tensors are the model's own: Triton fills them in for ONNX and TensorRT files.\n",
+        plural(best.replicas, "replica"),
         best.accelerators,
         best.accelerator,
         best.format.name_on(&best.accelerator),
         significant(answer.demand.requests_per_s),
-        best.most_batch,
-        preferred.join(", "),
-    )
+    );
+    if answer.parts.len() > 1 || answer.parts.iter().any(|part| part.passes > 1.0) {
+        out.push_str(
+            "# A request is several passes: the pipeline that calls this network runs them.\n",
+        );
+    }
+    out.push_str(&format!(
+        "name: \"{name}\"\nmax_batch_size: {}\n",
+        best.most_batch
+    ));
+    if !preferred.is_empty() {
+        out.push_str(&format!(
+            "dynamic_batching {{\n  preferred_batch_size: [ {} ]\n  max_queue_delay_microseconds: 0\n}}\n",
+            preferred.join(", ")
+        ));
+    }
+    out.push_str("instance_group [\n  {\n    count: 1\n    kind: KIND_GPU\n  }\n]\n");
+    Ok(out)
+}
+
+/// A number of things.
+fn plural(n: u32, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 /// Options of language models are slips here.
 fn refuse_options(args: &Args, model: &Model) -> Result<(), Failure> {
-    let diffusion = model.family == Family::Diffusion;
+    let diffusion = model.family == Family::Diffusion && request_steps(model);
+    let text = matches!(model.family, Family::Decoder | Family::Encoder);
+    let writes = model.family == Family::EncoderDecoder;
+    let embeds = model.family == Family::Decoder;
     for (option, given) in [
         ("ttft", args.ttft.is_some()),
         ("tpot", args.tpot.is_some()),
@@ -151,14 +221,22 @@ fn refuse_options(args: &Args, model: &Model) -> Result<(), Failure> {
         ("explain", args.explain),
         ("apart", args.apart),
         ("autoscale", args.autoscale),
+        ("input", args.input.is_some() && !text),
+        ("output", args.output.is_some() && !writes && !embeds),
+        ("frames", args.frames.is_some() && model.sample.frames < 2),
+        (
+            "resolution",
+            args.resolution.is_some() && model.sample.width_px == 0,
+        ),
         ("steps", args.steps.is_some() && !diffusion),
         ("guidance", args.guidance.is_some() && !diffusion),
         ("beside", !args.beside.is_empty() && !diffusion),
     ] {
         if given {
             return Err(Failure::input(format!(
-                "--{option} is of no use to {}, which answers whole; allowed: --p99, --requests, --precision, --curve{}",
+                "--{option} is of no use to {}, which answers whole{}; allowed: --p99, --requests, --precision, --curve{}",
                 model.name,
+                if embeds { " with --output 0" } else { "" },
                 if diffusion {
                     ", --steps, --guidance, --resolution, --beside"
                 } else {
@@ -168,6 +246,14 @@ fn refuse_options(args: &Args, model: &Model) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Whether a diffusion model's network runs in steps; its autoencoder does not.
+fn request_steps(model: &Model) -> bool {
+    !model
+        .blocks
+        .iter()
+        .any(|block| block.name.starts_with("decoder"))
 }
 
 /// What a request is, in words.
@@ -194,6 +280,7 @@ fn request_words(answer: &BatchedAnswer, model: &Model) -> String {
             answer.unit,
             count(request.output_tokens)
         ),
+        Family::Diffusion if !request_steps(model) => format!("({}{size})", answer.unit),
         Family::Diffusion => format!(
             "({}{size}), {} steps of {} {}",
             answer.unit,
@@ -234,17 +321,22 @@ fn show(answer: &BatchedAnswer, model: &Model, args: &Args, printer: &mut Printe
             }
         });
     let replicas = match (best.replicas, best.ranks) {
-        (1, 1) => "1 replica".to_owned(),
-        (replicas, 1) => format!("{replicas} replicas"),
-        (replicas, ranks) => format!("{replicas} x {ranks} GPUs that divide each layer"),
+        (replicas, 1) => plural(replicas, "replica"),
+        (replicas, ranks) => format!(
+            "{}, each divided over {ranks} GPUs,",
+            plural(replicas, "replica")
+        ),
     };
     printer.sentence(&format!(
-        "{replicas} on {} x {}{price}, {}; up to {} {} together.",
+        "{replicas} on {} x {}{price}, {}; {}.",
         best.accelerators,
         best.accelerator,
         best.format.name_on(&best.accelerator),
-        best.most_batch,
-        answer.unit,
+        if best.most_batch == 1 {
+            "one request at a time".to_owned()
+        } else {
+            format!("up to {} {} together", best.most_batch, answer.unit)
+        },
     ));
     printer.line("");
     let mut rows: Vec<Vec<String>> = Vec::new();

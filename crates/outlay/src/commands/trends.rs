@@ -31,9 +31,9 @@ pub struct Args {
     /// Show prices of tokens at APIs instead of accelerator-hours
     #[arg(long)]
     tokens: bool,
-    /// How accelerators are sold
-    #[arg(long, default_value = "on-demand", value_parser = ["on-demand", "spot", "reserved"])]
-    pricing: String,
+    /// How accelerators are sold (default: on-demand)
+    #[arg(long, value_parser = ["on-demand", "spot", "reserved"], conflicts_with = "tokens")]
+    pricing: Option<String>,
     /// Folder of price lists kept by `outlay prices --import`
     #[arg(long, value_name = "FOLDER", default_value = SNAPSHOTS)]
     snapshots: PathBuf,
@@ -46,10 +46,10 @@ pub struct Args {
 }
 
 /// A price list's way of selling, by the name that people type.
-fn pricing_of(name: &str) -> Pricing {
+fn pricing_of(name: Option<&str>) -> Pricing {
     match name {
-        "spot" => Pricing::Spot,
-        "reserved" => Pricing::Reserved,
+        Some("spot") => Pricing::Spot,
+        Some("reserved") => Pricing::Reserved,
         _ => Pricing::OnDemand,
     }
 }
@@ -115,13 +115,19 @@ struct Row {
 
 /// Runs the command.
 pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
+    if args.snapshots != Path::new(SNAPSHOTS) && !args.snapshots.is_dir() {
+        return Err(Failure::input(format!(
+            "--snapshots `{}` is no folder",
+            args.snapshots.display()
+        )));
+    }
     let prices = DatedPrices::read(&args.snapshots)?;
     let trends = if args.tokens {
         Trends::of_apis(prices.apis.iter(), |name| {
             outlay_model::find_served(name).map(|found| found.name.clone())
         })
     } else {
-        Trends::of_offers(prices.offers.iter(), pricing_of(&args.pricing))
+        Trends::of_offers(prices.offers.iter(), pricing_of(args.pricing.as_deref()))
     };
     let wanted = match &args.good {
         Some(text) if !args.tokens => Some(
@@ -158,8 +164,11 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         })
         .collect();
     if rows.is_empty() {
-        return Err(Failure::input("no dated price of that is known")
-            .hint("run `outlay trends` or `outlay trends --tokens` to see them all"));
+        return Err(Failure::input(format!(
+            "no dated price of `{}` is known",
+            args.good.as_deref().unwrap_or_default()
+        ))
+        .hint("run `outlay trends` or `outlay trends --tokens` to see them all"));
     }
     let compute = if args.tokens {
         None
@@ -202,38 +211,41 @@ fn show(
     printer.heading(&if args.tokens {
         "A million tokens, three of a prompt to one of an answer".to_owned()
     } else {
-        format!("An accelerator-hour, {}", args.pricing)
+        format!(
+            "An accelerator-hour, {}",
+            pricing_of(args.pricing.as_deref()).name()
+        )
     });
-    printer.table(
-        &[
-            (if args.tokens { "model" } else { "hardware" }, Align::Left),
-            ("sellers", right),
-            ("last", right),
-            ("a year changes", right),
-            ("in 3 months", right),
-            ("in a year", right),
-        ],
-        &rows
-            .iter()
-            .map(|row| {
-                vec![
-                    row.trend.good.clone(),
-                    row.trend.series.to_string(),
-                    format!(
-                        "{} {}",
-                        price_usd(row.trend.last_usd),
-                        row.trend.last_seller.chars().take(9).collect::<String>()
-                    ),
-                    change(row.trend.yearly_change),
-                    price_usd(row.in_three_months_usd.p50),
-                    price_usd(row.in_a_year_usd.p50),
-                ]
-            })
-            .collect::<Vec<_>>(),
-    );
+    let of = |row: &Row| {
+        let seller: String = row.trend.last_seller.chars().take(10).collect();
+        let mut cells = vec![
+            row.trend.good.clone(),
+            row.trend.series.to_string(),
+            price_usd(row.trend.last_usd),
+            change(row.trend.yearly_change),
+            price_usd(row.in_three_months_usd.p50),
+            price_usd(row.in_a_year_usd.p50),
+        ];
+        if !args.tokens {
+            cells.insert(3, seller);
+        }
+        cells
+    };
+    let mut header = vec![
+        (if args.tokens { "model" } else { "hardware" }, Align::Left),
+        ("series", right),
+        ("last", right),
+        ("a year changes", right),
+        ("3 months on", right),
+        ("a year on", right),
+    ];
+    if !args.tokens {
+        header.insert(3, ("at", Align::Left));
+    }
+    printer.table(&header, &rows.iter().map(of).collect::<Vec<_>>());
     printer.line("");
     printer.sentence(&format!(
-        "All together: {} a year within sellers. `sellers` were seen on days at least five months apart; goods with few of them are drawn towards the rate of all. `last` is the cheapest seller's.",
+        "All together: {} a year within sellers. A series is a seller whose prices are known on days at least five months apart; what has few of them is drawn towards the rate of all. `last` is the last price of the cheapest seller.",
         change(trends.of_all())
     ));
     if let Some(compute) = compute
@@ -294,7 +306,7 @@ fn draw(args: &Args, prices: &DatedPrices, rows: &[Row], path: &Path) -> Result<
             })
             .collect()
     } else {
-        let wanted = pricing_of(&args.pricing);
+        let wanted = pricing_of(args.pricing.as_deref());
         prices
             .offers
             .iter()

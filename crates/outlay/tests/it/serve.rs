@@ -273,7 +273,26 @@ fn what_answers_whole_has_options_of_its_own() {
             "stable-diffusion-xl --gpu L4 --guidance 9",
             "allowed: 1 to 4",
         ),
-        ("flux.1-dev --gpu 1xT4", "does not fit"),
+        ("resnet-50 --gpu 8xH100-SXM", "cannot be divided"),
+        (
+            "bert-base --gpu T4 --precision fp8",
+            "does not multiply in fp8",
+        ),
+        (
+            "stable-diffusion-xl --gpu L4 --beside resnet-50",
+            "neither a text encoder",
+        ),
+        (
+            "stable-diffusion-xl --gpu L4 --frames 16",
+            "--frames is of no use",
+        ),
+        ("whisper-tiny --gpu L4 --output 449", "allowed: up to 448"),
+        ("stable-diffusion-xl --gpu L4 --steps 2.5", "whole numbers"),
+        (
+            "wan2.1-t2v-14b --gpu T4 --requests 1000000/s",
+            "accelerators; allowed",
+        ),
+        ("flux.1-dev --gpu 1xT4", "do not fit on each of 1 x T4"),
     ] {
         let run = format!("plan serve {run}");
         let output = outlay(&run.split_whitespace().collect::<Vec<_>>());
@@ -327,7 +346,12 @@ fn training_and_serving_are_added_over_a_horizon() {
         );
     }
     let output = outlay(&["plan", "lifecycle", "resnet-50"]);
-    assert!(stderr(&output).contains("writes no tokens"));
+    assert!(stderr(&output).contains("of the decoder kind"));
+    // A deadline that is missed is a missed check.
+    let run = "plan lifecycle qwen3-0.6b --tokens 600B --train-gpus 8xH100-SXM --deadline 1d --gpu H100-SXM";
+    let output = outlay(&run.split_whitespace().collect::<Vec<_>>());
+    assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
+    assert!(stdout(&output).contains("misses the deadline"));
 }
 
 #[test]

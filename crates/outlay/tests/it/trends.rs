@@ -84,12 +84,13 @@ fn an_import_keeps_its_day() {
                 .exists()
         );
     }
-    // The same day again stays beside the first.
-    outlay_in(
-        &here,
-        &["prices", "--import", "list.csv", "--as-of", "2026-01-01"],
-    );
+    // The same list again is kept already; another of the same day stays beside the first.
+    let again = ["prices", "--import", "list.csv", "--as-of", "2026-01-01"];
+    assert!(stdout(&outlay_in(&here, &again)).contains("kept already"));
+    std::fs::write(here.join("list.csv"), list.replace("0.9", "1.1")).unwrap();
+    outlay_in(&here, &again);
     assert!(here.join(".outlay/prices/2026-01-01-offers-2.csv").exists());
+    std::fs::remove_file(here.join(".outlay/prices/2026-01-01-offers-2.csv")).unwrap();
     let rate = |folder: &std::path::Path| {
         let text = stdout(&outlay_in(folder, &["trends", "l4", "--json"]));
         let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -104,6 +105,10 @@ fn an_import_keeps_its_day() {
         (
             &["prices", "--import", "list.csv", "--as-of", "2099-01-01"][..],
             "not after today",
+        ),
+        (
+            &["prices", "--import", "list.csv", "--as-of", "2020-02-30"][..],
+            "allowed: a day",
         ),
         (&["prices", "--import", "none.csv"][..], "none.csv"),
     ] {
