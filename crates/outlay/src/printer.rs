@@ -24,6 +24,11 @@ impl Printer {
         Self { out: String::new() }
     }
 
+    /// What was added so far.
+    pub fn written(&self) -> &str {
+        &self.out
+    }
+
     /// Adds a line.
     pub fn line(&mut self, line: &str) {
         self.out.push_str(line.trim_end());

@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::printer::{Align, Printer};
 
 /// Options of the whole bill.
-#[derive(clap::Args, Debug, Default)]
+#[derive(clap::Args, Debug, Default, Clone)]
 pub struct BillArgs {
     /// Show the whole bill: failures, storage and egress beside the run, and what making the hardware emitted
     #[arg(long)]

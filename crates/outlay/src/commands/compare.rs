@@ -49,6 +49,12 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
             .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())
     };
     let names: Vec<String> = args.plans.iter().map(name).collect();
+    side_by_side(&names, &answers, printer);
+    Ok(())
+}
+
+/// Shows plans side by side, each under its name; ratios are to the first.
+pub fn side_by_side(names: &[String], answers: &[Answer], printer: &mut Printer) {
     let mut rows: Vec<Vec<String>> = Vec::new();
     let mut texts = |what: &str, write: &dyn Fn(&Answer) -> String| {
         let mut row = vec![what.to_owned()];
@@ -113,7 +119,7 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     head.extend(names.iter().map(|name| (name.as_str(), Align::Right)));
     printer.table(&head, &rows);
     let overlap = |a: Estimate, b: Estimate| a.p10 <= b.p90 && b.p10 <= a.p90;
-    if let [a, b] = answers.as_slice()
+    if let [a, b] = answers
         && let (Some(x), Some(y)) = (a.best.usd, b.best.usd)
     {
         printer.sentence(&if overlap(x, y) {
@@ -128,5 +134,4 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
             )
         });
     }
-    Ok(())
 }

@@ -21,7 +21,7 @@ use crate::failure::{Failure, read_text, toml_message};
 use crate::printer::{Align, Printer, range};
 
 /// Arguments of `outlay plan train`.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Debug, Clone)]
 #[command(after_help = "Examples:
   outlay plan train llama-3.1-8b --tokens 1T --gpus 64xH100-SXM
   outlay plan train path/to/config.json --tokens 20B --budget 5000usd --deadline 14d
@@ -154,7 +154,10 @@ pub struct Args {
     /// Draw cost against time, and where memory, time and (with --levers) money go, to an .svg, .png or .html file
     #[arg(long, value_name = "FILE.svg")]
     pub(super) plot: Option<PathBuf>,
-    /// Print JSON (documented in docs/plan-train.schema.json)
+    /// Another model to plan in the same way, shown beside (may be given several times)
+    #[arg(long, value_name = "MODEL", conflicts_with_all = ["export", "plot", "levers", "explain", "bill"])]
+    pub(super) also: Vec<String>,
+    /// Print JSON (documented in docs/plan-train.schema.json; with --also a list)
     #[arg(long)]
     pub(super) json: bool,
 }
@@ -247,6 +250,7 @@ impl Args {
             levers: false,
             bill: BillArgs::default(),
             plot: None,
+            also: Vec::new(),
             json: false,
         }
     }
@@ -282,7 +286,51 @@ pub fn load_pipeline(args: &Args) -> Result<(Model, Vec<Model>), Failure> {
 
 /// Runs the command.
 pub fn run(args: Args, printer: &mut Printer) -> Result<(), Failure> {
-    run_with(args, Extras::default(), printer)
+    if args.also.is_empty() {
+        run_with(args, Extras::default(), printer)
+    } else {
+        side_by_side(&args, printer)
+    }
+}
+
+/// Plans several models in the same way and shows them side by side. A limit that one of them misses is a missed check.
+fn side_by_side(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
+    let mut names = vec![args.model.clone()];
+    names.extend(args.also.iter().cloned());
+    let mut answers: Vec<Answer> = Vec::new();
+    let mut missed = Vec::new();
+    for name in &names {
+        let one = Args {
+            model: name.clone(),
+            also: Vec::new(),
+            json: true,
+            ..args.clone()
+        };
+        let mut quiet = Printer::new();
+        let outcome = run_with(one, Extras::default(), &mut quiet);
+        // A plan that misses a limit is written all the same; one that could not be made is not.
+        let Ok(answer) = serde_json::from_str(quiet.written()) else {
+            outcome?;
+            return Err(Failure::input(format!("no plan of `{name}` can be made")));
+        };
+        if outcome.is_err() {
+            missed.push(name.clone());
+        }
+        answers.push(answer);
+    }
+    if args.json {
+        printer.json(&answers)?;
+    } else {
+        super::compare::side_by_side(&names, &answers, printer);
+    }
+    if missed.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::check(format!(
+            "no plan considered of {} meets the limits given",
+            missed.join(", ")
+        )))
+    }
 }
 
 /// Runs the command for another one.

@@ -890,3 +890,32 @@ fn six_answers_make_a_project_that_plans() {
         "{after}"
     );
 }
+
+#[test]
+fn several_models_are_planned_in_one_call() {
+    let run =
+        "plan train gpt2-xl --tokens 10B --gpus 8xH100-SXM --also gpt2-large --also pythia-1.4b";
+    let run: Vec<&str> = run.split(' ').collect();
+    let output = outlay(&run);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = stdout(&output);
+    for expected in ["gpt2-large", "pythia-1.4b", "x)", "GPU-hours"] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    let json = outlay(&[&run[..], &["--json"]].concat());
+    let plans: serde_json::Value = serde_json::from_str(&stdout(&json)).unwrap();
+    let models: Vec<&str> = (0..3)
+        .map(|at| plans[at]["model"].as_str().unwrap())
+        .collect();
+    assert_eq!(models, ["gpt2-xl", "gpt2-large", "pythia-1.4b"]);
+    // The same as each alone.
+    let alone = outlay(&[&["plan", "train", "gpt2-large"], &run[3..7], &["--json"]].concat());
+    let alone: serde_json::Value = serde_json::from_str(&stdout(&alone)).unwrap();
+    assert_eq!(alone["best"]["usd"], plans[1]["best"]["usd"]);
+    let missed = outlay(&[&run[..], &["--budget", "1usd"]].concat());
+    assert_eq!(missed.status.code(), Some(1));
+    assert!(stderr(&missed).contains("gpt2-xl, gpt2-large, pythia-1.4b"));
+    let unknown = outlay(&[&run[..], &["--also", "nope"]].concat());
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(stderr(&unknown).contains("nope"));
+}
