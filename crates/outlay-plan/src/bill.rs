@@ -21,6 +21,10 @@ pub struct Surroundings {
     /// By default 4.74e-4: Llama 3 405B met 419 unexpected interruptions in 54 days on 16,384 H100s (arXiv:2407.21783,
     /// section 3.3.4). Research clusters report two to six times as many.
     pub failures_per_accelerator_day: f64,
+    /// Preemptions of a node in a day, on spot offers. By default 1.
+    pub preemptions_per_node_day: f64,
+    /// Tokens (or positions) of all evaluation passes together, which run forward alone.
+    pub evaluation_tokens: f64,
     /// Size of the training data as stored, in bytes; `None`: token ids of two bytes (four where the vocabulary is larger
     /// than 65,536), unknown for models that take no tokens.
     pub data_bytes: Option<f64>,
@@ -50,6 +54,8 @@ impl Default for Surroundings {
     fn default() -> Self {
         Self {
             failures_per_accelerator_day: 419.0 / (54.0 * 16_384.0),
+            preemptions_per_node_day: PREEMPTIONS_PER_DAY,
+            evaluation_tokens: 0.0,
             data_bytes: None,
             passes: 1.0,
             checkpoints_kept: 3.0,
@@ -77,11 +83,12 @@ pub struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// How a plan is saved, and what failures take, on spot offers with a preemption a day and node.
+    /// How a plan is saved, and what failures take, on spot offers with so many preemptions a day and node.
     pub(crate) fn of(
         plan: &Plan,
         costing: &Costing<'_>,
         failures_per_accelerator_day: f64,
+        preemptions_per_node_day: f64,
     ) -> Self {
         let nodes =
             (f64::from(plan.count) / f64::from(costing.accelerator.node_size.max(1))).ceil();
@@ -89,7 +96,7 @@ impl Checkpoints {
         let save_s = bytes / (nodes * CHECKPOINT_BYTES_PER_S);
         let mut per_day = failures_per_accelerator_day * f64::from(plan.count);
         if plan.pricing == "spot" {
-            per_day += PREEMPTIONS_PER_DAY * nodes;
+            per_day += preemptions_per_node_day * nodes;
         }
         let wall_clock_s = plan.wall_clock_s.p50;
         // Nothing fails: one checkpoint, at the end.
@@ -183,7 +190,12 @@ pub fn bill(
         ..question.workload.clone()
     };
     let costing = Costing::new(&workload, accelerator, calibration)?;
-    let saved = Checkpoints::of(plan, &costing, surroundings.failures_per_accelerator_day);
+    let saved = Checkpoints::of(
+        plan,
+        &costing,
+        surroundings.failures_per_accelerator_day,
+        surroundings.preemptions_per_node_day,
+    );
     let exactly = |usd: f64| Estimate {
         p10: usd,
         p50: usd,
@@ -216,18 +228,38 @@ pub fn bill(
             outlay_units::duration(saved.interval_s)
         ),
     );
-    // Time grows from useful/(1 - allowed) to useful/(1 - lost).
+    // A forward pass is a third of a step's arithmetic (2 N of 6 N FLOPs a token, arXiv:2001.08361, section 2.1), and steps
+    // are what is left of the run's time.
+    let evaluated =
+        (1.0 - allowed) * surroundings.evaluation_tokens / (3.0 * workload.tokens_total);
+    if evaluated > 0.0 {
+        line(
+            "of which evaluation",
+            run.scaled(evaluated.min((allowed - saved.lost_share).max(0.0))),
+            true,
+            format!(
+                "{} tokens run forward alone",
+                outlay_units::count(surroundings.evaluation_tokens)
+            ),
+        );
+    }
+    // Time grows from useful/(1 - allowed) to useful and evaluation over 1 - lost.
     let mut compute = run;
-    if saved.lost_share > allowed {
-        let more = run.scaled((1.0 - allowed) / (1.0 - saved.lost_share) - 1.0);
+    if saved.lost_share + evaluated > allowed {
+        let useful = 1.0 - allowed + evaluated;
+        let more = run.scaled((useful / (1.0 - saved.lost_share) - 1.0).max(0.0));
         compute = added(compute, more);
         line(
-            "more failures than usual",
+            if evaluated > 0.0 {
+                "more failures and evaluation than usual"
+            } else {
+                "more failures than usual"
+            },
             more,
             false,
             format!(
-                "{} of the time is lost, {} is usual",
-                outlay_units::percent(saved.lost_share),
+                "{} of the time goes to them, {} is usual",
+                outlay_units::percent(1.0 - (1.0 - allowed) * (1.0 - saved.lost_share) / useful),
                 outlay_units::percent(allowed)
             ),
         );

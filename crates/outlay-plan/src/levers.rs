@@ -10,6 +10,7 @@ use crate::adapters::Adapters;
 use crate::bill::Checkpoints;
 use crate::budget::decoder;
 use crate::constants::Calibration;
+use crate::failures::PREEMPTIONS_PER_DAY;
 use crate::scaling::{BESIROGLU_2024, LossLaw};
 use crate::step::Costing;
 use crate::train::{Answer, Choice, Plan, Question, plan_train};
@@ -245,7 +246,7 @@ fn spot_factor(
     let Some(costing) = Costing::new(workload, accelerator, calibration) else {
         return 1.0;
     };
-    1.0 / (1.0 - Checkpoints::of(plan, &costing, 0.0).lost_share)
+    1.0 / (1.0 - Checkpoints::of(plan, &costing, 0.0, PREEMPTIONS_PER_DAY).lost_share)
 }
 
 /// The workload of least FLOPs that reaches the loss predicted for this one, where that is another size by a tenth.

@@ -469,6 +469,18 @@ fn a_bill_adds_up_and_grows_with_what_surrounds_the_run() {
     };
     assert!((line(&bill, "egress").unwrap() - 2e-9 * parameters * 0.09).abs() < 1e-9);
     assert_eq!(line(&bill, "failed and exploratory runs"), None);
+    // A little evaluation is among what runs usually lose; as many steps' worth again as the run has is not.
+    let evaluating = |evaluation_tokens: f64| {
+        billed(outlay_plan::Surroundings {
+            evaluation_tokens,
+            ..usual
+        })
+    };
+    let (little, much) = (evaluating(1e9), evaluating(3e11));
+    assert!(line(&little, "of which evaluation").unwrap() > 0.0);
+    assert_eq!(little.total_usd.p50, bill.total_usd.p50);
+    let more = line(&much, "more failures and evaluation than usual").unwrap();
+    assert!(more > 0.3 * run && more < run, "{more} {run}");
     let all = billed(outlay_plan::Surroundings {
         all_runs_factor: 2.69,
         ..usual

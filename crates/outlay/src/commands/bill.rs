@@ -1,7 +1,7 @@
 //! `--bill`: options for what surrounds a run, and how the bill is shown.
 
 use outlay_plan::{Bill, Surroundings};
-use outlay_units::{Estimate, mass_kg, usd};
+use outlay_units::{Estimate, mass_kg, parse_tokens, usd};
 
 use crate::failure::Failure;
 use crate::printer::{Align, Printer};
@@ -20,6 +20,30 @@ pub struct BillArgs {
         allow_hyphen_values = true
     )]
     failures: Option<f64>,
+    /// In the bill: preemptions of a node in a day, on spot offers [default: 1]
+    #[arg(
+        long,
+        value_name = "RATE",
+        requires = "bill",
+        allow_hyphen_values = true
+    )]
+    preemptions: Option<f64>,
+    /// In the bill: evaluation passes over the run, such as 100
+    #[arg(
+        long,
+        value_name = "N",
+        requires_all = ["bill", "evaluation_tokens"],
+        allow_hyphen_values = true
+    )]
+    evaluations: Option<f64>,
+    /// In the bill: tokens of one evaluation pass, such as 10M
+    #[arg(
+        long,
+        value_name = "TOKENS",
+        requires_all = ["bill", "evaluations"],
+        allow_hyphen_values = true
+    )]
+    evaluation_tokens: Option<String>,
     /// In the bill: accelerator time of all runs, failed and exploratory ones and sweeps included, over this one's, such as
     /// 1.5 (OLMo), 2.69 (BLOOM) or 5.6 (Olmo 3) [default: 1]
     #[arg(
@@ -76,7 +100,21 @@ impl BillArgs {
                     "--{option} is `{value}`; allowed: {least} to {most}"
                 ))),
             };
+        let evaluation_tokens = match self.evaluation_tokens.as_deref() {
+            None => 0.0,
+            Some(text) => parse_tokens(text)
+                .map_err(|error| Failure::input(format!("--evaluation-tokens: {error}")))?,
+        };
         Ok(Surroundings {
+            preemptions_per_node_day: within(
+                "preemptions",
+                self.preemptions,
+                usual.preemptions_per_node_day,
+                0.0,
+                1000.0,
+            )?,
+            evaluation_tokens: evaluation_tokens
+                * within("evaluations", self.evaluations, 0.0, 0.0, 1e9)?,
             failures_per_accelerator_day: within(
                 "failures",
                 self.failures,
