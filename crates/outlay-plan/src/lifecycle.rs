@@ -422,18 +422,17 @@ fn price(
         way.gives_up
     } else {
         let (quality, source) = crate::serving::quality(plan.format);
-        let quality = format!("what {} weights do to it: {quality}", plan.format.name());
-        let more = if way.gives_up == "nothing" {
-            String::new()
-        } else {
-            format!("; {}", way.gives_up)
-        };
         let source = if source.is_empty() {
             String::new()
         } else {
-            format!(" ({source})")
+            format!("; {source}")
         };
-        format!("{quality}{source}{more}")
+        let narrow = format!("{} weights do ({quality}{source})", plan.format.name());
+        if way.gives_up == "nothing" {
+            format!("no more than {narrow}")
+        } else {
+            format!("{}, and what {narrow}", way.gives_up)
+        }
     };
     Ok(LifecycleChoice {
         name: way.name,
