@@ -2,15 +2,18 @@
 
 use outlay_plan::{Bill, Surroundings};
 use outlay_units::{Estimate, mass_kg, parse_tokens, usd};
+use serde::Deserialize;
 
 use crate::failure::Failure;
 use crate::printer::{Align, Printer};
 
 /// Options of the whole bill.
-#[derive(clap::Args, Debug, Default, Clone)]
+#[derive(clap::Args, Deserialize, Debug, Default, Clone)]
+#[serde(default, deny_unknown_fields)]
 pub struct BillArgs {
     /// Show the whole bill: failures, storage and egress beside the run, and what making the hardware emitted
     #[arg(long)]
+    #[serde(skip)]
     pub bill: bool,
     /// In the bill: failures that stop the run, for each accelerator and day [default: 0.000474, as Llama 3 met]
     #[arg(
@@ -86,6 +89,34 @@ pub struct BillArgs {
 }
 
 impl BillArgs {
+    /// Takes what was not given from the `[bill]` of a project, whose being there asks for the bill.
+    pub fn fill(&mut self, project: Self) {
+        self.bill = true;
+        let Self {
+            failures,
+            preemptions,
+            evaluations,
+            evaluation_tokens,
+            all_runs,
+            idle,
+            data_size,
+            checkpoints,
+            storage,
+            egress,
+            ..
+        } = project;
+        self.failures = self.failures.or(failures);
+        self.preemptions = self.preemptions.or(preemptions);
+        self.evaluations = self.evaluations.or(evaluations);
+        self.evaluation_tokens = self.evaluation_tokens.take().or(evaluation_tokens);
+        self.all_runs = self.all_runs.or(all_runs);
+        self.idle = self.idle.or(idle);
+        self.data_size = self.data_size.or(data_size);
+        self.checkpoints = self.checkpoints.or(checkpoints);
+        self.storage = self.storage.or(storage);
+        self.egress = self.egress.or(egress);
+    }
+
     /// What surrounds the run.
     ///
     /// # Errors
@@ -100,6 +131,11 @@ impl BillArgs {
                     "--{option} is `{value}`; allowed: {least} to {most}"
                 ))),
             };
+        if self.evaluations.is_some() != self.evaluation_tokens.is_some() {
+            return Err(Failure::input(
+                "the bill has one of `evaluations` and `evaluation_tokens`; allowed: both, or neither",
+            ));
+        }
         let evaluation_tokens = match self.evaluation_tokens.as_deref() {
             None => 0.0,
             Some(text) => parse_tokens(text)

@@ -168,6 +168,7 @@ pub struct Args {
 struct Project {
     model: Option<toml::Value>,
     train: TrainTable,
+    bill: Option<BillArgs>,
 }
 
 /// `[train]` of `outlay.toml`; the same words as the options.
@@ -697,6 +698,9 @@ fn load(args: &mut Args) -> Result<Model, Failure> {
         args.utilisation = args.utilisation.or(train.utilisation);
         args.electricity = args.electricity.or(train.electricity);
         args.layout = args.layout.take().or(train.layout);
+        if let Some(bill) = project.bill {
+            args.bill.fill(bill);
+        }
         return match (project.model, train.model) {
             (Some(_), _) => read_model_file(args, path),
             (None, Some(name)) => {

@@ -919,3 +919,42 @@ fn several_models_are_planned_in_one_call() {
     assert_eq!(unknown.status.code(), Some(2));
     assert!(stderr(&unknown).contains("nope"));
 }
+
+#[test]
+fn a_project_may_ask_for_the_bill() {
+    let here = folder("billed");
+    let project =
+        "[train]\nmodel = \"gpt2-xl\"\ntokens = \"10B\"\ngpus = \"8xH100-SXM\"\nprice = \"2/h\"\n";
+    let file = here.join("outlay.toml");
+    let plan = |bill: &str, more: &[&str]| {
+        std::fs::write(&file, format!("{project}{bill}")).unwrap();
+        outlay(&[&["plan", "train", file.to_str().unwrap()], more].concat())
+    };
+    let output = plan(
+        "[bill]\nall_runs = 2.5\nevaluations = 10\nevaluation_tokens = \"5M\"\n",
+        &[],
+    );
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = stdout(&output);
+    assert!(
+        text.contains("all runs take 2.50 times") && text.contains("of which evaluation"),
+        "{text}"
+    );
+    let text = stdout(&plan(
+        "[bill]\nall_runs = 2.5\n",
+        &["--bill", "--all-runs", "3"],
+    ));
+    assert!(
+        text.contains("all runs take 3 times") || text.contains("all runs take 3.00 times"),
+        "{text}"
+    );
+    let output = plan("[bill]\nevaluations = 5\n", &[]);
+    assert!(
+        stderr(&output).contains("both, or neither"),
+        "{}",
+        stderr(&output)
+    );
+    let output = plan("[bill]\nruns = 2\n", &[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("runs"), "{}", stderr(&output));
+}
