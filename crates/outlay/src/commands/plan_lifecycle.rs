@@ -242,6 +242,11 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
             model.name
         ));
     }
+    if training_tokens.is_some() {
+        answer.notes.push(
+            "Months count from the day on which the trained model begins to serve.".to_owned(),
+        );
+    }
     answer.notes.push(if args.falling_prices {
         "Prices of accelerators and of tokens change at the rates that `outlay trends` shows."
             .to_owned()
