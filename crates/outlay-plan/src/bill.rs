@@ -196,11 +196,6 @@ pub fn bill(
         surroundings.failures_per_accelerator_day,
         surroundings.preemptions_per_node_day,
     );
-    let exactly = |usd: f64| Estimate {
-        p10: usd,
-        p50: usd,
-        p90: usd,
-    };
     let mut lines = Vec::new();
     let mut line = |what: &str, usd: Estimate, included: bool, basis: String| {
         lines.push(BillLine {
@@ -322,7 +317,7 @@ pub fn bill(
     };
     line(
         "egress",
-        exactly(leaving_bytes / GB * surroundings.egress_usd_per_gb),
+        Estimate::exactly(leaving_bytes / GB * surroundings.egress_usd_per_gb),
         false,
         format!(
             "{} of weights leave once, at {} a GB",
@@ -334,7 +329,7 @@ pub fn bill(
     let total_usd = lines
         .iter()
         .filter(|line| !line.included)
-        .fold(exactly(0.0), |sum, line| added(sum, line.usd));
+        .fold(Estimate::exactly(0.0), |sum, line| added(sum, line.usd));
     Some(Bill {
         lines,
         total_usd,

@@ -16,6 +16,7 @@ mod measured;
 mod memory;
 mod minimise;
 mod operator;
+mod random;
 mod rl;
 mod scaling;
 mod search;

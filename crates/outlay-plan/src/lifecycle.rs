@@ -167,22 +167,6 @@ struct Way {
     gives_up: String,
 }
 
-/// Adds two uncertain sums that err for reasons of their own.
-fn plus(a: Estimate, b: Estimate) -> Estimate {
-    let p50 = a.p50 + b.p50;
-    Estimate {
-        p10: p50 - (a.p50 - a.p10).hypot(b.p50 - b.p10),
-        p50,
-        p90: p50 + (a.p90 - a.p50).hypot(b.p90 - b.p50),
-    }
-}
-
-const NOTHING: Estimate = Estimate {
-    p10: 0.0,
-    p50: 0.0,
-    p90: 0.0,
-};
-
 /// Query heads that share a key, at most, over the layers.
 fn head_group(model: &Model) -> u64 {
     model
@@ -379,7 +363,7 @@ fn price(
         Some(plan) => plan.usd.ok_or_else(|| LifecycleError::NoPrice {
             accelerator: plan.accelerator.clone(),
         })?,
-        None => NOTHING,
+        None => Estimate::exactly(0.0),
     };
     // The fleet is laid out for the middle of the horizon.
     let middle = ServeQuestion {
@@ -440,7 +424,7 @@ fn price(
         training_tokens: way.training_tokens.filter(|_| way.trained.is_some()),
         training_usd,
         serving_usd,
-        total_usd: plus(training_usd, serving_usd),
+        total_usd: training_usd.plus_independent(serving_usd),
         spent_usd,
         meets_limits: plan.meets_limits
             && training.as_ref().is_none_or(|training| {
@@ -478,16 +462,12 @@ fn api(question: &LifecycleQuestion<'_>) -> Option<LifecycleChoice> {
         })
         .collect();
     // What is asked today is known; what will be asked is not.
-    let total = Estimate {
-        p10: spent,
-        p50: spent,
-        p90: spent,
-    };
+    let total = Estimate::exactly(spent);
     Some(LifecycleChoice {
         name: format!("bought from {}", cheapest.name),
         parameters: None,
         training_tokens: None,
-        training_usd: NOTHING,
+        training_usd: Estimate::exactly(0.0),
         serving_usd: total,
         total_usd: total,
         spent_usd,

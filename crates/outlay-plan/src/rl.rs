@@ -318,19 +318,9 @@ fn training(
         };
     if alone > 0.0 {
         let (once, _) = step(question.model)?;
-        seconds = plus(seconds, once.scaled(alone));
+        seconds = seconds.plus_independent(once.scaled(alone));
     }
     Ok((seconds, layout))
-}
-
-/// Sums of times that err for reasons of their own.
-fn plus(a: Estimate, b: Estimate) -> Estimate {
-    let p50 = a.p50 + b.p50;
-    Estimate {
-        p10: p50 - (a.p50 - a.p10).hypot(b.p50 - b.p10),
-        p50,
-        p90: p50 + (a.p90 - a.p50).hypot(b.p90 - b.p50),
-    }
 }
 
 /// The longer of two times that run beside each other.
@@ -383,33 +373,29 @@ pub fn plan_rl(question: &RlQuestion<'_>, calibration: &Calibration) -> Result<R
             bytes / (question.accelerator.link.gb_per_s * 1e9 * 0.5)
                 + 2.0 * states / HOST_BYTES_PER_S
         };
-        let fixed = Estimate {
-            p10: weights_s,
-            p50: weights_s,
-            p90: weights_s,
-        };
+        let fixed = Estimate::exactly(weights_s);
         let (step_s, idle) = if split.is_some() {
             let longest = longer(generation_s, training_s);
             let waits = (longest.p50 - generation_s.p50) * f64::from(generating)
                 + (longest.p50 - training_s.p50) * f64::from(training_on);
             (
-                plus(longest, fixed),
+                longest.plus_independent(fixed),
                 waits / (longest.p50 * f64::from(count)),
             )
         } else {
-            (plus(plus(generation_s, training_s), fixed), 0.0)
+            (
+                generation_s
+                    .plus_independent(training_s)
+                    .plus_independent(fixed),
+                0.0,
+            )
         };
         // Apart, the first answers have no training beside them, nor the last training answers.
         let wall_clock_s = if split.is_some() {
             let shorter = generation_s.p50.min(training_s.p50);
-            plus(
-                step_s.scaled(steps),
-                Estimate {
-                    p10: shorter,
-                    p50: shorter,
-                    p90: shorter,
-                },
-            )
+            step_s
+                .scaled(steps)
+                .plus_independent(Estimate::exactly(shorter))
         } else {
             step_s.scaled(steps)
         };

@@ -574,6 +574,6 @@ pub(crate) fn gathered_again(layout: &Layout) -> f64 {
 }
 
 /// Device work and host work that run beside each other: close to the larger of the two.
-pub(crate) fn together(device_s: f64, host_s: f64) -> f64 {
+fn together(device_s: f64, host_s: f64) -> f64 {
     (device_s.powi(4) + host_s.powi(4)).sqrt().sqrt()
 }

@@ -12,6 +12,8 @@ use outlay_units::{Estimate, Spread};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::random::scattered;
+
 /// Days of a year.
 const YEAR_DAYS: f64 = 365.25;
 
@@ -106,19 +108,10 @@ fn rate_of<'a>(series: impl Iterator<Item = &'a Series>) -> Option<f64> {
     (down > 0.0).then(|| up / down)
 }
 
-/// A number in [0, 1) for a seed, always the same: SplitMix64 (Steele, Lea and Flood 2014).
-fn scattered(seed: u64) -> f64 {
-    let mut z = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^= z >> 31;
-    (z >> 11) as f64 / (1_u64 << 53) as f64
-}
-
 /// A standard normal value for a seed, always the same: twelve uniform ones added.
 fn normal(seed: u64) -> f64 {
     (0..12)
-        .map(|step| scattered((seed << 8) + step + 99))
+        .map(|step| scattered((seed << 8) + step + 98))
         .sum::<f64>()
         - 6.0
 }
@@ -130,7 +123,7 @@ fn drawn(series: &[&Series], salt: u64) -> Vec<f64> {
         .map(|draw| {
             let (up, down) = (0..sums.len()).fold((0.0, 0.0), |(up, down), place| {
                 let seed = salt ^ ((draw as u64) << 24) ^ place as u64;
-                let pick = (scattered(seed + 1) * sums.len() as f64) as usize;
+                let pick = (scattered(seed) * sums.len() as f64) as usize;
                 (up + sums[pick].0, down + sums[pick].1)
             });
             if down > 0.0 { up / down } else { 0.0 }
@@ -431,7 +424,7 @@ pub fn frontier<'a>(
             let mut picked = Vec::new();
             while picked.len() < points.len() {
                 let seed = ((draw as u64) << 20) ^ picked.len() as u64;
-                let start = (scattered(seed + 7) * (points.len() - block + 1) as f64) as usize;
+                let start = (scattered(seed + 6) * (points.len() - block + 1) as f64) as usize;
                 picked.extend_from_slice(&points[start..start + block]);
             }
             rate_of(std::iter::once(&series(&picked)))

@@ -51,6 +51,33 @@ impl Estimate {
         }
     }
 
+    /// Adds something that errs for reasons of its own: the ends stand off by the root of the sum of squares.
+    ///
+    /// ```
+    /// use outlay_units::Estimate;
+    /// let a = Estimate { p10: 7.0, p50: 10.0, p90: 13.0 };
+    /// let b = Estimate { p10: 16.0, p50: 20.0, p90: 24.0 };
+    /// assert_eq!(a.plus_independent(b), Estimate { p10: 25.0, p50: 30.0, p90: 35.0 });
+    /// ```
+    #[must_use]
+    pub fn plus_independent(self, other: Self) -> Self {
+        let p50 = self.p50 + other.p50;
+        Self {
+            p10: p50 - (self.p50 - self.p10).hypot(other.p50 - other.p10),
+            p50,
+            p90: p50 + (self.p90 - self.p50).hypot(other.p90 - other.p50),
+        }
+    }
+
+    /// Something known exactly.
+    pub fn exactly(value: f64) -> Self {
+        Self {
+            p10: value,
+            p50: value,
+            p90: value,
+        }
+    }
+
     /// Turns a time into a rate: `amount / self`, with the ends exchanged.
     #[must_use]
     pub fn rate_of(self, amount: f64) -> Self {

@@ -87,6 +87,20 @@ impl Printer {
         }
     }
 
+    /// Adds a table of estimates.
+    pub fn ranges(&mut self, ranges: &Ranges) {
+        let right = Align::Right;
+        self.table(
+            &[
+                ("", Align::Left),
+                ("p10", right),
+                ("p50", right),
+                ("p90", right),
+            ],
+            &ranges.0,
+        );
+    }
+
     /// Adds a sentence, wrapped at 80 columns.
     pub fn sentence(&mut self, text: &str) {
         for line in wrapped(text) {
@@ -126,13 +140,25 @@ fn wrapped(text: &str) -> Vec<String> {
     lines
 }
 
-/// The cells of an estimate: p10, p50, p90.
-pub fn range(estimate: outlay_units::Estimate, write: impl Fn(f64) -> String) -> Vec<String> {
-    vec![
-        write(estimate.p10),
-        write(estimate.p50),
-        write(estimate.p90),
-    ]
+/// A table of estimates, one in each row: p10, p50, p90.
+#[derive(Default)]
+pub struct Ranges(Vec<Vec<String>>);
+
+impl Ranges {
+    /// Adds a row.
+    pub fn row(
+        &mut self,
+        name: &str,
+        estimate: outlay_units::Estimate,
+        write: impl Fn(f64) -> String,
+    ) {
+        self.0.push(vec![
+            name.to_owned(),
+            write(estimate.p10),
+            write(estimate.p50),
+            write(estimate.p90),
+        ]);
+    }
 }
 
 /// Says something on stderr that is no part of the answer.

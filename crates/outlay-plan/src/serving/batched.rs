@@ -14,7 +14,7 @@ use crate::layout::Layout;
 use crate::operator::operator_cost;
 use crate::serving::deployment::NumberFormat;
 use crate::serving::pass::longer;
-use crate::step::{Costing, together};
+use crate::step::Costing;
 use crate::workload::{
     AttentionKernel, Framework, Method, Optimizer, Precision, SOFTWARE_YEAR, Workload,
 };
@@ -293,7 +293,6 @@ impl BatchTimes {
         };
         for priced in &parts {
             let mut costing = Costing::new(&priced.workload, accelerator, calibration)?;
-            costing.rates.launch_s = 0.0;
             costing.rates.kernel_s = measured.kernel_s;
             costing.rates.wide *= measured.product;
             costing.rates.attention *= measured.product;
@@ -444,7 +443,7 @@ fn pass_s(costing: &Costing<'_>, part: &Part, batch: u32, ranks: u32) -> f64 {
                 reductions += 2.0;
             }
         }
-        let mut block_s = costing.maturity() * together(device_s, 0.0);
+        let mut block_s = costing.maturity() * device_s;
         if ranks > 1 {
             block_s += group.seconds(
                 2.0 * reduced_bytes * (group.size - 1.0) / group.size,

@@ -298,11 +298,7 @@ pub(super) fn plans_of(
     };
     let paid = if replicas <= 1.0 && utilisation * fleet.tpot_spread.high <= MOST_UTILISATION {
         // One replica has room to spare: nothing changes.
-        Estimate {
-            p10: 1.0,
-            p50: 1.0,
-            p90: 1.0,
-        }
+        Estimate::exactly(1.0)
     } else {
         paid
     };

@@ -10,7 +10,7 @@ use super::offers::{At, gather_offers, old_price};
 use super::plan_serve::{carbon, tokens, whole_number};
 use super::plan_train::{Args as TrainArgs, load_model, parse_gpus, precision_or_usual, whole};
 use crate::failure::Failure;
-use crate::printer::{Align, Printer, range};
+use crate::printer::{Align, Printer, Ranges};
 
 /// Arguments of `outlay plan rl`.
 #[derive(clap::Args, Debug)]
@@ -220,30 +220,17 @@ fn show(answer: &RlAnswer, question: &RlQuestion<'_>, printer: &mut Printer) {
         question.count, answer.accelerator
     ));
     printer.line("");
-    let mut rows: Vec<Vec<String>> = Vec::new();
-    let mut row = |name: &str, cells: Vec<String>| {
-        let mut line = vec![name.to_owned()];
-        line.extend(cells);
-        rows.push(line);
-    };
+    let mut ranges = Ranges::default();
     if let Some(cost) = best.usd {
-        row("cost", range(cost, usd));
+        ranges.row("cost", cost, usd);
     }
-    row("wall-clock time", range(best.wall_clock_s, duration));
-    row("GPU-hours", range(best.accelerator_hours, count));
-    row("one step", range(best.step_s, duration));
-    row("  generation", range(best.generation_s, duration));
-    row("  training", range(best.training_s, duration));
+    ranges.row("wall-clock time", best.wall_clock_s, duration);
+    ranges.row("GPU-hours", best.accelerator_hours, count);
+    ranges.row("one step", best.step_s, duration);
+    ranges.row("  generation", best.generation_s, duration);
+    ranges.row("  training", best.training_s, duration);
+    printer.ranges(&ranges);
     let right = Align::Right;
-    printer.table(
-        &[
-            ("", Align::Left),
-            ("p10", right),
-            ("p50", right),
-            ("p90", right),
-        ],
-        &rows,
-    );
     printer.line("");
     printer.sentence(&format!(
         "{} steps; {} tokens are generated and {} trained on. Handing new weights over{} takes {}.",

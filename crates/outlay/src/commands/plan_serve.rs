@@ -20,7 +20,7 @@ use super::offers::{At, gather_offers, old_price, price_day};
 use super::plan_train::{Args as TrainArgs, load_pipeline, parse_gpus_of};
 use super::serve_batched;
 use crate::failure::{Failure, read_text};
-use crate::printer::{Align, Printer, range};
+use crate::printer::{Align, Printer, Ranges};
 
 /// Arguments of `outlay plan serve`.
 #[derive(clap::Args, Debug)]
@@ -757,55 +757,34 @@ fn show(answer: &ServeAnswer, args: &Args, printer: &mut Printer) {
         best.most_batch
     ));
     printer.line("");
-    let mut rows = Vec::new();
-    let mut row = |name: &str, cells: Vec<String>| {
-        let mut line = vec![name.to_owned()];
-        line.extend(cells);
-        rows.push(line);
-    };
+    let mut ranges = Ranges::default();
     if let Some(cost) = best.usd_per_month {
-        row("cost a month", range(cost, usd));
+        ranges.row("cost a month", cost, usd);
     }
     if let Some(prices) = best.usd_per_million_tokens {
-        row("  a million input tokens", range(prices.input, price_usd));
+        ranges.row("  a million input tokens", prices.input, price_usd);
         if demand.cached_prefix > 0.0 {
-            row(
-                "  a million cached tokens",
-                range(prices.cached_input, price_usd),
-            );
+            ranges.row("  a million cached tokens", prices.cached_input, price_usd);
         }
-        row("  a million output tokens", range(prices.output, price_usd));
+        ranges.row("  a million output tokens", prices.output, price_usd);
     }
-    row("time to first token, p50", range(best.ttft.p50_s, latency));
-    row("  p99", range(best.ttft.p99_s, latency));
-    row(
-        "time per output token, p50",
-        range(best.tpot.p50_s, latency),
-    );
-    row("  p99", range(best.tpot.p99_s, latency));
-    row(
+    ranges.row("time to first token, p50", best.ttft.p50_s, latency);
+    ranges.row("  p99", best.ttft.p99_s, latency);
+    ranges.row("time per output token, p50", best.tpot.p50_s, latency);
+    ranges.row("  p99", best.tpot.p99_s, latency);
+    ranges.row(
         "requests/s that a replica takes",
-        range(best.capacity_requests_per_s, significant),
+        best.capacity_requests_per_s,
+        significant,
     );
-    row(
-        "energy of a request",
-        range(best.energy_wh_per_request, energy),
-    );
-    row("CO2e of a request", range(best.co2e_g_per_request, grams));
+    ranges.row("energy of a request", best.energy_wh_per_request, energy);
+    ranges.row("CO2e of a request", best.co2e_g_per_request, grams);
     let gib = |gib: f64| format!("{gib:.1} GiB");
-    row("weights on each GPU", range(best.memory_gib.weights, gib));
-    row("  activations", range(best.memory_gib.activations, gib));
-    row("  cache", range(best.memory_gib.cache, gib));
+    ranges.row("weights on each GPU", best.memory_gib.weights, gib);
+    ranges.row("  activations", best.memory_gib.activations, gib);
+    ranges.row("  cache", best.memory_gib.cache, gib);
+    printer.ranges(&ranges);
     let right = Align::Right;
-    printer.table(
-        &[
-            ("", Align::Left),
-            ("p10", right),
-            ("p50", right),
-            ("p90", right),
-        ],
-        &rows,
-    );
     printer.line("");
     if best.mean_replicas < f64::from(best.replicas) {
         printer.sentence(&format!(

@@ -18,7 +18,7 @@ use super::bill::BillArgs;
 use super::exports::write_exports;
 use super::offers::{At, gather_offers, listed_offers, old_price, price_day};
 use crate::failure::{Failure, read_text, toml_message};
-use crate::printer::{Align, Printer, range};
+use crate::printer::{Align, Printer, Ranges};
 
 /// Arguments of `outlay plan train`.
 #[derive(clap::Args, Debug, Clone)]
@@ -999,46 +999,30 @@ fn show(answer: &Answer, printer: &mut Printer) {
         best.layout_brief
     ));
     printer.line("");
-    let mut rows = Vec::new();
-    let mut row = |name: &str, cells: Vec<String>| {
-        let mut line = vec![name.to_owned()];
-        line.extend(cells);
-        rows.push(line);
-    };
+    let mut ranges = Ranges::default();
     if let Some(cost) = best.usd {
-        row("cost", range(cost, usd));
+        ranges.row("cost", cost, usd);
     }
-    row("wall-clock time", range(best.wall_clock_s, duration));
-    row("GPU-hours", range(best.accelerator_hours, significant));
-    row("energy", range(best.energy_kwh, energy_kwh));
-    row("CO2e", range(best.co2e_kg, mass_kg));
+    ranges.row("wall-clock time", best.wall_clock_s, duration);
+    ranges.row("GPU-hours", best.accelerator_hours, significant);
+    ranges.row("energy", best.energy_kwh, energy_kwh);
+    ranges.row("CO2e", best.co2e_kg, mass_kg);
     if sampled(answer) {
-        row(
+        ranges.row(
             &format!("{}/s", answer.sample_unit),
-            range(best.samples_per_s, significant),
+            best.samples_per_s,
+            significant,
         );
     } else {
-        row("tokens/s", range(best.tokens_per_s, significant));
+        ranges.row("tokens/s", best.tokens_per_s, significant);
     }
-    row(
-        "TFLOP/s per GPU",
-        range(best.tflops_per_accelerator, significant),
-    );
-    row("MFU", range(best.mfu, percent));
-    row(
-        "memory per GPU",
-        range(best.memory_gib, |gib| format!("{gib:.1} GiB")),
-    );
+    ranges.row("TFLOP/s per GPU", best.tflops_per_accelerator, significant);
+    ranges.row("MFU", best.mfu, percent);
+    ranges.row("memory per GPU", best.memory_gib, |gib| {
+        format!("{gib:.1} GiB")
+    });
+    printer.ranges(&ranges);
     let right = Align::Right;
-    printer.table(
-        &[
-            ("", Align::Left),
-            ("p10", right),
-            ("p50", right),
-            ("p90", right),
-        ],
-        &rows,
-    );
     let headroom = best.memory_capacity_gib - best.memory_gib.p50;
     printer.sentence(&format!(
         "Headroom {headroom:.1} of {:.0} GiB. One step: {} ({} steps of {} {}{}).",

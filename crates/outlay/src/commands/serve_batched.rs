@@ -12,7 +12,7 @@ use super::exports::write_exports;
 use super::offers::{old_price, price_day};
 use super::plan_serve::{Args, Common, carbon, energy, explain, grams, latency, latency_of};
 use crate::failure::Failure;
-use crate::printer::{Align, Printer, range};
+use crate::printer::{Align, Printer, Ranges};
 
 /// Formats that compiled networks run in.
 const FORMATS: [NumberFormat; 3] = [NumberFormat::Bf16, NumberFormat::Fp8, NumberFormat::Int8];
@@ -339,43 +339,25 @@ fn show(answer: &BatchedAnswer, model: &Model, args: &Args, printer: &mut Printe
         },
     ));
     printer.line("");
-    let mut rows: Vec<Vec<String>> = Vec::new();
-    let mut row = |name: &str, cells: Vec<String>| {
-        let mut line = vec![name.to_owned()];
-        line.extend(cells);
-        rows.push(line);
-    };
+    let mut ranges = Ranges::default();
     if let Some(cost) = best.usd_per_month {
-        row("cost a month", range(cost, usd));
+        ranges.row("cost a month", cost, usd);
     }
     if let Some(price) = best.usd_per_thousand {
-        row(
-            &format!("  a thousand {}", answer.unit),
-            range(price, price_usd),
-        );
+        ranges.row(&format!("  a thousand {}", answer.unit), price, price_usd);
     }
-    row("time to answer, p50", range(best.latency.p50_s, latency));
-    row("  p99", range(best.latency.p99_s, latency));
-    row("  of a lone request", range(best.alone_s, latency));
-    row(
+    ranges.row("time to answer, p50", best.latency.p50_s, latency);
+    ranges.row("  p99", best.latency.p99_s, latency);
+    ranges.row("  of a lone request", best.alone_s, latency);
+    ranges.row(
         &format!("{}/s that a replica takes", answer.unit),
-        range(best.capacity_requests_per_s, significant),
+        best.capacity_requests_per_s,
+        significant,
     );
-    row(
-        "energy of a request",
-        range(best.energy_wh_per_request, energy),
-    );
-    row("CO2e of a request", range(best.co2e_g_per_request, grams));
+    ranges.row("energy of a request", best.energy_wh_per_request, energy);
+    ranges.row("CO2e of a request", best.co2e_g_per_request, grams);
+    printer.ranges(&ranges);
     let right = Align::Right;
-    printer.table(
-        &[
-            ("", Align::Left),
-            ("p10", right),
-            ("p50", right),
-            ("p90", right),
-        ],
-        &rows,
-    );
     printer.line("");
     printer.sentence(&format!(
         "{} of the capacity is in use on average; {:.1} {} run together in the busiest hour. Each GPU holds {:.1} GiB of weights and {:.1} GiB in all, of {:.1} GiB.",
