@@ -18,6 +18,7 @@ pub mod plan_train;
 pub mod prices;
 mod serve_batched;
 mod serve_picture;
+mod serve_show;
 mod serving_runs;
 pub mod trends;
 pub mod validate;

@@ -7,7 +7,7 @@ use outlay_plan::{RlAnswer, RlMethod, RlQuestion, plan_rl};
 use outlay_units::{count, duration, parse_count, percent, usd};
 
 use super::offers::{At, gather_offers, old_price};
-use super::plan_serve::{carbon, tokens, whole_number};
+use super::plan_serve::{carbon, holds, tokens, whole_number};
 use super::plan_train::{Args as TrainArgs, load_model, parse_gpus, precision_or_usual, whole};
 use crate::failure::Failure;
 use crate::printer::{Align, Printer, Ranges};
@@ -151,15 +151,7 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         precision: precision_or_usual(args.precision.as_deref(), fixed)?,
         carbon,
     };
-    if let Some(most) = model.max_sequence_tokens
-        && question.input_tokens + question.output_tokens > most as f64
-    {
-        return Err(Failure::input(format!(
-            "--input and --output are {} tokens together, but {} holds {most}; allowed: up to {most}",
-            question.input_tokens + question.output_tokens,
-            model.name
-        )));
-    }
+    holds(&model, question.input_tokens, question.output_tokens)?;
     let mut answer = plan_rl(&question, &calibration).map_err(|error| {
         Failure::input(error).hint("give more accelerators, or ones with more memory")
     })?;

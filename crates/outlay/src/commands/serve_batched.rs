@@ -10,7 +10,8 @@ use outlay_units::{count, percent, price_usd, significant, usd};
 
 use super::exports::write_exports;
 use super::offers::{old_price, price_day};
-use super::plan_serve::{Args, Common, carbon, energy, explain, grams, latency, latency_of};
+use super::plan_serve::{Args, Common, carbon, explain, latency_of};
+use super::serve_show::{energy, grams, latency};
 use crate::failure::Failure;
 use crate::printer::{Align, Printer, Ranges};
 
