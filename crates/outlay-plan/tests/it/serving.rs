@@ -402,25 +402,28 @@ proptest! {
     }
 }
 
-/// With one request at a time and passes of one length the queue is M/D/1: a mean wait of rho / (2 (1 - rho)) passes.
-#[test]
-fn one_at_a_time_waits_as_the_textbook_says() {
-    let model = model("resnet-50");
+/// Times of ResNet-50 on one accelerator.
+fn resnet_times(accelerator: &str) -> BatchTimes {
     let request = Request {
         input_tokens: 1.0,
         output_tokens: 1.0,
         steps: 1.0,
         passes_per_step: 1.0,
     };
-    let service = Service::new(&model, &[], &request);
-    let times = BatchTimes::new(
-        &service,
-        find_accelerator("L4").unwrap(),
+    BatchTimes::new(
+        &Service::new(&model("resnet-50"), &[], &request),
+        find_accelerator(accelerator).unwrap(),
         NumberFormat::Bf16,
         1,
         &Calibration::built_in(),
     )
-    .unwrap();
+    .unwrap()
+}
+
+/// With one request at a time and passes of one length the queue is M/D/1: a mean wait of rho / (2 (1 - rho)) passes.
+#[test]
+fn one_at_a_time_waits_as_the_textbook_says() {
+    let times = resnet_times("L4");
     let one = times.seconds(1.0);
     for load in [0.3, 0.6] {
         let outcome = simulate_batches(&times, 1, 1, load / one);
@@ -696,22 +699,7 @@ fn reinforcement_learning_pays_for_its_answers() {
 /// Replicas behind one queue wait less than each behind its own, and a tighter limit never takes fewer of them.
 #[test]
 fn replicas_share_what_waits() {
-    let model = model("resnet-50");
-    let request = Request {
-        input_tokens: 1.0,
-        output_tokens: 1.0,
-        steps: 1.0,
-        passes_per_step: 1.0,
-    };
-    let service = Service::new(&model, &[], &request);
-    let times = BatchTimes::new(
-        &service,
-        find_accelerator("T4").unwrap(),
-        NumberFormat::Bf16,
-        1,
-        &Calibration::built_in(),
-    )
-    .unwrap();
+    let times = resnet_times("T4");
     let one = times.seconds(1.0);
     let rate = 0.7 / one;
     let alone = simulate_batches(&times, 1, 1, rate);
