@@ -19,6 +19,6 @@ pub use history::{
 };
 pub use offer::{
     Finding, Offer, OfferError, OwnedHardware, Pricing, STALE_AFTER_DAYS, age_days, builtin_offers,
-    date_of_day, day_of_date, parse_offers, parse_price,
+    parse_offers, parse_price,
 };
 pub use skypilot::{parse_vms_csv, read_folder};

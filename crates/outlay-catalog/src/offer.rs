@@ -176,47 +176,9 @@ pub fn parse_price(text: &str) -> Result<f64, OfferError> {
     }
 }
 
-/// Day number of a date `YYYY-MM-DD` since 1970-01-01 (H. Hinnant, "chrono-compatible low-level date algorithms").
-pub fn day_of_date(date: &str) -> Option<i64> {
-    let mut parts = date.splitn(3, '-').map(str::parse::<i64>);
-    let (year, month, day) = (
-        parts.next()?.ok()?,
-        parts.next()?.ok()?,
-        parts.next()?.ok()?,
-    );
-    if !(1..=12).contains(&month) || !(1..=31).contains(&day) || !(0..=9999).contains(&year) {
-        return None;
-    }
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let of_era = year - era * 400;
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    Some(era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468)
-}
-
-/// Date `YYYY-MM-DD` of a day number since 1970-01-01.
-pub fn date_of_day(day: i64) -> String {
-    let day = day + 719_468;
-    let era = day.div_euclid(146_097);
-    let of_era = day - era * 146_097;
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * of_year + 2) / 153;
-    let month = if shifted < 10 {
-        shifted + 3
-    } else {
-        shifted - 9
-    };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!(
-        "{year:04}-{month:02}-{:02}",
-        of_year - (153 * shifted + 2) / 5 + 1
-    )
-}
-
 /// Days from a price's date to `today` (both `YYYY-MM-DD`); `None` where one is no date.
 pub fn age_days(as_of: &str, today: &str) -> Option<i64> {
-    Some(day_of_date(today)? - day_of_date(as_of)?)
+    Some(outlay_units::day_of_date(today)? - outlay_units::day_of_date(as_of)?)
 }
 
 /// Hardware that was bought.
@@ -256,6 +218,7 @@ impl OwnedHardware {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use outlay_units::{date_of_day, day_of_date};
 
     #[test]
     fn every_built_in_offer_has_known_hardware_a_date_and_a_source() {

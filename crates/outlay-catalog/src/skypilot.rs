@@ -38,7 +38,7 @@ pub fn read_folder(folder: &Path) -> Result<(Vec<Offer>, Vec<Finding>), OfferErr
             .ok()
             .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
             .map_or_else(String::new, |since| {
-                crate::offer::date_of_day((since.as_secs() / 86_400) as i64)
+                outlay_units::date_of_day((since.as_secs() / 86_400) as i64)
             });
         let (more, found) = parse_vms_csv(&provider, &text, &file.display().to_string(), &day)?;
         offers.extend(more);

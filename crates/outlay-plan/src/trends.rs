@@ -7,7 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use outlay_catalog::{ApiPrice, Offer, Pricing, day_of_date};
+use outlay_catalog::{ApiPrice, Offer, Pricing};
+use outlay_units::day_of_date;
 use outlay_units::{Estimate, Spread};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -316,7 +317,7 @@ impl Trends {
             })
             .min_by(|a, b| a.0.total_cmp(&b.0))?;
         let (draws, rate, n) = self.rates(good);
-        let day = |years: f64| outlay_catalog::date_of_day((years * YEAR_DAYS).round() as i64);
+        let day = |years: f64| outlay_units::date_of_day((years * YEAR_DAYS).round() as i64);
         Some(PriceTrend {
             good: good.to_owned(),
             yearly_change: estimate(&draws, rate),
@@ -435,7 +436,7 @@ pub fn frontier<'a>(
         yearly_change: estimate(&draws, rate),
         points: points
             .into_iter()
-            .map(|(day, usd)| (outlay_catalog::date_of_day(day), usd))
+            .map(|(day, usd)| (outlay_units::date_of_day(day), usd))
             .collect(),
     })
 }

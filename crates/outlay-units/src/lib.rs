@@ -5,6 +5,7 @@
 mod estimate;
 mod parse;
 mod show;
+mod time;
 
 pub use estimate::{Estimate, Spread};
 pub use parse::{
@@ -15,6 +16,7 @@ pub use show::{
     bytes, count, currency_sign, duration, energy_kwh, in_currency, mass_kg, percent, price_usd,
     show_money_in, significant, usd,
 };
+pub use time::{date_of_day, day_of_date, parse_timestamp, timestamp};
 
 /// Bytes in one GiB.
 pub const GIB: f64 = 1024.0 * 1024.0 * 1024.0;

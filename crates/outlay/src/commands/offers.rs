@@ -41,8 +41,7 @@ const FEW_SERIES: usize = 12;
 
 /// Whether a text is a day of the calendar.
 pub fn is_date(day: &str) -> bool {
-    outlay_catalog::day_of_date(day)
-        .is_some_and(|number| outlay_catalog::date_of_day(number) == day)
+    outlay_units::day_of_date(day).is_some_and(|number| outlay_units::date_of_day(number) == day)
 }
 
 /// What --at says: a region, a day to project prices to, or both.

@@ -932,7 +932,7 @@ pub fn today() -> String {
     let seconds = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());
-    outlay_catalog::date_of_day((seconds / 86_400) as i64)
+    outlay_units::date_of_day((seconds / 86_400) as i64)
 }
 
 /// Whether the model takes samples that are no sequences of tokens.

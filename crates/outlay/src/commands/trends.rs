@@ -282,7 +282,7 @@ fn show(
 fn draw(args: &Args, prices: &DatedPrices, rows: &[Row], path: &Path) -> Result<(), Failure> {
     // The axis is logarithmic, so that exponentials of years are evenly spaced.
     let year =
-        |day: &str| outlay_catalog::day_of_date(day).map(|day| (day as f64 / 365.25 - 50.0).exp());
+        |day: &str| outlay_units::day_of_date(day).map(|day| (day as f64 / 365.25 - 50.0).exp());
     let marks: Vec<f64> = (-8..=30).map(|year| f64::from(year).exp()).collect();
     let goods: Vec<&str> = rows
         .iter()

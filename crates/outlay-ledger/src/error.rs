@@ -1,0 +1,149 @@
+//! What can go wrong with a ledger, in words that say where.
+
+use crate::canonical::NotCanonical;
+
+/// A failure, with the ledger that it concerns.
+#[derive(Debug, thiserror::Error)]
+#[error("ledger `{place}`: {fault}")]
+pub struct LedgerError {
+    /// The file, or the database without its password.
+    pub place: String,
+    /// What happened.
+    pub fault: Fault,
+}
+
+/// What happened to a ledger.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// What was handed in cannot be kept.
+    #[error("{0}")]
+    Input(String),
+    /// Something of that name is there already, and says something else.
+    #[error("{0}")]
+    Conflict(String),
+    /// There is no such thing.
+    #[error("{0}")]
+    Missing(String),
+    /// Evidence needs a key to sign the tree with.
+    #[error("evidence cannot be added without a key to sign it with")]
+    NoKey,
+    /// The file is no database.
+    #[error("the file is no ledger, or was overwritten; nothing was changed")]
+    NotALedger,
+    /// The database's pages do not fit together.
+    #[error("the file is damaged ({0}); nothing was changed")]
+    Damaged(String),
+    /// Nothing more can be written for want of room.
+    #[error("the disk is full; what was acknowledged before is kept, and this write is not")]
+    Full,
+    /// The disk or the file cannot be written to.
+    #[error("it cannot be written to: the file, its folder or the disk is read-only")]
+    ReadOnly,
+    /// Others held it for too long.
+    #[error("others kept it locked for more than {0} seconds")]
+    Busy(u64),
+    /// A newer Outlay has changed its form.
+    #[error("it was written by a newer Outlay (form {found}; this one knows up to {known})")]
+    Newer {
+        /// The form found.
+        found: i64,
+        /// The newest form that this Outlay knows.
+        known: i64,
+    },
+    /// It cannot be reached, or refused.
+    #[error("{0}")]
+    Unreachable(String),
+    /// Any other failure of the database.
+    #[error("{0}")]
+    Database(String),
+}
+
+impl Fault {
+    /// The failure, with its place.
+    pub(crate) fn at(self, place: &str) -> LedgerError {
+        LedgerError {
+            place: place.to_owned(),
+            fault: self,
+        }
+    }
+
+    /// A copy, for each of those whose writes shared a transaction.
+    pub(crate) fn same(&self) -> Self {
+        match self {
+            Self::Input(text) => Self::Input(text.clone()),
+            Self::Conflict(text) => Self::Conflict(text.clone()),
+            Self::Missing(text) => Self::Missing(text.clone()),
+            Self::NoKey => Self::NoKey,
+            Self::NotALedger => Self::NotALedger,
+            Self::Damaged(text) => Self::Damaged(text.clone()),
+            Self::Full => Self::Full,
+            Self::ReadOnly => Self::ReadOnly,
+            Self::Busy(seconds) => Self::Busy(*seconds),
+            Self::Newer { found, known } => Self::Newer {
+                found: *found,
+                known: *known,
+            },
+            Self::Unreachable(text) => Self::Unreachable(text.clone()),
+            Self::Database(text) => Self::Database(text.clone()),
+        }
+    }
+
+    /// Whether a batch was refused for what is in it, so that others in its transaction may still be written.
+    pub(crate) fn is_of_content(&self) -> bool {
+        matches!(
+            self,
+            Self::Input(_) | Self::Conflict(_) | Self::Missing(_) | Self::NoKey | Self::Database(_)
+        )
+    }
+}
+
+impl From<NotCanonical> for Fault {
+    fn from(error: NotCanonical) -> Self {
+        Self::Input(error.to_string())
+    }
+}
+
+impl From<sqlx::Error> for Fault {
+    fn from(error: sqlx::Error) -> Self {
+        use sqlx::Error;
+        match &error {
+            Error::Database(database) => {
+                let code = database.code().unwrap_or_default();
+                let message = database.message().to_owned();
+                // SQLite's result codes are numbers, whose low byte is the kind; PostgreSQL's have five letters or digits.
+                match code.parse::<i64>() {
+                    Ok(code) if code.to_string().len() < 5 => match code & 0xff {
+                        5 | 6 => Self::Busy(crate::store::BUSY_SECONDS),
+                        8 => Self::ReadOnly,
+                        11 => Self::Damaged(message),
+                        13 => Self::Full,
+                        14 => Self::Unreachable(message),
+                        26 => Self::NotALedger,
+                        10 => Self::Unreachable(format!("reading or writing failed: {message}")),
+                        19 if database.is_foreign_key_violation() => {
+                            Self::Missing("there is no such run".to_owned())
+                        }
+                        19 => Self::Conflict(message),
+                        _ => Self::Database(message),
+                    },
+                    _ => match code.as_ref() {
+                        "53100" => Self::Full,
+                        "25006" => Self::ReadOnly,
+                        "23503" => Self::Missing("there is no such run".to_owned()),
+                        "23505" | "P0001" => Self::Conflict(message),
+                        "55P03" | "40P01" | "40001" => Self::Busy(crate::store::BUSY_SECONDS),
+                        "XX001" | "XX002" => Self::Damaged(message),
+                        "57P01" | "57P02" | "57P03" => Self::Unreachable(message),
+                        _ => Self::Database(message),
+                    },
+                }
+            }
+            Error::Io(error) => Self::Unreachable(error.to_string()),
+            Error::PoolTimedOut => Self::Busy(crate::store::BUSY_SECONDS),
+            Error::PoolClosed | Error::WorkerCrashed => {
+                Self::Unreachable("the connection was closed".to_owned())
+            }
+            _ => Self::Database(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,609 @@
+//! The ledger: one handle for whoever writes and reads.
+
+use std::sync::Arc;
+
+use futures_util::TryStreamExt;
+use serde_json::Value;
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+use crate::apply::{self, SeriesIds, Signer};
+use crate::error::{Fault, LedgerError};
+use crate::note::hex;
+use crate::record::{
+    Artifact, Batch, Budget, Dataset, Evidence, Label, Micro, Microseconds, Period, Point, Run,
+    RunStatus, Spending,
+};
+use crate::store::{self, Place, Store, on};
+
+/// Rows that one transaction takes at most, from as many batches as wait.
+const GROUP_ROWS: usize = 40_000;
+
+/// Batches that wait for the writer before those who bring more have to wait too.
+const QUEUE: usize = 256;
+
+/// An open ledger. Clones share its connections and its writer.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    place: Arc<str>,
+    address: Arc<Place>,
+    origin: Arc<str>,
+    store: Store,
+    signer: Arc<Mutex<Option<Signer>>>,
+    queue: mpsc::Sender<Job>,
+}
+
+#[derive(Debug)]
+struct Job {
+    batch: Batch,
+    done: oneshot::Sender<Result<(), Fault>>,
+}
+
+impl Ledger {
+    /// Opens a ledger, brings its tables to the newest form, and starts its writer on the runtime at hand.
+    ///
+    /// With `create`, a file or tables that are absent are made.
+    ///
+    /// # Errors
+    ///
+    /// A place that is absent, cannot be reached or written to, is no ledger, is damaged, or was written by a newer Outlay.
+    pub async fn open(place: &Place, create: bool) -> Result<Self, LedgerError> {
+        let shown: Arc<str> = place.shown().into();
+        let opened = async {
+            let store = store::open(place, create).await?;
+            let origin = origin(&store).await?;
+            Ok::<_, Fault>((store, origin))
+        };
+        let (store, origin) = opened.await.map_err(|fault| fault.at(&shown))?;
+        let signer = Arc::new(Mutex::new(None));
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        tokio::spawn(write_jobs(store.clone(), jobs, Arc::clone(&signer)));
+        Ok(Self {
+            place: shown,
+            address: Arc::new(place.clone()),
+            origin: origin.into(),
+            store,
+            signer,
+            queue,
+        })
+    }
+
+    /// The place as people may see it.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Where it lies.
+    #[must_use]
+    pub fn address(&self) -> &Place {
+        &self.address
+    }
+
+    /// The name of this ledger in its checkpoints, the same for as long as it lives.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Signs with this key from now on. Without one, evidence cannot be added.
+    pub async fn sign_with(&self, signer: Signer) {
+        *self.signer.lock().await = Some(signer);
+    }
+
+    /// Writes a batch; when it returns, all of it is on the disk, or none.
+    ///
+    /// Batches that wait at the same time share a transaction, and with it the wait for the disk.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the batch, or with the ledger; then nothing of it was written.
+    pub async fn write(&self, batch: Batch) -> Result<(), LedgerError> {
+        apply::check(&batch).map_err(|fault| self.at(fault))?;
+        let closed = || self.at(Fault::Unreachable("its writer has ended".to_owned()));
+        let (done, written) = oneshot::channel();
+        let job = Job { batch, done };
+        self.queue.send(job).await.map_err(|_| closed())?;
+        written
+            .await
+            .map_err(|_| closed())?
+            .map_err(|fault| self.at(fault))
+    }
+
+    /// Closes the connections, after everything that was asked for is written.
+    pub async fn close(self) {
+        let Self { store, queue, .. } = self;
+        drop(queue);
+        match store {
+            Store::Sqlite(pool) => pool.close().await,
+            Store::Postgres(pool) => pool.close().await,
+        }
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(crate) fn at(&self, fault: Fault) -> LedgerError {
+        fault.at(&self.place)
+    }
+
+    /// The runs, newest first, at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read.
+    pub async fn runs(&self, limit: i64) -> Result<Vec<Run>, LedgerError> {
+        self.read_runs(&format!("ORDER BY started_us DESC, id LIMIT {limit}"), "")
+            .await
+    }
+
+    /// The run with this id, or the only one whose id begins so.
+    ///
+    /// # Errors
+    ///
+    /// No such run, several, or a ledger that cannot be read.
+    pub async fn run(&self, id: &str) -> Result<Run, LedgerError> {
+        if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            let message =
+                format!("`{id}` is no run's id; allowed: the first hexadecimal digits of one");
+            return Err(self.at(Fault::Input(message)));
+        }
+        let like = format!("{}%", id.to_ascii_lowercase());
+        let mut found = self
+            .read_runs("AND id LIKE $1 ORDER BY id LIMIT 2", &like)
+            .await?;
+        match (found.pop(), found.pop()) {
+            (Some(run), None) => Ok(run),
+            (Some(_), Some(_)) => Err(self.at(Fault::Input(format!(
+                "several runs begin with {id}; give more digits"
+            )))),
+            _ => Err(self.at(Fault::Missing(format!("there is no run {id}")))),
+        }
+    }
+
+    /// The runs that are said to be running, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read.
+    pub async fn running(&self) -> Result<Vec<Run>, LedgerError> {
+        self.read_runs("AND status = 'running' ORDER BY started_us, id", "")
+            .await
+    }
+
+    async fn read_runs(&self, which: &str, like: &str) -> Result<Vec<Run>, LedgerError> {
+        let text = format!(
+            "SELECT id, name, project, team, who, host, command, status, started_us, seen_us, ended_us,
+                 exit_code, state, summary FROM runs WHERE ($1 = '' OR $1 <> '') {which}"
+        );
+        let read = async {
+            let rows: Vec<RunRow> = on!(&self.store, connection => {
+                sqlx::query_as(sqlx::AssertSqlSafe(text)).bind(like).fetch_all(connection).await?
+            });
+            Ok(rows.into_iter().map(run_of).collect())
+        };
+        read.await.map_err(|fault| self.at(fault))
+    }
+
+    /// The parameters of a run, or its tags, by name.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read.
+    pub async fn labels(&self, run_id: &str, tags: bool) -> Result<Vec<Label>, LedgerError> {
+        let text = if tags {
+            "SELECT run_id, key, value FROM tags WHERE run_id = $1 ORDER BY key"
+        } else {
+            "SELECT run_id, key, value FROM params WHERE run_id = $1 ORDER BY key"
+        };
+        let read = async {
+            let rows: Vec<(String, String, String)> = on!(&self.store, connection => {
+                sqlx::query_as(text).bind(run_id).fetch_all(connection).await?
+            });
+            let label = |(run_id, key, value)| Label { run_id, key, value };
+            Ok(rows.into_iter().map(label).collect())
+        };
+        read.await.map_err(|fault| self.at(fault))
+    }
+
+    /// The names of a run's metrics, and how many points each has.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read.
+    pub async fn metrics(&self, run_id: &str) -> Result<Vec<(String, i64)>, LedgerError> {
+        let read = async {
+            let rows: Vec<(String, i64)> = on!(&self.store, connection => {
+                sqlx::query_as(
+                    "SELECT key, (SELECT count(*) FROM points WHERE series_id = id) FROM series
+                     WHERE run_id = $1 ORDER BY key",
+                ).bind(run_id).fetch_all(connection).await?
+            });
+            Ok(rows)
+        };
+        read.await.map_err(|fault| self.at(fault))
+    }
+
+    /// The points of a metric, in the order of its steps.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read.
+    pub async fn points(&self, run_id: &str, key: &str) -> Result<Vec<Point>, LedgerError> {
+        let read = async {
+            let rows: Vec<(i64, i64, f64, i64)> = on!(&self.store, connection => {
+                sqlx::query_as(
+                    "SELECT step, at_us, value, is_nan FROM points
+                     WHERE series_id = (SELECT id FROM series WHERE run_id = $1 AND key = $2)
+                     ORDER BY step, at_us",
+                ).bind(run_id).bind(key).fetch_all(connection).await?
+            });
+            let point = |(step, at_us, value, is_nan): (i64, i64, f64, i64)| Point {
+                step,
+                at_us,
+                value: if is_nan == 1 { f64::NAN } else { value },
+            };
+            Ok(rows.into_iter().map(point).collect())
+        };
+        read.await.map_err(|fault| self.at(fault))
+    }
+
+    /// What a run spent, by currency.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read.
+    pub async fn spent_by_run(&self, run_id: &str) -> Result<Vec<(String, Micro)>, LedgerError> {
+        let read = async {
+            let rows: Vec<(String, i64)> = on!(&self.store, connection => {
+                sqlx::query_as(
+                    "SELECT currency, CAST(sum(amount_micro) AS BIGINT) FROM spending
+                     WHERE run_id = $1 GROUP BY currency ORDER BY currency",
+                ).bind(run_id).fetch_all(connection).await?
+            });
+            Ok(rows
+                .into_iter()
+                .map(|(code, micro)| (code, Micro(micro)))
+                .collect())
+        };
+        read.await.map_err(|fault| self.at(fault))
+    }
+
+    /// What was spent against a budget in the period that holds `now_us`.
+    ///
+    /// An entry counts in the period in which it ends.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read.
+    pub async fn spent_of(
+        &self,
+        budget: &Budget,
+        now_us: Microseconds,
+    ) -> Result<Micro, LedgerError> {
+        let read = async {
+            let (micro,): (i64,) = on!(&self.store, connection => {
+                sqlx::query_as(
+                    "SELECT CAST(coalesce(sum(amount_micro), 0) AS BIGINT) FROM spending
+                     WHERE currency = $1 AND ($2 = '' OR project = $2) AND ($3 = '' OR team = $3)
+                       AND to_us >= $4",
+                )
+                .bind(&budget.currency).bind(&budget.project).bind(&budget.team)
+                .bind(budget.period.start(now_us))
+                .fetch_one(connection).await?
+            });
+            Ok(Micro(micro))
+        };
+        read.await.map_err(|fault| self.at(fault))
+    }
+
+    /// The entries of spending, oldest first; of one run where it is given.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read.
+    pub async fn spending(&self, run_id: Option<&str>) -> Result<Vec<Spending>, LedgerError> {
+        let read = async {
+            let rows: Vec<SpendingRow> = on!(&self.store, connection => {
+                sqlx::query_as(
+                    "SELECT entry, run_id, project, team, kind, from_us, to_us, amount_micro, currency,
+                         quality, note FROM spending WHERE $1 = '' OR run_id = $1 ORDER BY id",
+                ).bind(run_id.unwrap_or_default()).fetch_all(connection).await?
+            });
+            Ok(rows.into_iter().map(spending_of).collect())
+        };
+        read.await.map_err(|fault| self.at(fault))
+    }
+
+    /// The budgets, by name.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read.
+    pub async fn budgets(&self) -> Result<Vec<Budget>, LedgerError> {
+        type Row = (String, String, String, String, i64, String, String, i64);
+        let read = async {
+            let rows: Vec<Row> = on!(&self.store, connection => {
+                sqlx::query_as(
+                    "SELECT name, project, team, period, limit_micro, currency, warn_at, set_us
+                     FROM budgets ORDER BY name",
+                ).fetch_all(connection).await?
+            });
+            let budget =
+                |(name, project, team, period, limit, currency, warn_at, set_us): Row| Budget {
+                    name,
+                    project,
+                    team,
+                    period: if period == "month" {
+                        Period::Month
+                    } else {
+                        Period::Total
+                    },
+                    limit_micro: Micro(limit),
+                    currency,
+                    warn_at_percent: serde_json::from_str(&warn_at).unwrap_or_default(),
+                    set_us,
+                };
+            Ok(rows.into_iter().map(budget).collect())
+        };
+        read.await.map_err(|fault| self.at(fault))
+    }
+
+    /// The data that a run used.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read.
+    pub async fn datasets(&self, run_id: &str) -> Result<Vec<Dataset>, LedgerError> {
+        let read = async {
+            let rows: Vec<(String, String, String, String, String)> = on!(&self.store, connection => {
+                sqlx::query_as(
+                    "SELECT run_id, name, digest, context, source FROM datasets WHERE run_id = $1
+                     ORDER BY name, digest, context",
+                ).bind(run_id).fetch_all(connection).await?
+            });
+            let dataset = |(run_id, name, digest, context, source)| Dataset {
+                run_id,
+                name,
+                digest,
+                context,
+                source,
+            };
+            Ok(rows.into_iter().map(dataset).collect())
+        };
+        read.await.map_err(|fault| self.at(fault))
+    }
+
+    /// The files that a run made.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read.
+    pub async fn artifacts(&self, run_id: &str) -> Result<Vec<Artifact>, LedgerError> {
+        let read = async {
+            let rows: Vec<(String, String, String, i64, String, i64)> = on!(&self.store, connection => {
+                sqlx::query_as(
+                    "SELECT run_id, path, uri, bytes, sha256, added_us FROM artifacts WHERE run_id = $1
+                     ORDER BY path",
+                ).bind(run_id).fetch_all(connection).await?
+            });
+            let artifact = |(run_id, path, uri, bytes, sha256, added_us)| Artifact {
+                run_id,
+                path,
+                uri,
+                bytes,
+                sha256,
+                added_us,
+            };
+            Ok(rows.into_iter().map(artifact).collect())
+        };
+        read.await.map_err(|fault| self.at(fault))
+    }
+
+    /// Evidence about a subject, or about every one, oldest first, with each record's position.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read, or a record is none.
+    pub async fn evidence(
+        &self,
+        subject: Option<&str>,
+    ) -> Result<Vec<(i64, Evidence)>, LedgerError> {
+        let read = async {
+            let rows: Vec<(i64, String)> = on!(&self.store, connection => {
+                sqlx::query_as(
+                    "SELECT position, record FROM evidence WHERE $1 = '' OR subject = $1 ORDER BY position",
+                )
+                .bind(subject.unwrap_or_default())
+                .fetch(connection).try_collect().await?
+            });
+            rows.into_iter()
+                .map(|(position, record)| {
+                    serde_json::from_str::<Value>(&record)
+                        .ok()
+                        .and_then(|record| Evidence::from_record(&record))
+                        .map(|evidence| (position, evidence))
+                        .ok_or_else(|| Fault::Damaged(format!("record {position} cannot be read")))
+                })
+                .collect::<Result<_, _>>()
+        };
+        read.await.map_err(|fault| self.at(fault))
+    }
+}
+
+/// A run's row, in the order of its columns.
+type RunRow = (
+    String,
+    String,
+    String,
+    String,
+    String,
+    String,
+    String,
+    String,
+    i64,
+    i64,
+    Option<i64>,
+    Option<i64>,
+    String,
+    Option<String>,
+);
+
+fn run_of(row: RunRow) -> Run {
+    let (
+        id,
+        name,
+        project,
+        team,
+        who,
+        host,
+        command,
+        status,
+        started_us,
+        seen_us,
+        ended_us,
+        exit_code,
+        state,
+        summary,
+    ) = row;
+    Run {
+        id,
+        name,
+        project,
+        team,
+        who,
+        host,
+        command: serde_json::from_str(&command).unwrap_or_default(),
+        status: RunStatus::from_name(&status),
+        started_us,
+        seen_us,
+        ended_us,
+        exit_code,
+        state: serde_json::from_str(&state).unwrap_or_default(),
+        summary: summary.and_then(|text| serde_json::from_str(&text).ok()),
+    }
+}
+
+/// An entry's row, in the order of its columns.
+type SpendingRow = (
+    String,
+    Option<String>,
+    String,
+    String,
+    String,
+    i64,
+    i64,
+    i64,
+    String,
+    String,
+    String,
+);
+
+fn spending_of(row: SpendingRow) -> Spending {
+    let (entry, run_id, project, team, kind, from_us, to_us, amount, currency, quality, note) = row;
+    Spending {
+        entry,
+        run_id,
+        project,
+        team,
+        kind,
+        from_us,
+        to_us,
+        amount_micro: Micro(amount),
+        currency,
+        quality,
+        note,
+    }
+}
+
+/// The ledger's name; given to it at random when it is made.
+async fn origin(store: &Store) -> Result<String, Fault> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|error| Fault::Unreachable(error.to_string()))?;
+    let fresh = format!("outlay.ledger/{}", hex(&random));
+    let (origin,): (String,) = on!(store, connection => {
+        let there: Option<(String,)> = sqlx::query_as("SELECT origin FROM ledger")
+            .fetch_optional(&mut *connection).await?;
+        match there {
+            Some(there) => there,
+            None => sqlx::query_as(
+                "INSERT INTO ledger (only_row, origin, size, edge, checkpoint) VALUES (1, $1, 0, $2, '')
+                 ON CONFLICT (only_row) DO UPDATE SET size = ledger.size RETURNING origin",
+            ).bind(&fresh).bind(Vec::<u8>::new()).fetch_one(&mut *connection).await?,
+        }
+    });
+    Ok(origin)
+}
+
+/// The writer: takes what waits, writes it in one transaction, and tells everyone.
+async fn write_jobs(
+    store: Store,
+    mut jobs: mpsc::Receiver<Job>,
+    signer: Arc<Mutex<Option<Signer>>>,
+) {
+    let mut ids = SeriesIds::new();
+    while let Some(first) = jobs.recv().await {
+        let mut n_rows = first.batch.n_rows();
+        let mut group = vec![first];
+        while n_rows < GROUP_ROWS
+            && let Ok(job) = jobs.try_recv()
+        {
+            n_rows += job.batch.n_rows();
+            group.push(job);
+        }
+        let signer = signer.lock().await.clone();
+        let signer = signer.as_ref();
+        let mut outcome =
+            write_group(&store, group.iter().map(|job| &job.batch), &mut ids, signer).await;
+        if outcome.is_err() {
+            // A number that was given out within the transaction is void.
+            ids.clear();
+        }
+        if group.len() > 1 && outcome.as_ref().is_err_and(Fault::is_of_content) {
+            // One of them cannot be written; the others are not to suffer for it.
+            for job in group {
+                let one = write_group(&store, std::iter::once(&job.batch), &mut ids, signer).await;
+                if one.is_err() {
+                    ids.clear();
+                }
+                let _ = job.done.send(one);
+            }
+            continue;
+        }
+        let n_jobs = group.len();
+        for (at, job) in group.into_iter().enumerate() {
+            let result = match &outcome {
+                Ok(()) => Ok(()),
+                Err(fault) if at + 1 < n_jobs => Err(fault.same()),
+                Err(_) => std::mem::replace(&mut outcome, Ok(())),
+            };
+            let _ = job.done.send(result);
+        }
+    }
+}
+
+async fn write_group(
+    store: &Store,
+    batches: impl Iterator<Item = &Batch>,
+    ids: &mut SeriesIds,
+    signer: Option<&Signer>,
+) -> Result<(), Fault> {
+    match store {
+        Store::Sqlite(pool) => {
+            // Taking the right to write at once: a transaction that began by reading could not wait for it.
+            let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
+            for batch in batches {
+                apply::sqlite::apply(&mut transaction, batch, ids, signer).await?;
+            }
+            transaction.commit().await?;
+        }
+        Store::Postgres(pool) => {
+            let mut transaction = pool.begin().await?;
+            for batch in batches {
+                apply::postgres::apply(&mut transaction, batch, ids, signer).await?;
+            }
+            transaction.commit().await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,6 @@
+//! Tests of the crate against a driver that is not there.
+
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod nvml;
