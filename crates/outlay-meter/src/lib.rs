@@ -5,16 +5,25 @@
 
 mod gpu;
 mod gpu_account;
+mod keeper;
+mod meter;
 mod nvml;
+mod process;
 mod quality;
 mod rapl;
 mod rocm;
+mod tail;
 mod visible;
 
 pub use gpu::{GpuProcess, GpuReading, GpuSource, ReadFault};
 pub use gpu_account::{AcceleratorUse, Gap, GpuAccount, GpuUse};
+pub use keeper::{Ending, keep};
+pub use meter::{Meter, Roots, Sources, Usage, VisibleGpus, signal_all};
+pub use nix::sys::signal::Signal;
 pub use nvml::Nvml;
+pub use process::{ProcessId, ProcessTree, boot_id, uptime_seconds};
 pub use quality::{Figure, Quality};
 pub use rapl::{Rapl, RaplReading};
 pub use rocm::Rocm;
+pub use tail::Tail;
 pub use visible::{Device, Visible};

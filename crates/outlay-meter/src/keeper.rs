@@ -1,0 +1,124 @@
+//! The process between the meter and the command: it waits, and writes down how the command ended.
+//!
+//! The meter can be killed at any instant; then someone must still be there to see the end.
+//! The keeper does nothing else: it holds no counters and no connection, ignores signals that are meant for the command, and takes in whatever the command leaves behind, so that the kernel counts it.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, ExitStatus};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+
+/// How a command ended.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Ending {
+    /// The command's own process.
+    pub pid: u32,
+    /// What it said at its end; `None` where a signal ended it.
+    pub code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// Why it could not be started.
+    pub fault: Option<String>,
+    /// When it ended, in microseconds since 1970.
+    pub ended_us: i64,
+    /// Processor seconds of the command and of everything of it that was waited for.
+    pub cpu_seconds: Option<f64>,
+}
+
+impl Ending {
+    /// The code that a shell would give: the command's own, or 128 and the signal's number.
+    #[must_use]
+    pub fn shell_code(&self) -> u8 {
+        match (self.code, self.signal) {
+            (Some(code), _) => code as u8,
+            (None, Some(signal)) => 128_u8.wrapping_add(signal as u8),
+            (None, None) => 127,
+        }
+    }
+
+    /// Reads what a keeper wrote; `None` while the command has not ended.
+    #[must_use]
+    pub fn read(path: &Path) -> Option<Self> {
+        serde_json::from_str(&fs::read_to_string(path).ok()?).ok()
+    }
+
+    fn write(&self, path: &Path) -> std::io::Result<()> {
+        let part = path.with_extension("part");
+        let mut file = fs::File::create(&part)?;
+        file.write_all(&serde_json::to_vec(self)?)?;
+        file.sync_all()?;
+        fs::rename(part, path)
+    }
+}
+
+/// Runs a command to its end, and writes down how it ended. Returns the code to end with.
+///
+/// The command inherits everything: its terminal, its files, its process group.
+/// `now_us` is asked once, at the end.
+pub fn keep(ending_at: &Path, command: &[std::ffi::OsString], now_us: fn() -> i64) -> u8 {
+    // Signals to the whole group are for the command. A handler, unlike ignoring, is not passed on to it.
+    let seen = Arc::new(AtomicBool::new(false));
+    for signal in [
+        signal_hook::consts::SIGINT,
+        signal_hook::consts::SIGTERM,
+        signal_hook::consts::SIGQUIT,
+        signal_hook::consts::SIGHUP,
+    ] {
+        let _ = signal_hook::flag::register(signal, Arc::clone(&seen));
+    }
+    let _ = nix::sys::prctl::set_child_subreaper(true);
+    let mut ending = Ending::default();
+    let Some((program, arguments)) = command.split_first() else {
+        return 127;
+    };
+    match Command::new(program).args(arguments).spawn() {
+        Err(error) => {
+            ending.fault = Some(error.to_string());
+            ending.code = Some(match error.kind() {
+                std::io::ErrorKind::NotFound => 127,
+                _ => 126,
+            });
+        }
+        Ok(child) => {
+            ending.pid = child.id();
+            let status = wait_for(child.id());
+            ending.code = status.and_then(|status| status.code());
+            ending.signal = status.and_then(|status| status.signal());
+            ending.cpu_seconds = getrusage(UsageWho::RUSAGE_CHILDREN).ok().map(|usage| {
+                let seconds = |time: nix::sys::time::TimeVal| {
+                    time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6
+                };
+                seconds(usage.user_time()) + seconds(usage.system_time())
+            });
+        }
+    }
+    ending.ended_us = now_us();
+    // A disk that is full loses the note, not the command's end: the meter that still runs sees the code.
+    let _ = ending.write(ending_at);
+    ending.shell_code()
+}
+
+/// Waits for one child, and meanwhile for every orphan that came to this process.
+fn wait_for(pid: u32) -> Option<ExitStatus> {
+    let wanted = Pid::from_raw(pid as i32);
+    loop {
+        match waitpid(None::<Pid>, None) {
+            Ok(WaitStatus::Exited(of, code)) if of == wanted => {
+                return Some(ExitStatus::from_raw(code << 8));
+            }
+            Ok(WaitStatus::Signaled(of, signal, _)) if of == wanted => {
+                return Some(ExitStatus::from_raw(signal as i32));
+            }
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(_) => return None,
+        }
+    }
+}
