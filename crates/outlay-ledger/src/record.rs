@@ -80,7 +80,7 @@ pub struct Run {
 }
 
 /// A change of how a run stands; what is `None` stays as it is.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunChange {
     /// Which run.
     pub id: String,
@@ -110,7 +110,7 @@ pub struct Point {
 }
 
 /// Points of one metric of one run.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Series {
     /// Which run.
     pub run_id: String,
@@ -332,7 +332,7 @@ impl Evidence {
 }
 
 /// Things to write together: all of them or none.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Batch {
     /// New runs.
     pub runs: Vec<Run>,

@@ -9,6 +9,7 @@ mod keeper;
 mod meter;
 mod nvml;
 mod process;
+mod progress;
 mod quality;
 mod rapl;
 mod rocm;
@@ -18,10 +19,13 @@ mod visible;
 pub use gpu::{GpuProcess, GpuReading, GpuSource, ReadFault};
 pub use gpu_account::{AcceleratorUse, Gap, GpuAccount, GpuUse};
 pub use keeper::{Ending, keep};
-pub use meter::{Meter, Roots, Sources, Usage, VisibleGpus, signal_all};
+pub use meter::{Meter, Roots, Sources, Usage, VisibleGpus, modelled_cpu_joules, signal_all};
 pub use nix::sys::signal::Signal;
 pub use nvml::Nvml;
 pub use process::{ProcessId, ProcessTree, boot_id, uptime_seconds};
+pub use progress::{
+    Channel, GROUPS as PATTERN_GROUPS, Pattern, PatternError, ProgressReader, Report, Tool,
+};
 pub use quality::{Figure, Quality};
 pub use rapl::{Rapl, RaplReading};
 pub use rocm::Rocm;

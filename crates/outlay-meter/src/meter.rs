@@ -25,6 +25,19 @@ const WATTS_PER_GB: f64 = 0.392;
 /// Share of the processors' time above which the rest is the noise of a machine that one run has to itself.
 const ALONE: f64 = 0.95;
 
+/// Joules of processors by a model: what those that it may use take at rest, and what its own time takes on top.
+///
+/// ```
+/// // Two processors for ten seconds, one of them busy all the time: 2 * 10 * 0.743 + 10 * (3.84 - 0.743).
+/// let joules = outlay_meter::modelled_cpu_joules(2.0, 10.0, 10.0);
+/// assert!((joules - 45.83).abs() < 1e-9);
+/// ```
+#[must_use]
+pub fn modelled_cpu_joules(allotted_cpus: f64, elapsed_s: f64, cpu_seconds: f64) -> f64 {
+    IDLE_WATTS_PER_CPU * allotted_cpus * elapsed_s
+        + (FULL_WATTS_PER_CPU - IDLE_WATTS_PER_CPU) * cpu_seconds.max(0.0)
+}
+
 /// Where the kernel and the drivers are read.
 #[derive(Clone, Debug)]
 pub struct Roots {
@@ -332,8 +345,7 @@ impl Meter {
                         });
                     }
                     Figure {
-                        value: IDLE_WATTS_PER_CPU * usage.allotted_cpus * elapsed
-                            + (FULL_WATTS_PER_CPU - IDLE_WATTS_PER_CPU) * own.max(0.0),
+                        value: modelled_cpu_joules(usage.allotted_cpus, elapsed, own),
                         quality: Quality::Modelled,
                     }
                 }

@@ -141,23 +141,31 @@ pub fn bytes(value: f64) -> String {
     )
 }
 
-/// Writes energy given in kWh: `512 kWh`, `1.20 GWh`.
+/// Writes energy given in kWh: `512 kWh`, `1.20 GWh`, `3.10 J`.
 pub fn energy_kwh(value: f64) -> String {
     if value >= 1e6 {
         format!("{} GWh", significant(value / 1e6))
     } else if value >= 1e4 {
         format!("{} MWh", significant(value / 1e3))
-    } else {
+    } else if value >= 1e-3 || value == 0.0 {
         format!("{} kWh", significant(value))
+    } else if value.abs() >= 1e-5 {
+        format!("{} Wh", significant(value * 1e3))
+    } else {
+        format!("{} J", significant(value * 3.6e6))
     }
 }
 
-/// Writes a mass given in kg: `12.0 kg`, `4.10 t`.
+/// Writes a mass given in kg: `12.0 kg`, `4.10 t`, `21.0 mg`.
 pub fn mass_kg(value: f64) -> String {
     if value >= 1000.0 {
         format!("{} t", significant(value / 1e3))
-    } else {
+    } else if value >= 1e-2 || value == 0.0 {
         format!("{} kg", significant(value))
+    } else if value.abs() >= 1e-4 {
+        format!("{} g", significant(value * 1e3))
+    } else {
+        format!("{} mg", significant(value * 1e6))
     }
 }
 

@@ -1,11 +1,13 @@
 //! One file for each command.
 
 pub mod bill;
+pub mod budget;
 pub mod calibrate;
 pub mod compare;
 mod exports;
 pub mod hardware;
 pub mod init;
+pub mod ledger;
 pub mod models;
 mod offers;
 pub mod plan_budget;
@@ -16,6 +18,7 @@ pub mod plan_rl;
 pub mod plan_serve;
 pub mod plan_train;
 pub mod prices;
+pub mod run;
 mod serve_batched;
 mod serve_picture;
 mod serve_show;

@@ -13,6 +13,8 @@ enum Cause {
     Input,
     /// Something outside failed: 3.
     Outside,
+    /// A command that was run said so itself; there is nothing to add.
+    Passed(u8),
 }
 
 /// An error on its way to the terminal.
@@ -51,14 +53,31 @@ impl Failure {
         }
     }
 
+    /// What a command that was run ended with, to end with in turn.
+    pub fn passed(code: u8) -> Self {
+        Self {
+            cause: Cause::Passed(code),
+            message: String::new(),
+            hints: Vec::new(),
+        }
+    }
+
     /// Adds something to try.
     pub fn hint(mut self, hint: impl Display) -> Self {
         self.hints.push(hint.to_string());
         self
     }
 
+    /// What happened, in one sentence.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Prints to stderr and gives the exit code.
     pub fn report(&self) -> ExitCode {
+        if let Cause::Passed(code) = self.cause {
+            return ExitCode::from(code);
+        }
         let mut out = anstream::stderr().lock();
         let red = anstyle::AnsiColor::Red.on_default().bold();
         let cyan = anstyle::AnsiColor::Cyan.on_default().bold();
@@ -76,6 +95,7 @@ impl Failure {
             Cause::Check => 1,
             Cause::Input => 2,
             Cause::Outside => 3,
+            Cause::Passed(code) => code,
         })
     }
 }

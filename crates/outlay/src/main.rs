@@ -4,6 +4,7 @@ mod commands;
 mod data;
 mod explain;
 mod failure;
+mod ledger;
 mod plot;
 mod printer;
 
@@ -63,6 +64,12 @@ enum Command {
     /// Estimate cost, time, energy and memory before paying for them
     #[command(subcommand)]
     Plan(Plan),
+    /// Meter a command: what it costs while it runs, within a budget
+    Run(Box<commands::run::Args>),
+    /// Show the limits on spending, and set them
+    Budget(commands::budget::Args),
+    /// What was recorded: runs, spending, evidence; check, copy and move it
+    Ledger(commands::ledger::Args),
     /// Answer six questions in plain words and get an outlay.toml to plan from
     Init(commands::init::Args),
     /// Put saved plans side by side
@@ -103,6 +110,13 @@ enum Plan {
 }
 
 fn main() -> ExitCode {
+    let mut arguments = std::env::args_os();
+    if arguments
+        .next()
+        .is_some_and(|name| name == commands::run::KEEPER)
+    {
+        return ExitCode::from(commands::run::keep(arguments));
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -128,6 +142,9 @@ fn run(cli: Cli, printer: &mut Printer) -> Result<(), Failure> {
         Command::Plan(Plan::Serve(args)) => commands::plan_serve::run(&args, printer),
         Command::Plan(Plan::Lifecycle(args)) => commands::plan_lifecycle::run(&args, printer),
         Command::Plan(Plan::Budget(args)) => commands::plan_budget::run(&args, printer),
+        Command::Run(args) => commands::run::run(&args, printer),
+        Command::Budget(args) => commands::budget::run(&args, printer),
+        Command::Ledger(args) => commands::ledger::run(&args, printer),
         Command::Init(args) => commands::init::run(&args, printer),
         Command::Compare(args) => commands::compare::run(&args, printer),
         Command::Validate(args) => commands::validate::run(&args, printer),

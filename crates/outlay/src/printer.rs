@@ -108,6 +108,12 @@ impl Printer {
         }
     }
 
+    /// Writes everything to stderr: what is said beside the output of a command.
+    pub fn finish_on_stderr(self) {
+        let mut err = anstream::stderr().lock();
+        let _ = err.write_all(self.out.as_bytes());
+    }
+
     /// Writes everything to stdout. A closed pipe is no error.
     pub fn finish(self) -> Result<(), Failure> {
         let mut out = anstream::stdout().lock();

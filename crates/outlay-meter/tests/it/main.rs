@@ -4,3 +4,4 @@
 mod fake;
 #[cfg(test)]
 mod nvml;
+mod progress;
