@@ -433,8 +433,8 @@ pub fn signal_all(tree: &mut ProcessTree, signal: nix::sys::signal::Signal) -> u
     // Whoever was started since the last reading is found now.
     let _ = tree.read();
     let living = tree.living();
-    for pid in &living {
-        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(*pid as i32), signal);
+    for process in &living {
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(process.pid as i32), signal);
     }
     living.len()
 }

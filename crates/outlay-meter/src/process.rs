@@ -114,6 +114,15 @@ impl ProcessTree {
         }
     }
 
+    /// Takes in processes that are known to be of the run, as from an earlier meter.
+    pub fn adopt(&mut self, processes: &[ProcessId]) {
+        for process in processes {
+            if process.lives(&self.proc) {
+                self.known.insert(process.pid, process.started_ticks);
+            }
+        }
+    }
+
     /// Whether a process is, or was, of the run.
     #[must_use]
     pub fn holds(&self, pid: u32) -> bool {
@@ -197,17 +206,14 @@ impl ProcessTree {
 
     /// The processes that live, but for the one that the tree begins with.
     #[must_use]
-    pub fn living(&self) -> Vec<u32> {
+    pub fn living(&self) -> Vec<ProcessId> {
         self.known
             .iter()
-            .filter(|(pid, started_ticks)| {
-                let id = ProcessId {
-                    pid: **pid,
-                    started_ticks: **started_ticks,
-                };
-                **pid != self.root && id.lives(&self.proc)
+            .map(|(pid, started_ticks)| ProcessId {
+                pid: *pid,
+                started_ticks: *started_ticks,
             })
-            .map(|(pid, _)| *pid)
+            .filter(|process| process.pid != self.root && process.lives(&self.proc))
             .collect()
     }
 }

@@ -196,7 +196,11 @@ pub fn who() -> String {
         .or_else(|_| std::env::var("LOGNAME"))
         .ok()
         .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| "unknown".to_owned())
+        .unwrap_or_else(|| {
+            use std::os::unix::fs::MetadataExt;
+            std::fs::metadata("/proc/self")
+                .map_or_else(|_| "unknown".to_owned(), |me| format!("user {}", me.uid()))
+        })
 }
 
 /// This machine's name.

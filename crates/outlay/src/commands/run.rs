@@ -45,8 +45,8 @@ pub const KEEPER: &str = "outlay-keeper";
 /// How often the loop looks around.
 const TICK: Duration = Duration::from_millis(50);
 
-/// Seconds between two writes to the ledger in the first hours; later a little more, so that a month's run stays small.
-const RECORD_EVERY_S: f64 = 10.0;
+/// Seconds between two writes to the ledger: the first, and the most, after a quarter of an hour.
+const RECORD_EVERY_S: (f64, f64) = (1.0, 30.0);
 
 /// Arguments of `outlay run`.
 #[derive(clap::Args, Debug)]
@@ -431,6 +431,7 @@ fn start(
         boot_id: outlay_meter::boot_id(proc),
         keeper: ProcessId::of(proc, keeper_pid),
         meter: ProcessId::of(proc, std::process::id()),
+        processes: Vec::new(),
         started_s: now_s,
         last_s: now_s,
         last_us: started_us,
@@ -471,6 +472,8 @@ fn start(
         cpu_share: None,
         recorded_at_s: f64::NEG_INFINITY,
         has_fault: false,
+        has_keeper: true,
+        is_gone: false,
     };
     session.record_start();
     session.go(|timeout| match ended.recv_timeout(timeout) {
@@ -577,6 +580,7 @@ fn take_up(
     let signals = Signals::watch()?;
     let mut meter = Meter::new(&options.roots, &options.visible, keeper.pid);
     let now_s = clock(proc)?;
+    meter.tree().adopt(&state.processes);
     meter.sample(now_s);
     // The hardware went on counting while nobody looked: what only this run was on, before and after, it used.
     let mut filled = None;
@@ -648,6 +652,8 @@ fn take_up(
     let waiting = state.folder.join("waiting.json");
     let recorder = Recorder::begin(args.ledger.place(), &run.project, &run.team, waiting);
     let carried = std::mem::take(&mut state.usage);
+    // Where the keeper was killed too, the run lasts as long as any of its processes.
+    let has_keeper = keeper.lives(proc);
     let session = Session {
         args,
         options,
@@ -664,10 +670,12 @@ fn take_up(
         cpu_share: None,
         recorded_at_s: f64::NEG_INFINITY,
         has_fault: false,
+        has_keeper,
+        is_gone: false,
     };
     session.go(|timeout| {
         std::thread::sleep(timeout);
-        !keeper.lives(proc)
+        has_keeper && !keeper.lives(proc)
     })
 }
 
@@ -743,6 +751,10 @@ struct Session<'a> {
     cpu_share: Option<f64>,
     recorded_at_s: f64,
     has_fault: bool,
+    /// Whether someone waits for the command's end, and writes it down.
+    has_keeper: bool,
+    /// Whether, without one, none of its processes lives any more.
+    is_gone: bool,
 }
 
 impl Session<'_> {
@@ -754,7 +766,7 @@ impl Session<'_> {
         // At once, so that a command of a moment has a beginning too.
         self.sample(clock(&self.options.roots.proc).unwrap_or(self.state.last_s));
         loop {
-            let is_over = has_ended(TICK);
+            let is_over = has_ended(TICK) || self.is_gone;
             let now_s = clock(&self.options.roots.proc).unwrap_or(self.state.last_s);
             if is_over {
                 self.sample(now_s);
@@ -770,7 +782,7 @@ impl Session<'_> {
                 }
             }
             self.mind_grace(now_s);
-            let every_s = (self.state.elapsed_s() / 360.0).clamp(RECORD_EVERY_S, 60.0);
+            let every_s = (self.state.elapsed_s() / 30.0).clamp(RECORD_EVERY_S.0, RECORD_EVERY_S.1);
             if now_s - self.recorded_at_s >= every_s {
                 self.record();
             }
@@ -791,6 +803,8 @@ impl Session<'_> {
         self.state.last_us = now_us();
         self.state.usage = together(&self.carried, self.meter.usage());
         self.state.gpu_counters = self.meter.gpu_counters().clone();
+        self.state.processes = self.meter.tree().living();
+        self.is_gone = !self.has_keeper && self.state.processes.is_empty();
         if let Some(forwarder) = &self.forwarder {
             self.state.read = forwarder.at();
         }

@@ -12,16 +12,19 @@ use crate::printer::{Align, Printer};
 
 /// Writes the summary for people.
 pub fn show(summary: &Summary, printer: &mut Printer) {
-    let ended = match (summary.status, summary.exit_code, &summary.stopped_because) {
-        (RunStatus::Running, ..) => "is running".to_owned(),
-        (RunStatus::Stopped, _, Some(why)) => format!("was stopped: {why}"),
-        (RunStatus::Stopped, ..) => "was stopped".to_owned(),
-        (RunStatus::Lost, ..) => "ended while nobody saw it".to_owned(),
-        (_, Some(code), _) => format!("ended with exit code {code}"),
-        (_, None, _) => "was ended by a signal".to_owned(),
+    let ended = match (summary.status, summary.exit_code) {
+        (RunStatus::Running, _) => "is running".to_owned(),
+        (RunStatus::Stopped, _) => "was stopped".to_owned(),
+        (RunStatus::Lost, _) => "ended while nobody saw it".to_owned(),
+        (_, Some(code)) => format!("ended with exit code {code}"),
+        (_, None) => "was ended by a signal".to_owned(),
     };
+    let why = summary
+        .stopped_because
+        .as_ref()
+        .map_or_else(String::new, |why| format!(": {why}"));
     printer.heading(&format!(
-        "Run {} {ended} after {}.",
+        "Run {} {ended} after {}{why}.",
         &summary.run[..summary.run.len().min(8)],
         duration(summary.elapsed_s)
     ));
@@ -34,13 +37,8 @@ pub fn show(summary: &Summary, printer: &mut Printer) {
         Some(spent) => {
             let of_budget = summary
                 .budget_usd
-                .map_or_else(String::new, |budget| format!("of {}; ", usd(budget)));
-            row(
-                "cost",
-                usd(spent.value),
-                spent.quality.name(),
-                format!("{of_budget}{}", summary.terms.price_source),
-            );
+                .map_or_else(String::new, |budget| format!("of {}", usd(budget)));
+            row("cost", usd(spent.value), spent.quality.name(), of_budget);
             if summary.spent_usd_by_kind.len() > 1 {
                 for (kind, cost) in &summary.spent_usd_by_kind {
                     row(
@@ -88,7 +86,7 @@ pub fn show(summary: &Summary, printer: &mut Printer) {
             "emissions",
             mass_kg(co2e.value),
             co2e.quality.name(),
-            summary.terms.grid_source.clone(),
+            String::new(),
         );
     }
     if let Some(cpu) = usage.cpu_seconds {
@@ -154,6 +152,15 @@ pub fn show(summary: &Summary, printer: &mut Printer) {
 fn remarks(summary: &Summary) -> Vec<String> {
     let mut said = Vec::new();
     let usage = &summary.usage;
+    if summary.spent_usd.is_some() {
+        said.push(format!("Price: {}.", summary.terms.price_source));
+    }
+    if summary.co2e_kg.is_some() {
+        said.push(format!(
+            "Emissions: {}, PUE {}.",
+            summary.terms.grid_source, summary.terms.pue
+        ));
+    }
     if usage.gpu.accelerators.is_empty() {
         said.push(format!(
             "No accelerator was seen ({}).",

@@ -24,6 +24,8 @@ pub struct State {
     pub keeper: Option<ProcessId>,
     /// Who meters it.
     pub meter: Option<ProcessId>,
+    /// The command's processes when it was last metered.
+    pub processes: Vec<ProcessId>,
     /// When the command began, by the clock that only goes forward.
     pub started_s: f64,
     /// When it was last metered, by that clock.
@@ -122,9 +124,10 @@ impl State {
         self.is_this_boot(proc) && self.meter.is_some_and(|meter| meter.lives(proc))
     }
 
-    /// Whether the command still lives, as far as its keeper does.
+    /// Whether the command still lives: its keeper, or, where that was killed too, any of its processes.
     pub fn is_alive(&self, proc: &Path) -> bool {
-        self.is_this_boot(proc) && self.keeper.is_some_and(|keeper| keeper.lives(proc))
+        let mut processes = self.keeper.iter().chain(&self.processes);
+        self.is_this_boot(proc) && processes.any(|process| process.lives(proc))
     }
 
     /// Whether the machine has not been started anew since.
