@@ -6,9 +6,11 @@ mod budget;
 mod collective;
 mod complete;
 mod constants;
+mod curve;
 mod export;
 mod failures;
 mod fit;
+mod forecast;
 mod layout;
 mod levers;
 mod lifecycle;
@@ -25,6 +27,7 @@ mod step;
 mod train;
 mod trends;
 mod workload;
+mod worth;
 
 pub use adapters::{Adapters, Targets};
 pub use bill::{Bill, BillLine, Checkpoints, Surroundings, bill, embodied_kg};
@@ -32,9 +35,11 @@ pub use budget::{BudgetAnswer, BudgetCandidate, BudgetError, BudgetQuestion, pla
 pub use collective::Collective;
 pub use complete::complete;
 pub use constants::{Calibration, Constant, DESCRIPTIONS, Description, N_CONSTANTS, Resolved};
+pub use curve::{CurveError, CurvePlan, CurveWidening, FINAL_SHARE, LossCurve, Reach};
 pub use export::{ExportFormat, export};
 pub use failures::{checkpoint_interval_s, failure_factor};
 pub use fit::{contradicted, cross_validate, fit, row_folds, spreads};
+pub use forecast::{Drift, Forecast, ForecastPlan, Sample};
 pub use layout::{Layout, Offload, Recompute, Schedule};
 pub use levers::{Lever, levers};
 pub use lifecycle::{
@@ -55,3 +60,4 @@ pub use trends::{FrontierTrend, PriceTrend, Trends, frontier, widened};
 pub use workload::{
     AttentionKernel, Framework, Method, Optimizer, Precision, SOFTWARE_YEAR, Workload,
 };
+pub use worth::{Per, StopRule, StopRuleError, Worth, worth};

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
+mod curves;
 mod serving;
 
 use outlay_catalog::{Offer, Pricing, find_accelerator};

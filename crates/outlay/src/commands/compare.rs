@@ -1,6 +1,6 @@
 //! `outlay compare`: saved plans side by side.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use outlay_plan::Answer;
 use outlay_units::{Estimate, count, duration, energy_kwh, mass_kg, percent, significant, usd};
@@ -25,22 +25,11 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
-    let mut answers: Vec<Answer> = Vec::new();
-    for path in &args.plans {
-        let text = read_text(path)?;
-        let answer: Answer = serde_json::from_str(&text).map_err(|error| {
-            Failure::input(format!("{}: no plan: {error}", path.display()))
-                .hint("write one with `outlay plan train ... --json > plan.json`")
-        })?;
-        if answer.format != 1 {
-            return Err(Failure::input(format!(
-                "{}: format {} is not known; allowed: 1",
-                path.display(),
-                answer.format
-            )));
-        }
-        answers.push(answer);
-    }
+    let answers: Vec<Answer> = args
+        .plans
+        .iter()
+        .map(|path| read_plan(path))
+        .collect::<Result<_, _>>()?;
     if args.json {
         return printer.json(&answers);
     }
@@ -51,6 +40,23 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     let names: Vec<String> = args.plans.iter().map(name).collect();
     side_by_side(&names, &answers, printer);
     Ok(())
+}
+
+/// Reads a plan that was saved.
+pub fn read_plan(path: &Path) -> Result<Answer, Failure> {
+    let text = read_text(path)?;
+    let answer: Answer = serde_json::from_str(&text).map_err(|error| {
+        Failure::input(format!("{}: no plan: {error}", path.display()))
+            .hint("write one with `outlay plan train ... --json > plan.json`")
+    })?;
+    if answer.format != 1 {
+        return Err(Failure::input(format!(
+            "{}: format {} is not known; allowed: 1",
+            path.display(),
+            answer.format
+        )));
+    }
+    Ok(answer)
 }
 
 /// Shows plans side by side, each under its name; ratios are to the first.

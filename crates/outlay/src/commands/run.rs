@@ -3,7 +3,9 @@
 mod guard;
 mod line;
 mod output;
+mod progress;
 mod recorder;
+mod session;
 mod settle;
 mod show;
 mod state;
@@ -13,16 +15,12 @@ use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use outlay_ledger::{Batch, Label, Point, Run, RunChange, RunStatus, Series};
-use outlay_meter::{
-    Ending, Figure, Gap, Meter, ProcessId, Quality, Roots, Signal, Usage, Visible, VisibleGpus,
-    signal_all,
-};
+use outlay_ledger::{Run, RunStatus};
+use outlay_meter::{Figure, Gap, Meter, ProcessId, Quality, Roots, Usage, Visible, VisibleGpus};
 use outlay_units::{duration, parse_duration_seconds, parse_money_usd};
 
 use crate::failure::{Failure, write_whole};
@@ -31,22 +29,18 @@ use crate::printer::{Printer, aside};
 pub use guard::WARN_AT_PERCENT;
 use guard::{Guard, Word};
 use line::StatusLine;
-use output::{Forwarder, Outputs};
+use output::Outputs;
+use progress::Progress;
 use recorder::Recorder;
+use session::Session;
 use settle::Orphan;
 pub use show::show as show_summary;
+use state::State;
 pub use state::Summary;
-use state::{State, together};
 use terms::{PriceArgs, Terms};
 
 /// The name under which this program waits for a command.
 pub const KEEPER: &str = "outlay-keeper";
-
-/// How often the loop looks around.
-const TICK: Duration = Duration::from_millis(50);
-
-/// Seconds between two writes to the ledger: the first, and the most, after a quarter of an hour.
-const RECORD_EVERY_S: (f64, f64) = (1.0, 30.0);
 
 /// Arguments of `outlay run`.
 #[derive(clap::Args, Debug)]
@@ -96,6 +90,21 @@ pub struct Args {
         help_heading = "Budget"
     )]
     grace: String,
+    /// End the run once the rest is not worth it, as in "gain < 0.1% per 10usd" (of the loss; also per 2h, per 500 steps)
+    #[arg(long, value_name = "RULE", help_heading = "Budget")]
+    stop_when: Option<String>,
+    /// How to read progress from its output, where it is not read by itself: a regular expression with named groups
+    /// among step, total, percent, epoch, epochs, loss, such as 'it (?<step>\d+)/(?<total>\d+)'
+    #[arg(
+        long,
+        value_name = "REGEX",
+        help_heading = "Progress",
+        conflicts_with = "no_capture"
+    )]
+    progress: Option<String>,
+    /// Plan that the run comes from, as `outlay plan train --json` wrote it: the forecast begins with it, and is checked against it
+    #[arg(long, value_name = "PLAN.json", help_heading = "Progress")]
+    plan: Option<PathBuf>,
     #[command(flatten, next_help_heading = "Records")]
     ledger: LedgerArgs,
     /// Write nothing to a ledger; budgets that it keeps then do not count
@@ -168,9 +177,22 @@ struct Options {
     interval_s: f64,
     grace_s: f64,
     budget_usd: Option<f64>,
+    rule: Option<outlay_plan::StopRule>,
+    pattern: Option<outlay_meter::Pattern>,
+    planned: Option<outlay_plan::Answer>,
 }
 
 impl Options {
+    /// Begins to follow progress, in the output where it is handed on.
+    fn follow(&self, is_captured: bool) -> (Progress, output::Listener) {
+        let (listening, listener) = progress::listen(self.pattern.clone());
+        let listening = is_captured.then_some(listening);
+        (
+            Progress::new(listening, self.rule, self.planned.clone()),
+            listener,
+        )
+    }
+
     fn read(args: &Args) -> Result<Self, Failure> {
         let seconds = |option: &str, text: &str, least: f64, most: f64| {
             parse_duration_seconds(text)
@@ -184,6 +206,20 @@ impl Options {
                         )))
                     }
                 })
+        };
+        let rule = match &args.stop_when {
+            None => None,
+            Some(text) => Some(
+                outlay_plan::StopRule::parse(text)
+                    .map_err(|error| Failure::input(format!("--stop-when: {error}")))?,
+            ),
+        };
+        let pattern = match &args.progress {
+            None => None,
+            Some(text) => Some(
+                outlay_meter::Pattern::new(text)
+                    .map_err(|error| Failure::input(format!("--progress: {error}")))?,
+            ),
         };
         if args.warn_at.iter().any(|share| !(1..=99).contains(share)) {
             return Err(Failure::input("--warn-at: allowed: percents from 1 to 99"));
@@ -203,6 +239,13 @@ impl Options {
                 nvidia: of_variable("CUDA_VISIBLE_DEVICES"),
                 amd,
             },
+            rule,
+            pattern,
+            planned: args
+                .plan
+                .as_deref()
+                .map(super::compare::read_plan)
+                .transpose()?,
             interval_s: seconds("interval", &args.interval, 0.1, 60.0)?,
             grace_s: seconds("grace", &args.grace, 0.0, 86_400.0)?,
             budget_usd: match &args.budget {
@@ -446,7 +489,8 @@ fn start(
         away: Vec::new(),
         sources: meter.sources().clone(),
     };
-    let forwarder = outputs.map(|outputs| outputs.forward(Arc::clone(&line), Box::new(|_| {})));
+    let (progress, listener) = options.follow(outputs.is_some());
+    let forwarder = outputs.map(|outputs| outputs.forward(Arc::clone(&line), listener));
     let recorder = place.map(|place| {
         let waiting = state.folder.join("waiting.json");
         Recorder::begin(place, &run.project, &run.team, waiting)
@@ -464,6 +508,7 @@ fn start(
         meter,
         carried: Usage::default(),
         guard,
+        progress,
         recorder,
         forwarder,
         line,
@@ -648,7 +693,8 @@ fn take_up(
         short(&run.id),
         duration(away_s)
     ));
-    let forwarder = outputs.map(|outputs| outputs.forward(Arc::clone(&line), Box::new(|_| {})));
+    let (progress, listener) = options.follow(outputs.is_some());
+    let forwarder = outputs.map(|outputs| outputs.forward(Arc::clone(&line), listener));
     let waiting = state.folder.join("waiting.json");
     let recorder = Recorder::begin(args.ledger.place(), &run.project, &run.team, waiting);
     let carried = std::mem::take(&mut state.usage);
@@ -662,6 +708,7 @@ fn take_up(
         meter,
         carried,
         guard,
+        progress,
         recorder: Some(recorder),
         forwarder,
         line,
@@ -723,344 +770,6 @@ impl Signals {
             terminate: watch(signal_hook::consts::SIGTERM)?,
             hang_up: watch(signal_hook::consts::SIGHUP)?,
         })
-    }
-}
-
-/// A command that is being stopped.
-struct Stop {
-    why: String,
-    since_s: f64,
-    is_killed: bool,
-}
-
-/// A run while it is metered.
-struct Session<'a> {
-    args: &'a Args,
-    options: &'a Options,
-    run: Run,
-    state: State,
-    meter: Meter,
-    /// What earlier meters of this run saw.
-    carried: Usage,
-    guard: Guard,
-    recorder: Option<Recorder>,
-    forwarder: Option<Forwarder>,
-    line: Arc<Mutex<StatusLine>>,
-    signals: Signals,
-    stop: Option<Stop>,
-    cpu_share: Option<f64>,
-    recorded_at_s: f64,
-    has_fault: bool,
-    /// Whether someone waits for the command's end, and writes it down.
-    has_keeper: bool,
-    /// Whether, without one, none of its processes lives any more.
-    is_gone: bool,
-}
-
-impl Session<'_> {
-    /// Meters until the command ends; `has_ended` waits for that as long as it is told to.
-    fn go(mut self, mut has_ended: impl FnMut(Duration) -> bool) -> Result<(), Failure> {
-        let is_watched = output::is_watched() && !self.args.quiet && self.forwarder.is_some();
-        let mut sampled_s = f64::NEG_INFINITY;
-        let interval_s = self.options.interval_s;
-        // At once, so that a command of a moment has a beginning too.
-        self.sample(clock(&self.options.roots.proc).unwrap_or(self.state.last_s));
-        loop {
-            let is_over = has_ended(TICK) || self.is_gone;
-            let now_s = clock(&self.options.roots.proc).unwrap_or(self.state.last_s);
-            if is_over {
-                self.sample(now_s);
-                break;
-            }
-            self.pass_signals();
-            if now_s - sampled_s >= interval_s {
-                sampled_s = now_s;
-                self.sample(now_s);
-                self.mind_budgets(now_s);
-                if is_watched {
-                    self.draw();
-                }
-            }
-            self.mind_grace(now_s);
-            let every_s = (self.state.elapsed_s() / 30.0).clamp(RECORD_EVERY_S.0, RECORD_EVERY_S.1);
-            if now_s - self.recorded_at_s >= every_s {
-                self.record();
-            }
-        }
-        self.finish()
-    }
-
-    fn sample(&mut self, now_s: f64) {
-        let before = self.meter.usage().cpu_seconds.map(|seconds| seconds.value);
-        let elapsed = now_s - self.state.last_s;
-        self.meter.sample(now_s);
-        if let (Some(before), Some(now)) = (before, self.meter.usage().cpu_seconds)
-            && elapsed > 0.0
-        {
-            self.cpu_share = Some((now.value - before).max(0.0) / elapsed);
-        }
-        self.state.last_s = self.state.last_s.max(now_s);
-        self.state.last_us = now_us();
-        self.state.usage = together(&self.carried, self.meter.usage());
-        self.state.gpu_counters = self.meter.gpu_counters().clone();
-        self.state.processes = self.meter.tree().living();
-        self.is_gone = !self.has_keeper && self.state.processes.is_empty();
-        if let Some(forwarder) = &self.forwarder {
-            self.state.read = forwarder.at();
-        }
-    }
-
-    /// Hands on what is meant for the command.
-    fn pass_signals(&mut self) {
-        for (flag, signal) in [
-            (&self.signals.interrupt, Signal::SIGINT),
-            (&self.signals.terminate, Signal::SIGTERM),
-            (&self.signals.hang_up, Signal::SIGHUP),
-        ] {
-            // In the foreground of a terminal, keys and hang-ups have reached the command already.
-            let is_passed = flag.swap(false, Ordering::AcqRel);
-            let is_shared = std::io::IsTerminal::is_terminal(&std::io::stdin());
-            if is_passed && (signal == Signal::SIGTERM || !is_shared) {
-                signal_all(self.meter.tree(), signal);
-            }
-        }
-    }
-
-    fn mind_budgets(&mut self, now_s: f64) {
-        if let Some(news) = self.recorder.as_ref().and_then(Recorder::news) {
-            self.guard.hear(&news.spent);
-            match news.fault {
-                Some(fault) if !self.has_fault => {
-                    self.has_fault = true;
-                    self.say(&format!("{fault}; the command goes on, and what was metered is kept until it can be written"));
-                }
-                Some(_) => {}
-                None => self.has_fault = false,
-            }
-        }
-        if self.guard.is_empty() || self.stop.is_some() {
-            return;
-        }
-        let recorded = self.state.recorded_micro() as f64 / 1e6;
-        for word in self.guard.check(self.state.spent_usd(), recorded) {
-            match word {
-                Word::Warn(text) => self.say(&text),
-                Word::Stop(why) => {
-                    self.stop(why, now_s);
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Tells the command to end.
-    fn stop(&mut self, why: String, now_s: f64) {
-        let grace_s = self.state.grace_s;
-        self.say(&format!(
-            "{why}; the command is told to end, and has {} for it",
-            duration(grace_s)
-        ));
-        signal_all(self.meter.tree(), Signal::SIGTERM);
-        self.stop = Some(Stop {
-            why,
-            since_s: now_s,
-            is_killed: false,
-        });
-    }
-
-    /// Kills a command that does not end by itself.
-    fn mind_grace(&mut self, now_s: f64) {
-        let Some(stop) = &mut self.stop else { return };
-        if now_s - stop.since_s < self.state.grace_s {
-            return;
-        }
-        let is_first = !std::mem::replace(&mut stop.is_killed, true);
-        // Again at every turn: whoever was being started meanwhile is found at the next.
-        let n_living = signal_all(self.meter.tree(), Signal::SIGKILL);
-        if is_first && n_living > 0 {
-            self.say("the command did not end in time, and is killed");
-        }
-    }
-
-    fn say(&self, text: &str) {
-        let Ok(mut line) = self.line.lock() else {
-            return;
-        };
-        line.clear();
-        aside(text);
-    }
-
-    fn draw(&mut self) {
-        let summary = Summary::of(&self.run, &self.state, None);
-        let text = show::live(&summary, self.meter.watts(), self.cpu_share, "");
-        if let Ok(mut line) = self.line.lock() {
-            line.draw(&text);
-        }
-    }
-
-    /// Writes that the run began: the ledger knows of it before anything is spent.
-    fn record_start(&mut self) {
-        let mut run = self.run.clone();
-        run.state = self.state.to_json();
-        let tag = |key: &str, value: &str| Label {
-            run_id: run.id.clone(),
-            key: key.to_owned(),
-            value: value.to_owned(),
-        };
-        let tags = vec![
-            tag("outlay.price", &self.state.terms.price_source),
-            tag("outlay.grid", &self.state.terms.grid_source),
-        ];
-        if let Some(recorder) = &self.recorder {
-            let batch = Batch {
-                runs: vec![run],
-                tags,
-                ..Batch::default()
-            };
-            recorder.write(batch, 0);
-        }
-    }
-
-    /// Writes what was metered since the last time.
-    fn record(&mut self) {
-        self.recorded_at_s = self.state.last_s;
-        let Some(recorder) = &self.recorder else {
-            return;
-        };
-        let spending = self.state.entries(&self.run, "");
-        let change = RunChange {
-            id: self.run.id.clone(),
-            seen_us: Some(self.state.last_us),
-            state: Some(self.state.to_json()),
-            ..RunChange::default()
-        };
-        let batch = Batch {
-            changes: vec![change],
-            series: self.system_metrics(),
-            spending,
-            ..Batch::default()
-        };
-        recorder.write(batch, self.state.recorded_micro());
-    }
-
-    /// What the machine did for the run, as metrics over the seconds since it began.
-    fn system_metrics(&self) -> Vec<Series> {
-        let usage = &self.state.usage;
-        let mut values = vec![
-            (
-                "system/spent_usd".to_owned(),
-                self.state.terms.has_price().then(|| self.state.spent_usd()),
-            ),
-            (
-                "system/energy_kwh".to_owned(),
-                usage.joules().map(|joules| joules.value / 3.6e6),
-            ),
-            ("system/power_watts".to_owned(), self.meter.watts()),
-            ("system/cpu_cores".to_owned(), self.cpu_share),
-            (
-                "system/memory_mean_bytes".to_owned(),
-                usage.memory_mean_bytes.map(|bytes| bytes.value),
-            ),
-        ];
-        for gpu in usage.gpu.accelerators.iter().filter(|gpu| gpu.held_s > 0.0) {
-            values.push((format!("system/gpu_{}_busy", gpu.index), gpu.busy_mean));
-        }
-        values
-            .into_iter()
-            .filter_map(|(key, value)| {
-                Some(Series {
-                    run_id: self.run.id.clone(),
-                    key,
-                    points: vec![Point {
-                        step: self.state.elapsed_s() as i64,
-                        at_us: self.state.last_us,
-                        value: value?,
-                    }],
-                })
-            })
-            .collect()
-    }
-
-    /// Closes the account.
-    fn finish(mut self) -> Result<(), Failure> {
-        if let Some(forwarder) = self.forwarder.take() {
-            forwarder.finish();
-        }
-        if let Ok(mut line) = self.line.lock() {
-            line.clear();
-        }
-        let ending = Ending::read(&self.state.ending_file());
-        self.meter
-            .finish(ending.as_ref().and_then(|ending| ending.cpu_seconds));
-        self.state.usage = together(&self.carried, self.meter.usage());
-        self.state.meter = None;
-        let code = ending.as_ref().map(Ending::shell_code);
-        self.run.exit_code = ending
-            .as_ref()
-            .and_then(|ending| ending.code)
-            .map(i64::from);
-        self.run.status = match (&self.stop, &ending) {
-            (Some(_), _) => RunStatus::Stopped,
-            (None, Some(ending)) if ending.code == Some(0) => RunStatus::Finished,
-            (None, Some(_)) => RunStatus::Failed,
-            (None, None) => RunStatus::Lost,
-        };
-        self.run.ended_us = Some(self.state.last_us);
-        self.run.seen_us = self.state.last_us;
-        let spending = self.state.entries(&self.run, "");
-        let stopped_because = self.stop.as_ref().map(|stop| {
-            if stop.is_killed {
-                format!("{}, and it had to be killed", stop.why)
-            } else {
-                stop.why.clone()
-            }
-        });
-        let summary = Summary::of(&self.run, &self.state, stopped_because);
-        let n_left = self.meter.tree().living().len();
-        if n_left > 0 {
-            aside(&format!(
-                "{n_left} process(es) that the command started still run, and are not metered any more"
-            ));
-        }
-        let series = self.system_metrics();
-        if let Some(recorder) = self.recorder.take() {
-            let change = RunChange {
-                id: self.run.id.clone(),
-                status: Some(self.run.status),
-                seen_us: Some(self.run.seen_us),
-                ended_us: self.run.ended_us,
-                exit_code: self.run.exit_code,
-                state: Some(self.state.to_json()),
-                summary: serde_json::to_value(&summary).ok(),
-            };
-            let batch = Batch {
-                changes: vec![change],
-                series,
-                spending,
-                evidence: vec![summary.evidence(&self.state, now_us())],
-                ..Batch::default()
-            };
-            recorder.write(batch, self.state.recorded_micro());
-            if let Some(fault) = recorder.finish() {
-                aside(&fault);
-            }
-        }
-        if let Some(fault) = ending.as_ref().and_then(|ending| ending.fault.as_ref()) {
-            aside(&format!("the command could not be started: {fault}"));
-        }
-        // What is left to do may fail; the command's own code is the answer all the same.
-        let written = finish_files(self.args, &summary);
-        if let Err(failure) = &written {
-            failure.report();
-        }
-        match (&self.stop, code) {
-            (Some(_), _) => Err(Failure::passed(1)),
-            (None, Some(0)) => written,
-            (None, Some(code)) => Err(Failure::passed(code)),
-            (None, None) => Err(Failure::outside(
-                "the command is gone, and nobody saw how it ended",
-            )),
-        }
     }
 }
 

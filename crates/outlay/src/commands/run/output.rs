@@ -21,8 +21,10 @@ const EVERY: Duration = Duration::from_millis(30);
 
 /// Where a piece of output goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stream {
+pub enum Stream {
+    /// To standard output; both, where they are one thing.
     Out,
+    /// To standard error.
     Err,
 }
 
@@ -36,7 +38,7 @@ struct Flow {
 }
 
 /// What reads along, such as a reader of progress.
-pub type Listener = Box<dyn FnMut(&[u8]) + Send>;
+pub type Listener = Box<dyn FnMut(Stream, &[u8]) + Send>;
 
 /// The outputs of a command, before anyone hands them on.
 pub struct Outputs {
@@ -151,7 +153,7 @@ impl Flow {
         let (stream, is_closed) = (self.stream, &mut self.is_closed);
         // A failure to read is tried again at the next turn.
         let _ = self.tail.read(|bytes| {
-            listener(bytes);
+            listener(stream, bytes);
             if !*is_closed {
                 // While the line at the bottom is drawn, nothing else is.
                 let drawing = line.lock();

@@ -6,6 +6,7 @@ use outlay_ledger::RunStatus;
 use outlay_meter::Figure;
 use outlay_units::{bytes, duration, energy_kwh, mass_kg, percent, usd};
 
+use super::progress::Outlook;
 use super::state::Summary;
 use crate::failure::Failure;
 use crate::printer::{Align, Printer};
@@ -155,6 +156,17 @@ fn remarks(summary: &Summary) -> Vec<String> {
     if summary.spent_usd.is_some() {
         said.push(format!("Price: {}.", summary.terms.price_source));
     }
+    if let Some(planned) = summary.planned_usd
+        && let Some(spent) = summary.spent_usd
+    {
+        said.push(against("cost", spent.value, planned, &usd));
+    }
+    if let Some(planned) = summary.planned_s {
+        said.push(against("time", summary.elapsed_s, planned, &duration));
+    }
+    if let Some(outlook) = &summary.outlook {
+        said.extend(ahead(outlook));
+    }
     if summary.co2e_kg.is_some() {
         said.push(format!(
             "Emissions: {}, PUE {}.",
@@ -214,6 +226,75 @@ fn remarks(summary: &Summary) -> Vec<String> {
         said.push(format!(
             "The energy is a lower bound; counters were missing: {}{more}.",
             missing.join("; ")
+        ));
+    }
+    said
+}
+
+/// How a figure stands to what the plan said.
+fn against(
+    what: &str,
+    value: f64,
+    planned: outlay_units::Estimate,
+    write: &dyn Fn(f64) -> String,
+) -> String {
+    let where_it_lies = if value < planned.p10 {
+        "below"
+    } else if value > planned.p90 {
+        "above"
+    } else {
+        "within"
+    };
+    format!(
+        "Plan: {what} {} ({} to {}); the run is {where_it_lies} that range.",
+        write(planned.p50),
+        write(planned.p10),
+        write(planned.p90)
+    )
+}
+
+/// What a run that did not reach its end looked ahead to.
+fn ahead(outlook: &Outlook) -> Vec<String> {
+    let mut said = Vec::new();
+    let Some(forecast) = &outlook.forecast else {
+        return said;
+    };
+    if forecast.done_share.is_none_or(|done| done >= 0.999) {
+        return said;
+    }
+    let done = forecast.done_share.unwrap_or_default();
+    if let Some(total) = forecast.total_s {
+        let cost = forecast.total_usd.map_or_else(String::new, |total| {
+            format!(
+                " and {} ({} to {})",
+                usd(total.p50),
+                usd(total.p10),
+                usd(total.p90)
+            )
+        });
+        said.push(format!(
+            "It was {} done; all of it would take {} ({} to {}){cost}.",
+            percent(done),
+            duration(total.p50),
+            duration(total.p10),
+            duration(total.p90)
+        ));
+    }
+    if let Some(loss) = outlook.final_loss {
+        said.push(format!(
+            "Its loss would end at {:.4} ({:.4} to {:.4}).",
+            loss.p50, loss.p10, loss.p90
+        ));
+    }
+    if let Some(next) = &outlook.next_tenth {
+        let spend = next
+            .spend_usd
+            .map_or_else(String::new, |spend| format!(", {},", usd(spend.p50)));
+        said.push(format!(
+            "The next tenth of it{spend} would lower the loss by {} ({} to {}).",
+            percent(next.gain_relative.p50),
+            percent(next.gain_relative.p10),
+            percent(next.gain_relative.p90)
         ));
     }
     said

@@ -8,6 +8,7 @@ use outlay_meter::{Figure, Gap, ProcessId, Quality, Sources, Usage};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::progress::Outlook;
 use super::terms::{Cost, Terms};
 use crate::ledger::who;
 
@@ -180,6 +181,12 @@ pub struct Summary {
     pub energy_kwh: Option<Figure>,
     /// Emissions, in kg of CO2 equivalent.
     pub co2e_kg: Option<Figure>,
+    /// How far it was, what it looked ahead to, as of the last look.
+    pub outlook: Option<Outlook>,
+    /// What the plan that it came from said it would cost, in dollars.
+    pub planned_usd: Option<outlay_units::Estimate>,
+    /// How long that plan said it would take, in seconds.
+    pub planned_s: Option<outlay_units::Estimate>,
     /// Everything that was read.
     pub usage: Usage,
     /// Where its figures come from.
@@ -231,6 +238,9 @@ impl Summary {
                 // An intensity of a year and a country says nothing of the hour.
                 quality: Quality::Modelled,
             }),
+            outlook: None,
+            planned_usd: None,
+            planned_s: None,
             usage: state.usage.clone(),
             sources: state.sources.clone(),
             terms: state.terms.clone(),
