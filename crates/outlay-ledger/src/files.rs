@@ -342,7 +342,7 @@ impl Ledger {
             Format::Jsonl => {
                 let file = File::create_new(path).map_err(io(path))?;
                 let mut out = BufWriter::new(file);
-                let header = json!({"outlay_ledger": newest_form(), "origin": self.origin()});
+                let header = json!({"outlay_ledger": newest_form(), "origin": *self.origin()});
                 writeln!(out, "{header}").map_err(io(path))?;
                 Box::new(JsonlSink {
                     out,
@@ -419,7 +419,12 @@ impl Ledger {
                 }
             }
         };
-        import.await.map_err(|fault: Fault| self.at(fault))
+        let imported = async {
+            let counts: Counts = import.await?;
+            self.refresh_origin().await?;
+            Ok(counts)
+        };
+        imported.await.map_err(|fault: Fault| self.at(fault))
     }
 
     /// Copies the ledger to a file while it is in use: another SQLite ledger, as of one instant.

@@ -1,6 +1,6 @@
 //! The ledger: one handle for whoever writes and reads.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use futures_util::TryStreamExt;
 use serde_json::Value;
@@ -26,7 +26,8 @@ const QUEUE: usize = 256;
 pub struct Ledger {
     place: Arc<str>,
     address: Arc<Place>,
-    origin: Arc<str>,
+    /// Its name, which an import replaces.
+    origin: Arc<RwLock<Arc<str>>>,
     store: Store,
     signer: Arc<Mutex<Option<Signer>>>,
     queue: mpsc::Sender<Job>,
@@ -60,7 +61,7 @@ impl Ledger {
         Ok(Self {
             place: shown,
             address: Arc::new(place.clone()),
-            origin: origin.into(),
+            origin: Arc::new(RwLock::new(origin.into())),
             store,
             signer,
             queue,
@@ -81,8 +82,17 @@ impl Ledger {
 
     /// The name of this ledger in its checkpoints, the same for as long as it lives.
     #[must_use]
-    pub fn origin(&self) -> &str {
-        &self.origin
+    pub fn origin(&self) -> Arc<str> {
+        // A thread that panicked while it held the name cannot have left half of it.
+        let origin = self.origin.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&origin)
+    }
+
+    /// Reads the name anew, after an import.
+    pub(crate) async fn refresh_origin(&self) -> Result<(), Fault> {
+        let now = origin(&self.store).await?;
+        *self.origin.write().unwrap_or_else(PoisonError::into_inner) = now.into();
+        Ok(())
     }
 
     /// Signs with this key from now on. Without one, evidence cannot be added.

@@ -301,7 +301,7 @@ impl Ledger {
             None
         } else {
             match Checkpoint::open(&note, trusted) {
-                Ok((checkpoint, key)) if checkpoint.origin == self.origin() => {
+                Ok((checkpoint, key)) if checkpoint.origin == *self.origin() => {
                     signed_by = Some(key.to_text());
                     Some(checkpoint)
                 }
@@ -319,7 +319,7 @@ impl Ledger {
                 }
             }
         };
-        let earlier = match earlier.map(|note| open_earlier(note, trusted, self.origin())) {
+        let earlier = match earlier.map(|note| open_earlier(note, trusted, &self.origin())) {
             Some(Ok(checkpoint)) => Some(checkpoint),
             Some(Err(why)) => {
                 found.add(Tampering::Signature {
@@ -419,7 +419,7 @@ impl Ledger {
         }
         self.check_spending(&spent, &mut found).await?;
         Ok(Verification {
-            origin: self.origin().to_owned(),
+            origin: self.origin().to_string(),
             size: tree.size(),
             root: hex(&tree.root()),
             signed_by,

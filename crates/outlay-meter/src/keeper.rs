@@ -74,9 +74,12 @@ pub fn keep(ending_at: &Path, command: &[std::ffi::OsString], now_us: fn() -> i6
     ] {
         let _ = signal_hook::flag::register(signal, Arc::clone(&seen));
     }
-    let _ = nix::sys::prctl::set_child_subreaper(true);
-    // Whoever kills the meter by its name does not mean this one.
-    let _ = nix::sys::prctl::set_name(c"outlay-keeper");
+    #[cfg(target_os = "linux")]
+    {
+        let _ = nix::sys::prctl::set_child_subreaper(true);
+        // Whoever kills the meter by its name does not mean this one.
+        let _ = nix::sys::prctl::set_name(c"outlay-keeper");
+    }
     let mut ending = Ending::default();
     let Some((program, arguments)) = command.split_first() else {
         return 127;

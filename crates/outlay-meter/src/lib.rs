@@ -5,6 +5,7 @@
 
 mod gpu;
 mod gpu_account;
+#[cfg(unix)]
 mod keeper;
 mod meter;
 mod nvml;
@@ -18,8 +19,12 @@ mod visible;
 
 pub use gpu::{GpuProcess, GpuReading, GpuSource, ReadFault};
 pub use gpu_account::{AcceleratorUse, Gap, GpuAccount, GpuUse};
+#[cfg(unix)]
 pub use keeper::{Ending, keep};
-pub use meter::{Meter, Roots, Sources, Usage, VisibleGpus, modelled_cpu_joules, signal_all};
+#[cfg(unix)]
+pub use meter::signal_all;
+pub use meter::{Meter, Roots, Sources, Usage, VisibleGpus, modelled_cpu_joules};
+#[cfg(unix)]
 pub use nix::sys::signal::Signal;
 pub use nvml::Nvml;
 pub use process::{ProcessId, ProcessTree, boot_id, uptime_seconds};

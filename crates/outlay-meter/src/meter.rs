@@ -429,6 +429,7 @@ fn together(accounts: impl Iterator<Item = GpuUse>) -> GpuUse {
 /// Sends a signal to every process of a run but the one that the tree begins with: the keeper stays, to see how it ends.
 ///
 /// Returns how many there were.
+#[cfg(unix)]
 pub fn signal_all(tree: &mut ProcessTree, signal: nix::sys::signal::Signal) -> usize {
     // Whoever was started since the last reading is found now.
     let _ = tree.read();

@@ -88,11 +88,14 @@ impl Tail {
         if until < self.freed + self.keep_bytes / 4 {
             return;
         }
-        let flags = nix::fcntl::FallocateFlags::FALLOC_FL_PUNCH_HOLE
-            | nix::fcntl::FallocateFlags::FALLOC_FL_KEEP_SIZE;
-        // A file system that cannot make holes keeps it all.
-        if nix::fcntl::fallocate(&self.file, flags, 0, until as i64).is_ok() {
-            self.freed = until;
+        #[cfg(target_os = "linux")]
+        {
+            let flags = nix::fcntl::FallocateFlags::FALLOC_FL_PUNCH_HOLE
+                | nix::fcntl::FallocateFlags::FALLOC_FL_KEEP_SIZE;
+            // A file system that cannot make holes keeps it all.
+            if nix::fcntl::fallocate(&self.file, flags, 0, until as i64).is_ok() {
+                self.freed = until;
+            }
         }
     }
 }

@@ -17,7 +17,8 @@ pub struct LedgerArgs {
         long,
         value_name = "PLACE",
         env = "OUTLAY_LEDGER",
-        hide_env_values = true
+        hide_env_values = true,
+        global = true
     )]
     pub ledger: Option<String>,
 }
@@ -82,7 +83,8 @@ impl Books {
 
     /// Where this project keeps its key for the ledger.
     pub fn key_file(&self) -> PathBuf {
-        let id = self.ledger.origin().rsplit('/').next().unwrap_or_default();
+        let origin = self.ledger.origin();
+        let id = origin.rsplit('/').next().unwrap_or_default();
         Path::new(FOLDER).join("keys").join(format!("{id}.key"))
     }
 
@@ -99,7 +101,7 @@ impl Books {
                 getrandom::fill(&mut seed)
                     .map_err(|error| Failure::outside(format!("no random numbers: {error}")))?;
                 let key =
-                    SignKey::new(self.ledger.origin(), seed).map_err(|error| wrong(&error))?;
+                    SignKey::new(&self.ledger.origin(), seed).map_err(|error| wrong(&error))?;
                 make_folder(Path::new(FOLDER))?;
                 write_secret(&path, &format!("{}\n", key.to_text()))?;
                 key

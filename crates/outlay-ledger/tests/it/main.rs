@@ -3,6 +3,7 @@
 mod both;
 mod faults;
 mod files;
+mod forms;
 mod killed;
 mod verify;
 
@@ -39,6 +40,36 @@ impl Somewhere {
             folder,
             database: Some((server.to_owned(), name)),
         }
+    }
+
+    /// Runs statements in an empty database, such as those that fill it as an earlier Outlay did.
+    pub(crate) fn run(&self, statements: &'static str) {
+        block_on(async {
+            match &self.place {
+                Place::File(path) => {
+                    let options = sqlx::sqlite::SqliteConnectOptions::new()
+                        .filename(path)
+                        .create_if_missing(true);
+                    let mut connection = sqlx::SqliteConnection::connect_with(&options)
+                        .await
+                        .expect("the file opens");
+                    sqlx::raw_sql(statements)
+                        .execute(&mut connection)
+                        .await
+                        .expect("runs");
+                    connection.close().await.expect("closes");
+                }
+                Place::Postgres(address) => {
+                    let mut connection = sqlx::PgConnection::connect(address)
+                        .await
+                        .expect("connects");
+                    sqlx::raw_sql(statements)
+                        .execute(&mut connection)
+                        .await
+                        .expect("runs");
+                }
+            }
+        });
     }
 
     /// Statements past the ledger, as someone would run them who wants to change it unseen.
@@ -213,7 +244,7 @@ pub(crate) async fn open(somewhere: &Somewhere) -> Ledger {
 
 pub(crate) fn signer(ledger: &Ledger) -> Signer {
     Signer {
-        key: SignKey::new(ledger.origin(), [5; 32]).expect("a key"),
+        key: SignKey::new(&ledger.origin(), [5; 32]).expect("a key"),
         who: "ann".to_owned(),
     }
 }

@@ -148,7 +148,7 @@ fn a_ledger_that_was_written_anew_is_found() {
             (sound.size, &sound.tampering[..], sound.keys_given),
             (21, &[][..], true)
         );
-        let other = SignKey::new(ledger.origin(), [6; 32])
+        let other = SignKey::new(&ledger.origin(), [6; 32])
             .expect("a key")
             .verifier();
         let unknown = ledger.verify(&[other], None).await.expect("reads");

@@ -53,8 +53,6 @@ struct Set {
     /// Shares of it at which to warn, in percent
     #[arg(long, value_name = "PERCENT", value_delimiter = ',', default_values_t = WARN_AT_PERCENT)]
     warn_at: Vec<u32>,
-    #[command(flatten)]
-    ledger: LedgerArgs,
 }
 
 /// A budget and how far it is used up.
@@ -69,11 +67,11 @@ struct Standing {
 pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     match &args.action {
         None => list(args, printer),
-        Some(Action::Set(set)) => set_budget(set, printer),
+        Some(Action::Set(set)) => set_budget(set, &args.ledger, printer),
     }
 }
 
-fn set_budget(set: &Set, printer: &mut Printer) -> Result<(), Failure> {
+fn set_budget(set: &Set, ledger: &LedgerArgs, printer: &mut Printer) -> Result<(), Failure> {
     let limit = parse_money_usd(&set.limit)
         .ok()
         .and_then(Micro::from_units)
@@ -104,7 +102,7 @@ fn set_budget(set: &Set, printer: &mut Printer) -> Result<(), Failure> {
         warn_at_percent: set.warn_at.clone(),
         set_us: now_us(),
     };
-    let books = Books::open(&set.ledger.place(), true)?;
+    let books = Books::open(&ledger.place(), true)?;
     let batch = Batch {
         budgets: vec![budget.clone()],
         ..Batch::default()

@@ -286,6 +286,9 @@ impl Summary {
 ///
 /// Counts of the processes go on from their own beginning; energy and the network's bytes begin anew with each meter.
 pub fn together(before: &Usage, since: &Usage) -> Usage {
+    if before.metered_s == 0.0 {
+        return since.clone();
+    }
     let larger = |a: Option<Figure>, b: Option<Figure>| match (a, b) {
         (Some(a), Some(b)) => Some(if a.value > b.value { a } else { b }),
         (a, b) => a.or(b),
@@ -312,7 +315,7 @@ pub fn together(before: &Usage, since: &Usage) -> Usage {
     all.cpu_joules = sum(before.cpu_joules, since.cpu_joules);
     all.memory_joules = sum(before.memory_joules, since.memory_joules);
     all.gpu.energy_joules = sum(before.gpu.energy_joules, since.gpu.energy_joules);
-    all.gpu.complete = before.gpu.complete && (since.gpu.complete || since.metered_s == 0.0);
+    all.gpu.complete = before.gpu.complete && since.gpu.complete;
     for old in &before.gpu.accelerators {
         match all.gpu.accelerators.iter_mut().find(|new| new.id == old.id) {
             Some(new) => {
