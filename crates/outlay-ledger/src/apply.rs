@@ -8,7 +8,7 @@ use crate::canonical::canonical;
 use crate::error::Fault;
 use crate::merkle::{Tree, leaf_hash};
 use crate::note::{Checkpoint, SignKey};
-use crate::record::{Batch, Evidence, Label, Point, Run, RunChange};
+use crate::record::{Artifact, Batch, Dataset, Evidence, Label, Point, Run, RunChange, Series};
 
 /// Rows in one statement: enough that its overhead does not count, few enough for SQLite's 32,766 parameters.
 const ROWS: usize = 2000;
@@ -125,18 +125,20 @@ fn stored(value: f64) -> (f64, i64) {
     if value.is_nan() { (0.0, 1) } else { (value, 0) }
 }
 
+/// A point with its series' number.
+type Row = (i64, Point);
+
 async fn insert_points_sqlite(
     connection: &mut SqliteConnection,
-    id: i64,
-    points: &[Point],
+    points: &[Row],
 ) -> Result<(), Fault> {
     for rows in points.chunks(ROWS) {
         let mut query = QueryBuilder::<Sqlite>::new(
             "INSERT INTO points (series_id, step, at_us, value, is_nan) ",
         );
-        query.push_values(rows, |mut row, point| {
+        query.push_values(rows, |mut row, (id, point)| {
             let (value, is_nan) = stored(point.value);
-            row.push_bind(id)
+            row.push_bind(*id)
                 .push_bind(point.step)
                 .push_bind(point.at_us)
                 .push_bind(value)
@@ -155,20 +157,20 @@ async fn insert_points_sqlite(
 
 async fn insert_points_postgres(
     connection: &mut PgConnection,
-    id: i64,
-    points: &[Point],
+    points: &[Row],
 ) -> Result<(), Fault> {
     for rows in points.chunks(20 * ROWS) {
-        let steps: Vec<i64> = rows.iter().map(|point| point.step).collect();
-        let times: Vec<i64> = rows.iter().map(|point| point.at_us).collect();
+        let ids: Vec<i64> = rows.iter().map(|(id, _)| *id).collect();
+        let steps: Vec<i64> = rows.iter().map(|(_, point)| point.step).collect();
+        let times: Vec<i64> = rows.iter().map(|(_, point)| point.at_us).collect();
         let (values, nans): (Vec<f64>, Vec<i64>) =
-            rows.iter().map(|point| stored(point.value)).unzip();
+            rows.iter().map(|(_, point)| stored(point.value)).unzip();
         sqlx::query(
             "INSERT INTO points (series_id, step, at_us, value, is_nan)
-             SELECT $1, * FROM unnest($2::bigint[], $3::bigint[], $4::float8[], $5::bigint[])
+             SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::float8[], $5::bigint[])
              ON CONFLICT DO NOTHING",
         )
-        .bind(id)
+        .bind(ids)
         .bind(steps)
         .bind(times)
         .bind(values)
@@ -179,18 +181,33 @@ async fn insert_points_postgres(
     Ok(())
 }
 
+/// What several batches hold of one kind, in the order of its key, and otherwise as it came.
+///
+/// Every writer takes its rows in the same order, so that no two of them ever wait for each other (PostgreSQL would end one of them).
+fn sorted<'a, T, K: Ord>(
+    batches: &[&'a Batch],
+    of: impl Fn(&'a Batch) -> &'a [T],
+    key: impl Fn(&'a T) -> K,
+) -> Vec<&'a T> {
+    let mut all: Vec<&T> = batches.iter().flat_map(|batch| of(batch)).collect();
+    all.sort_by_cached_key(|one| key(one));
+    all
+}
+
 /// The statements are the same in both databases; their types in Rust are not.
 macro_rules! for_both {
     ($($item:item)*) => {
         pub(crate) mod sqlite {
             use super::*;
             use super::insert_points_sqlite as insert_points;
+            use crate::store::places_sqlite as places;
             type Connection = SqliteConnection;
             $($item)*
         }
         pub(crate) mod postgres {
             use super::*;
             use super::insert_points_postgres as insert_points;
+            use crate::store::places_postgres as places;
             type Connection = PgConnection;
             $($item)*
         }
@@ -199,55 +216,31 @@ macro_rules! for_both {
 
 for_both! {
 
-/// Writes everything of a batch.
+/// Writes everything of some batches.
 pub(crate) async fn apply(
     connection: &mut Connection,
-    batch: &Batch,
+    batches: &[&Batch],
     ids: &mut SeriesIds,
     signer: Option<&Signer>,
 ) -> Result<(), Fault> {
-    for run in &batch.runs {
+    for run in sorted(batches, |batch| &batch.runs, |run| run.id.as_str()) {
         insert_run(connection, run).await?;
     }
-    for change in &batch.changes {
+    for change in sorted(batches, |batch| &batch.changes, |change| change.id.as_str()) {
         change_run(connection, change).await?;
     }
-    for label in &batch.params {
-        // Set once: the value that is there comes back, and must be the same.
-        let there: (String,) = sqlx::query_as(
-            "INSERT INTO params (run_id, key, value) VALUES ($1, $2, $3)
-             ON CONFLICT (run_id, key) DO UPDATE SET value = params.value RETURNING value",
-        )
-        .bind(&label.run_id).bind(&label.key).bind(&label.value)
-        .fetch_one(&mut *connection).await?;
-        if there.0 != label.value {
-            return Err(Fault::Conflict(format!(
-                "parameter `{}` of run {} is `{}` already, and cannot become `{}`",
-                label.key, label.run_id, there.0, label.value
-            )));
-        }
+    let label_key = |label: &'_ Label| (label.run_id.clone(), label.key.clone());
+    for label in sorted(batches, |batch| &batch.params, label_key) {
+        set_param(connection, label).await?;
     }
-    for label in &batch.tags {
+    for label in sorted(batches, |batch| &batch.tags, label_key) {
         set_tag(connection, label).await?;
     }
-    for series in &batch.series {
-        let known = (series.run_id.clone(), series.key.clone());
-        let id = match ids.get(&known) {
-            Some(id) => *id,
-            None => {
-                let (id,): (i64,) = sqlx::query_as(
-                    "INSERT INTO series (run_id, key) VALUES ($1, $2)
-                     ON CONFLICT (run_id, key) DO UPDATE SET key = excluded.key RETURNING id",
-                )
-                .bind(&series.run_id).bind(&series.key)
-                .fetch_one(&mut *connection).await?;
-                ids.insert(known, id);
-                id
-            }
-        };
-        insert_points(connection, id, &series.points).await?;
-    }
-    for dataset in &batch.datasets {
+    insert_series(connection, batches, ids).await?;
+    let dataset_key = |dataset: &'_ Dataset| {
+        (dataset.run_id.clone(), dataset.name.clone(), dataset.digest.clone(), dataset.context.clone())
+    };
+    for dataset in sorted(batches, |batch| &batch.datasets, dataset_key) {
         sqlx::query(
             "INSERT INTO datasets (run_id, name, digest, context, source) VALUES ($1, $2, $3, $4, $5)
              ON CONFLICT DO NOTHING",
@@ -256,7 +249,8 @@ pub(crate) async fn apply(
         .bind(&dataset.context).bind(&dataset.source)
         .execute(&mut *connection).await?;
     }
-    for artifact in &batch.artifacts {
+    let artifact_key = |artifact: &'_ Artifact| (artifact.run_id.clone(), artifact.path.clone());
+    for artifact in sorted(batches, |batch| &batch.artifacts, artifact_key) {
         sqlx::query(
             "INSERT INTO artifacts (run_id, path, uri, bytes, sha256, added_us)
              VALUES ($1, $2, $3, $4, $5, $6)
@@ -267,7 +261,7 @@ pub(crate) async fn apply(
         .bind(&artifact.sha256).bind(artifact.added_us)
         .execute(&mut *connection).await?;
     }
-    for entry in &batch.spending {
+    for entry in sorted(batches, |batch| &batch.spending, |entry| entry.entry.as_str()) {
         sqlx::query(
             "INSERT INTO spending (entry, run_id, project, team, kind, from_us, to_us, amount_micro,
                  currency, quality, note)
@@ -278,7 +272,7 @@ pub(crate) async fn apply(
         .bind(&entry.currency).bind(&entry.quality).bind(&entry.note)
         .execute(&mut *connection).await?;
     }
-    for budget in &batch.budgets {
+    for budget in sorted(batches, |batch| &batch.budgets, |budget| budget.name.as_str()) {
         let warn_at = format!("{:?}", budget.warn_at_percent);
         sqlx::query(
             "INSERT INTO budgets (name, project, team, period, limit_micro, currency, warn_at, set_us)
@@ -291,8 +285,75 @@ pub(crate) async fn apply(
         .bind(budget.limit_micro.0).bind(&budget.currency).bind(warn_at).bind(budget.set_us)
         .execute(&mut *connection).await?;
     }
-    if !batch.evidence.is_empty() {
-        append_evidence(connection, &batch.evidence, signer).await?;
+    let evidence: Vec<&Evidence> = batches.iter().flat_map(|batch| &batch.evidence).collect();
+    if !evidence.is_empty() {
+        append_evidence(connection, &evidence, signer).await?;
+    }
+    Ok(())
+}
+
+/// Writes the points of some batches, all together: a thousand calls with a point each cost little more than one with a thousand.
+async fn insert_series(
+    connection: &mut Connection,
+    batches: &[&Batch],
+    ids: &mut SeriesIds,
+) -> Result<(), Fault> {
+    let key = |series: &'_ Series| (series.run_id.clone(), series.key.clone());
+    let all = sorted(batches, |batch| &batch.series, key);
+    let mut points: Vec<Row> = Vec::with_capacity(all.iter().map(|series| series.points.len()).sum());
+    for series in all {
+        let known = (series.run_id.clone(), series.key.clone());
+        let id = match ids.get(&known) {
+            Some(id) => *id,
+            None => {
+                let id = series_id(connection, series).await?;
+                ids.insert(known, id);
+                id
+            }
+        };
+        points.extend(series.points.iter().map(|point| (id, *point)));
+    }
+    // In the order of the table, where most of them then lie side by side.
+    points.sort_by_key(|(id, point)| (*id, point.step, point.at_us));
+    insert_points(connection, &points).await
+}
+
+/// The number of a series, which is made where it is absent.
+async fn series_id(connection: &mut Connection, series: &Series) -> Result<i64, Fault> {
+    let mut id: Option<(i64,)> = None;
+    // Made by someone else between the two statements, it is there at the second look.
+    for _ in 0..2 {
+        id = sqlx::query_as("SELECT id FROM series WHERE run_id = $1 AND key = $2")
+            .bind(&series.run_id).bind(&series.key)
+            .fetch_optional(&mut *connection).await?;
+        if id.is_none() {
+            id = sqlx::query_as(
+                "INSERT INTO series (run_id, key) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING id",
+            )
+            .bind(&series.run_id).bind(&series.key)
+            .fetch_optional(&mut *connection).await?;
+        }
+        if id.is_some() {
+            break;
+        }
+    }
+    id.map(|(id,)| id)
+        .ok_or_else(|| Fault::Database(format!("metric `{}` of run {} cannot be made", series.key, series.run_id)))
+}
+
+async fn set_param(connection: &mut Connection, label: &Label) -> Result<(), Fault> {
+    // Set once: the value that is there comes back, and must be the same.
+    let there: (String,) = sqlx::query_as(
+        "INSERT INTO params (run_id, key, value) VALUES ($1, $2, $3)
+         ON CONFLICT (run_id, key) DO UPDATE SET value = params.value RETURNING value",
+    )
+    .bind(&label.run_id).bind(&label.key).bind(&label.value)
+    .fetch_one(&mut *connection).await?;
+    if there.0 != label.value {
+        return Err(Fault::Conflict(format!(
+            "parameter `{}` of run {} is `{}` already, and cannot become `{}`",
+            label.key, label.run_id, there.0, label.value
+        )));
     }
     Ok(())
 }
@@ -344,7 +405,7 @@ async fn set_tag(connection: &mut Connection, label: &Label) -> Result<(), Fault
 /// Adds leaves to the tree and signs it. The tree's row is held from the first statement, so that writers take turns.
 async fn append_evidence(
     connection: &mut Connection,
-    evidence: &[Evidence],
+    evidence: &[&Evidence],
     signer: Option<&Signer>,
 ) -> Result<(), Fault> {
     let signer = signer.ok_or(Fault::NoKey)?;
@@ -356,11 +417,8 @@ async fn append_evidence(
         .and_then(|size| Tree::from_edge(size, &edge))
         .ok_or_else(|| Fault::Damaged("the edge of the evidence's tree does not fit its size".to_owned()))?;
     for rows in evidence.chunks(ROWS) {
-        let mut text = String::from(
-            "INSERT INTO evidence (position, kind, subject, recorded_us, who, record, leaf) VALUES ",
-        );
         let mut records = Vec::with_capacity(rows.len());
-        for (row, evidence) in rows.iter().enumerate() {
+        for evidence in rows {
             let record = canonical(&evidence.record())?;
             if record.contains("\\u0000") {
                 return Err(Fault::Input("a record holds a character of value zero".to_owned()));
@@ -368,12 +426,11 @@ async fn append_evidence(
             let leaf = leaf_hash(record.as_bytes());
             records.push((tree.size() as i64, record, leaf.to_vec()));
             tree.push(leaf);
-            let first = 7 * row;
-            let places: Vec<String> = (first + 1..=first + 7).map(|n| format!("${n}")).collect();
-            text.push_str(if row == 0 { "(" } else { ", (" });
-            text.push_str(&places.join(", "));
-            text.push(')');
         }
+        let text = format!(
+            "INSERT INTO evidence (position, kind, subject, recorded_us, who, record, leaf) VALUES {}",
+            places(rows.len(), 7)
+        );
         let mut query = sqlx::query(AssertSqlSafe(text)).persistent(false);
         for (evidence, (position, record, leaf)) in rows.iter().zip(records) {
             query = query.bind(position).bind(&evidence.kind).bind(&evidence.subject)

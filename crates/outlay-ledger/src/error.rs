@@ -88,12 +88,17 @@ impl Fault {
         }
     }
 
-    /// Whether a batch was refused for what is in it, so that others in its transaction may still be written.
-    pub(crate) fn is_of_content(&self) -> bool {
+    /// Whether it was looked at and refused; the connection is none the worse for it.
+    pub(crate) fn is_refusal(&self) -> bool {
         matches!(
             self,
-            Self::Input(_) | Self::Conflict(_) | Self::Missing(_) | Self::NoKey | Self::Database(_)
+            Self::Input(_) | Self::Conflict(_) | Self::Missing(_) | Self::NoKey
         )
+    }
+
+    /// Whether a batch was refused for what is in it, so that others in its transaction may still be written.
+    pub(crate) fn is_of_content(&self) -> bool {
+        self.is_refusal() || matches!(self, Self::Database(_))
     }
 }
 
@@ -112,13 +117,15 @@ impl From<sqlx::Error> for Fault {
                 let message = database.message().to_owned();
                 // SQLite's result codes are numbers, whose low byte is the kind; PostgreSQL's have five letters or digits.
                 match code.parse::<i64>() {
-                    Ok(code) if code.to_string().len() < 5 => match code & 0xff {
+                    Ok(number) if code.len() < 5 => match number & 0xff {
                         5 | 6 => Self::Busy(crate::store::BUSY_SECONDS),
                         8 => Self::ReadOnly,
                         11 => Self::Damaged(message),
                         13 => Self::Full,
                         14 => Self::Unreachable(message),
                         26 => Self::NotALedger,
+                        // A file of shared memory that could not be made longer.
+                        10 if number == 4874 => Self::Full,
                         10 => Self::Unreachable(format!("reading or writing failed: {message}")),
                         19 if database.is_foreign_key_violation() => {
                             Self::Missing("there is no such run".to_owned())
@@ -133,13 +140,22 @@ impl From<sqlx::Error> for Fault {
                         "23505" | "P0001" => Self::Conflict(message),
                         "55P03" | "40P01" | "40001" => Self::Busy(crate::store::BUSY_SECONDS),
                         "XX001" | "XX002" => Self::Damaged(message),
-                        "57P01" | "57P02" | "57P03" => Self::Unreachable(message),
+                        "57P01" | "57P02" | "57P03" | "53300" | "3D000" => {
+                            Self::Unreachable(message)
+                        }
+                        // Broken connections, and refused ones.
+                        code if code.starts_with("08") || code.starts_with("28") => {
+                            Self::Unreachable(message)
+                        }
                         _ => Self::Database(message),
                     },
                 }
             }
-            Error::Io(error) => Self::Unreachable(error.to_string()),
-            Error::PoolTimedOut => Self::Busy(crate::store::BUSY_SECONDS),
+            Error::Io(error) => Self::Unreachable(format!("it cannot be reached: {error}")),
+            Error::PoolTimedOut => Self::Unreachable(format!(
+                "no connection could be made, or came free, within {} seconds",
+                crate::store::BUSY_SECONDS
+            )),
             Error::PoolClosed | Error::WorkerCrashed => {
                 Self::Unreachable("the connection was closed".to_owned())
             }

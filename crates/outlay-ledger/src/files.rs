@@ -19,7 +19,10 @@ use sqlx::{AssertSqlSafe, Row};
 use crate::error::{Fault, LedgerError};
 use crate::ledger::Ledger;
 use crate::merkle::{Tree, leaf_hash};
-use crate::store::{FORMS, Place, Store, on_snapshot};
+use crate::store::{
+    BEGIN_POSTGRES, BEGIN_SQLITE, FORMS, Place, Store, on_snapshot, places_postgres, places_sqlite,
+    transaction,
+};
 use crate::tables::{Cell, Kind, TABLES, Table};
 
 /// Rows handed on at a time.
@@ -271,22 +274,12 @@ macro_rules! cells {
 
 /// Inserts rows of a table in one statement, in whichever database.
 macro_rules! insert {
-    ($connection:expr, $table:expr, $rows:expr) => {{
-        let n_columns = $table.columns.len();
-        let places: Vec<String> = (0..$rows.len())
-            .map(|row| {
-                let first = row * n_columns;
-                let places: Vec<String> = (first + 1..=first + n_columns)
-                    .map(|n| format!("${n}"))
-                    .collect();
-                format!("({})", places.join(", "))
-            })
-            .collect();
+    ($connection:expr, $places:expr, $table:expr, $rows:expr) => {{
         let text = format!(
             "INSERT INTO {} ({}) VALUES {}",
             $table.name,
             $table.column_list(),
-            places.join(", ")
+            $places($rows.len(), $table.columns.len())
         );
         let mut query = sqlx::query(AssertSqlSafe(text)).persistent(false);
         for row in $rows {
@@ -386,6 +379,7 @@ impl Ledger {
     /// Reads an export into this ledger, which must be empty: it becomes the one that was exported, name, evidence and all.
     ///
     /// All of it is taken, or nothing: the evidence is hashed anew, and must be what its checkpoint says.
+    /// Open it anew before adding evidence: this handle still goes by the name that it had.
     ///
     /// # Errors
     ///
@@ -395,16 +389,12 @@ impl Ledger {
             let source = Source::open(path)?;
             match self.store() {
                 Store::Sqlite(pool) => {
-                    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
-                    let connection = &mut *transaction;
-                    let counts = import_all!(connection, source);
-                    transaction.commit().await?;
-                    Ok(counts)
+                    Ok::<_, Fault>(transaction!(pool, BEGIN_SQLITE, connection => {
+                        import_all!(connection, places_sqlite, source)
+                    }))
                 }
-                Store::Postgres(pool) => {
-                    let mut transaction = pool.begin().await?;
-                    let connection = &mut *transaction;
-                    let counts = import_all!(connection, source);
+                Store::Postgres(pool) => Ok(transaction!(pool, BEGIN_POSTGRES, connection => {
+                    let counts = import_all!(connection, places_postgres, source);
                     for (table, column) in [("series", "id"), ("spending", "id")] {
                         let text = format!(
                             "SELECT setval(pg_get_serial_sequence('{table}', '{column}'), max({column})) FROM {table}
@@ -414,9 +404,8 @@ impl Ledger {
                             .execute(&mut *connection)
                             .await?;
                     }
-                    transaction.commit().await?;
-                    Ok(counts)
-                }
+                    counts
+                })),
             }
         };
         let imported = async {
@@ -443,12 +432,7 @@ impl Ledger {
             let part = neighbour(path);
             let _ = remove(&part);
             let copied = match self.store() {
-                Store::Sqlite(pool) => sqlx::query("VACUUM INTO $1")
-                    .bind(part.display().to_string())
-                    .execute(pool)
-                    .await
-                    .map(|_| ())
-                    .map_err(Fault::from),
+                Store::Sqlite(pool) => vacuum_into(pool, &part).await,
                 Store::Postgres(_) => self.copy_to_file(&part).await,
             };
             let copied = copied.and_then(|()| {
@@ -484,6 +468,19 @@ impl Ledger {
     }
 }
 
+async fn vacuum_into(pool: &sqlx::SqlitePool, path: &Path) -> Result<(), Fault> {
+    // SQLite would take some relative names, such as `file:a`, for something else than a file.
+    let path = std::path::absolute(path).map_err(io(path))?;
+    let text = path
+        .to_str()
+        .ok_or_else(|| Fault::Input(format!("`{}` is no UTF-8", path.display())))?;
+    sqlx::query("VACUUM INTO $1")
+        .bind(text)
+        .execute(pool)
+        .await?;
+    Ok(())
+}
+
 /// A name beside the file, for what is not whole yet.
 fn neighbour(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
@@ -501,7 +498,7 @@ fn remove(path: &Path) -> std::io::Result<()> {
 
 /// The body of an import, within a transaction: the same in both databases.
 macro_rules! import_all {
-    ($connection:ident, $source:expr) => {{
+    ($connection:ident, $places:expr, $source:expr) => {{
         let (n_rows,): (i64,) = sqlx::query_as(
             "SELECT (SELECT count(*) FROM runs) + (SELECT count(*) FROM evidence)
                  + (SELECT count(*) FROM spending) + (SELECT count(*) FROM budgets)",
@@ -533,7 +530,7 @@ macro_rules! import_all {
                 if some.is_empty() {
                     break;
                 }
-                insert!($connection, table, some);
+                insert!($connection, $places, table, some);
             }
         }
         evidence.finish()?;
@@ -721,7 +718,9 @@ impl Source {
                     let path = folder.join(format!("{}.parquet", table.name));
                     let wrong = |why: &str| Fault::Input(format!("`{}`: {why}", path.display()));
                     let mut rows = Vec::new();
-                    for row in iter.by_ref().take(ROWS) {
+                    while rows.len() < ROWS
+                        && let Some(row) = calmly(|| iter.next()).map_err(wrong)?
+                    {
                         let row = row.map_err(|error| wrong(&error.to_string()))?;
                         rows.push(row_of(table, row).map_err(|why| wrong(&why))?);
                     }
@@ -733,10 +732,21 @@ impl Source {
                 let Some(table) = tables.next() else {
                     return Ok(None);
                 };
-                *open = Some((table, open_parquet(folder, table)?));
+                let iter = calmly(|| open_parquet(folder, table)).map_err(|why| {
+                    let path = folder.join(format!("{}.parquet", table.name));
+                    Fault::Input(format!("`{}`: {why}", path.display()))
+                })??;
+                *open = Some((table, iter));
             },
         }
     }
+}
+
+/// Calls the reader of Parquet files, which panics at some of the files that are none.
+fn calmly<T>(call: impl FnOnce() -> T) -> Result<T, &'static str> {
+    // What it was called on is not touched again after a panic.
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(call))
+        .map_err(|_| "it was changed: its parts do not fit together")
 }
 
 fn open_parquet(

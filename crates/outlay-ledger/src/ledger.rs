@@ -13,13 +13,16 @@ use crate::record::{
     Artifact, Batch, Budget, Dataset, Evidence, Label, Micro, Microseconds, Period, Point, Run,
     RunStatus, Spending,
 };
-use crate::store::{self, Place, Store, on};
+use crate::store::{self, BEGIN_POSTGRES, BEGIN_SQLITE, Place, Store, on, transaction};
 
 /// Rows that one transaction takes at most, from as many batches as wait.
 const GROUP_ROWS: usize = 40_000;
 
 /// Batches that wait for the writer before those who bring more have to wait too.
-const QUEUE: usize = 256;
+const QUEUE: usize = 1024;
+
+/// Series whose numbers are kept at hand.
+const SERIES_KNOWN: usize = 100_000;
 
 /// An open ledger. Clones share its connections and its writer.
 #[derive(Clone, Debug)]
@@ -34,7 +37,13 @@ pub struct Ledger {
 }
 
 #[derive(Debug)]
-struct Job {
+enum Job {
+    Write(Box<Write>),
+    Close(oneshot::Sender<()>),
+}
+
+#[derive(Debug)]
+struct Write {
     batch: Batch,
     done: oneshot::Sender<Result<(), Fault>>,
 }
@@ -50,14 +59,14 @@ impl Ledger {
     pub async fn open(place: &Place, create: bool) -> Result<Self, LedgerError> {
         let shown: Arc<str> = place.shown().into();
         let opened = async {
-            let store = store::open(place, create).await?;
-            let origin = origin(&store).await?;
-            Ok::<_, Fault>((store, origin))
+            let (store, writer) = store::open(place, create).await?;
+            let origin = origin(&writer).await?;
+            Ok::<_, Fault>((store, writer, origin))
         };
-        let (store, origin) = opened.await.map_err(|fault| fault.at(&shown))?;
+        let (store, writer, origin) = opened.await.map_err(|fault| fault.at(&shown))?;
         let signer = Arc::new(Mutex::new(None));
         let (queue, jobs) = mpsc::channel(QUEUE);
-        tokio::spawn(write_jobs(store.clone(), jobs, Arc::clone(&signer)));
+        tokio::spawn(write_jobs(writer, jobs, Arc::clone(&signer)));
         Ok(Self {
             place: shown,
             address: Arc::new(place.clone()),
@@ -103,15 +112,17 @@ impl Ledger {
     /// Writes a batch; when it returns, all of it is on the disk, or none.
     ///
     /// Batches that wait at the same time share a transaction, and with it the wait for the disk.
+    /// A batch that was handed over is written even when nobody waits for it any more.
     ///
     /// # Errors
     ///
     /// What is wrong with the batch, or with the ledger; then nothing of it was written.
+    /// One case is open: a connection to a server that breaks after the order to commit and before the answer. Then all of it is there, or nothing.
     pub async fn write(&self, batch: Batch) -> Result<(), LedgerError> {
         apply::check(&batch).map_err(|fault| self.at(fault))?;
-        let closed = || self.at(Fault::Unreachable("its writer has ended".to_owned()));
+        let closed = || self.at(Fault::Unreachable("it was closed".to_owned()));
         let (done, written) = oneshot::channel();
-        let job = Job { batch, done };
+        let job = Job::Write(Box::new(Write { batch, done }));
         self.queue.send(job).await.map_err(|_| closed())?;
         written
             .await
@@ -119,14 +130,13 @@ impl Ledger {
             .map_err(|fault| self.at(fault))
     }
 
-    /// Closes the connections, after everything that was asked for is written.
+    /// Closes the connections, after everything that was asked for is written. Clones can no longer be used.
     pub async fn close(self) {
-        let Self { store, queue, .. } = self;
-        drop(queue);
-        match store {
-            Store::Sqlite(pool) => pool.close().await,
-            Store::Postgres(pool) => pool.close().await,
+        let (done, closed) = oneshot::channel();
+        if self.queue.send(Job::Close(done)).await.is_ok() {
+            let _ = closed.await;
         }
+        self.store.close().await;
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -552,68 +562,188 @@ async fn write_jobs(
     signer: Arc<Mutex<Option<Signer>>>,
 ) {
     let mut ids = SeriesIds::new();
+    let mut closing = Vec::new();
     while let Some(first) = jobs.recv().await {
-        let mut n_rows = first.batch.n_rows();
-        let mut group = vec![first];
-        while n_rows < GROUP_ROWS
-            && let Ok(job) = jobs.try_recv()
-        {
-            n_rows += job.batch.n_rows();
-            group.push(job);
-        }
-        let signer = signer.lock().await.clone();
-        let signer = signer.as_ref();
-        let mut outcome =
-            write_group(&store, group.iter().map(|job| &job.batch), &mut ids, signer).await;
-        if outcome.is_err() {
-            // A number that was given out within the transaction is void.
-            ids.clear();
-        }
-        if group.len() > 1 && outcome.as_ref().is_err_and(Fault::is_of_content) {
-            // One of them cannot be written; the others are not to suffer for it.
-            for job in group {
-                let one = write_group(&store, std::iter::once(&job.batch), &mut ids, signer).await;
-                if one.is_err() {
-                    ids.clear();
+        let mut group = Vec::new();
+        let mut n_rows = 0;
+        let mut next = Some(first);
+        while let Some(job) = next {
+            match job {
+                Job::Write(write) => {
+                    n_rows += write.batch.n_rows();
+                    group.push(*write);
                 }
-                let _ = job.done.send(one);
+                Job::Close(done) => {
+                    // Nothing comes in any more; what waits is still written.
+                    jobs.close();
+                    closing.push(done);
+                }
             }
-            continue;
-        }
-        let n_jobs = group.len();
-        for (at, job) in group.into_iter().enumerate() {
-            let result = match &outcome {
-                Ok(()) => Ok(()),
-                Err(fault) if at + 1 < n_jobs => Err(fault.same()),
-                Err(_) => std::mem::replace(&mut outcome, Ok(())),
+            next = if n_rows < GROUP_ROWS {
+                jobs.try_recv().ok()
+            } else {
+                None
             };
-            let _ = job.done.send(result);
         }
+        if !group.is_empty() {
+            let signer = signer.lock().await.clone();
+            write_together(&store, group, &mut ids, signer.as_ref()).await;
+        }
+    }
+    store.close().await;
+    for done in closing {
+        let _ = done.send(());
+    }
+}
+
+/// Writes batches in one transaction, or, where one of them cannot be written, each in its own.
+async fn write_together(
+    store: &Store,
+    group: Vec<Write>,
+    ids: &mut SeriesIds,
+    signer: Option<&Signer>,
+) {
+    let batches: Vec<&Batch> = group.iter().map(|write| &write.batch).collect();
+    let mut outcome = write_group(store, &batches, ids, signer).await;
+    if group.len() > 1 && outcome.as_ref().is_err_and(Fault::is_of_content) {
+        // The others are not to suffer for it.
+        for write in group {
+            let one = write_group(store, &[&write.batch], ids, signer).await;
+            let _ = write.done.send(one);
+        }
+        return;
+    }
+    let n_writes = group.len();
+    for (at, write) in group.into_iter().enumerate() {
+        let result = match &outcome {
+            Ok(()) => Ok(()),
+            Err(fault) if at + 1 < n_writes => Err(fault.same()),
+            Err(_) => std::mem::replace(&mut outcome, Ok(())),
+        };
+        let _ = write.done.send(result);
     }
 }
 
 async fn write_group(
     store: &Store,
-    batches: impl Iterator<Item = &Batch>,
+    batches: &[&Batch],
     ids: &mut SeriesIds,
     signer: Option<&Signer>,
 ) -> Result<(), Fault> {
-    match store {
-        Store::Sqlite(pool) => {
-            // Taking the right to write at once: a transaction that began by reading could not wait for it.
-            let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
-            for batch in batches {
-                apply::sqlite::apply(&mut transaction, batch, ids, signer).await?;
-            }
-            transaction.commit().await?;
+    let written = async {
+        match store {
+            Store::Sqlite(pool) => transaction!(pool, BEGIN_SQLITE, connection => {
+                apply::sqlite::apply(connection, batches, ids, signer).await?;
+            }),
+            Store::Postgres(pool) => transaction!(pool, BEGIN_POSTGRES, connection => {
+                apply::postgres::apply(connection, batches, ids, signer).await?;
+            }),
         }
-        Store::Postgres(pool) => {
-            let mut transaction = pool.begin().await?;
-            for batch in batches {
-                apply::postgres::apply(&mut transaction, batch, ids, signer).await?;
-            }
-            transaction.commit().await?;
+        Ok(())
+    };
+    let outcome = written.await;
+    // A number that was given out within a transaction that failed is void; and all of them together are not to fill the memory.
+    if outcome.is_err() || ids.len() > SERIES_KNOWN {
+        ids.clear();
+    }
+    outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Connection;
+
+    use super::*;
+
+    fn budget(name: &str) -> Batch {
+        Batch {
+            budgets: vec![Budget {
+                name: name.to_owned(),
+                project: String::new(),
+                team: String::new(),
+                period: Period::Total,
+                limit_micro: Micro(1),
+                currency: "USD".to_owned(),
+                warn_at_percent: Vec::new(),
+                set_us: 0,
+            }],
+            ..Batch::default()
         }
     }
-    Ok(())
+
+    /// Someone else holds the ledger for longer than anyone waits.
+    async fn is_said_and_passes(
+        ledger: &Ledger,
+        hold: impl Future<Output = ()>,
+        free: impl Future<Output = ()>,
+    ) {
+        ledger.write(budget("a")).await.expect("writes");
+        hold.await;
+        let error = ledger.write(budget("a")).await.expect_err("is held");
+        assert!(matches!(error.fault, Fault::Busy(_)), "{error:?}");
+        assert!(error.to_string().contains("locked"), "{error}");
+        assert_eq!(ledger.budgets().await.expect("readers go on").len(), 1);
+        free.await;
+        ledger.write(budget("b")).await.expect("writes");
+        assert_eq!(ledger.budgets().await.expect("reads").len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_others_hold_for_long_is_said_and_passes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("ledger.db");
+        let ledger = Ledger::open(&Place::File(path.clone()), true)
+            .await
+            .expect("opens");
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+        let other = sqlx::SqliteConnection::connect_with(&options);
+        let other = Mutex::new(other.await.expect("opens"));
+        let run = async |text: &'static str| {
+            let mut other = other.lock().await;
+            sqlx::raw_sql(text)
+                .execute(&mut *other)
+                .await
+                .expect("runs");
+        };
+        is_said_and_passes(&ledger, run("BEGIN IMMEDIATE"), run("ROLLBACK")).await;
+    }
+
+    #[tokio::test]
+    #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+    async fn a_database_that_others_hold_for_long_is_said_and_passes() {
+        let Ok(server) = std::env::var("OUTLAY_POSTGRES") else {
+            eprintln!("skipped on PostgreSQL: OUTLAY_POSTGRES names no server");
+            return;
+        };
+        let name = format!("outlay_test_held_{}", std::process::id());
+        let mut owner = sqlx::PgConnection::connect(&server)
+            .await
+            .expect("connects");
+        let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
+        sqlx::raw_sql(create)
+            .execute(&mut owner)
+            .await
+            .expect("creates");
+        let address = server.replacen("/postgres?", &format!("/{name}?"), 1);
+        let ledger = Ledger::open(&Place::Postgres(address.clone()), true)
+            .await
+            .expect("opens");
+        let other = sqlx::PgConnection::connect(&address).await;
+        let other = Mutex::new(other.expect("connects"));
+        let run = async |text: &'static str| {
+            let mut other = other.lock().await;
+            sqlx::raw_sql(text)
+                .execute(&mut *other)
+                .await
+                .expect("runs");
+        };
+        let hold = "BEGIN; LOCK TABLE outlay.budgets IN SHARE MODE";
+        is_said_and_passes(&ledger, run(hold), run("ROLLBACK")).await;
+        ledger.close().await;
+        let drop = sqlx::AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"));
+        sqlx::raw_sql(drop)
+            .execute(&mut owner)
+            .await
+            .expect("drops");
+    }
 }

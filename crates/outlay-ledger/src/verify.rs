@@ -1,16 +1,19 @@
 //! Whether the evidence is what was recorded: every record, the tree over them, and the signature.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::canonical::canonical;
 use crate::error::{Fault, LedgerError};
 use crate::ledger::Ledger;
 use crate::merkle::{Hash, Tree, inclusion_proof, leaf_hash};
 use crate::note::{Checkpoint, NoteError, VerifyKey, hex};
-use crate::record::{Evidence, Micro};
-use crate::store::on;
+use crate::record::Micro;
+use crate::store::{on, on_snapshot};
 
 /// Records read at a time.
 const PAGE: i64 = 20_000;
@@ -151,22 +154,37 @@ struct Checked {
     spent: Option<(String, i64)>,
 }
 
+/// The fields of a record, looked at where they stand.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fields<'a> {
+    #[serde(borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    subject: Cow<'a, str>,
+    #[serde(rename = "body")]
+    _body: IgnoredAny,
+    #[serde(borrow)]
+    when: Cow<'a, str>,
+    #[serde(borrow)]
+    who: Cow<'a, str>,
+}
+
+/// That the text is the very one whose hash was signed is for the hash to say; so it is not written canonically again, which would take most of the time.
 fn check(row: &Row) -> Checked {
     let position = row.position;
     let leaf = leaf_hash(row.record.as_bytes());
-    let value: Option<Value> = serde_json::from_str(&row.record).ok();
-    let is_canonical = value
+    let fields = serde_json::from_str::<Fields>(&row.record).ok();
+    let recorded_us = fields
         .as_ref()
-        .and_then(|value| canonical(value).ok())
-        .is_some_and(|text| text == row.record);
-    let evidence = value.as_ref().and_then(Evidence::from_record);
-    let tampering = match &evidence {
-        Some(evidence) if is_canonical && leaf[..] == row.leaf[..] => {
+        .and_then(|fields| outlay_units::parse_timestamp(&fields.when));
+    let tampering = match (&fields, recorded_us) {
+        (Some(fields), Some(recorded_us)) if leaf[..] == row.leaf[..] => {
             let differs = [
-                ("kind", evidence.kind != row.kind),
-                ("subject", evidence.subject != row.subject),
-                ("recorded_us", evidence.recorded_us != row.recorded_us),
-                ("who", evidence.who != row.who),
+                ("kind", fields.kind != row.kind),
+                ("subject", fields.subject != row.subject),
+                ("recorded_us", recorded_us != row.recorded_us),
+                ("who", fields.who != row.who),
             ];
             differs
                 .iter()
@@ -178,11 +196,12 @@ fn check(row: &Row) -> Checked {
         }
         _ => Some(Tampering::Changed { position }),
     };
-    let spent = evidence
-        .filter(|evidence| evidence.kind == "run")
-        .and_then(|evidence| {
-            let run = evidence.subject.strip_prefix("run/")?.to_owned();
-            Some((run, evidence.body.get("spent_micro")?.as_i64()?))
+    let spent = fields
+        .filter(|fields| fields.kind == "run")
+        .and_then(|fields| {
+            let run = fields.subject.strip_prefix("run/")?.to_owned();
+            let record: Value = serde_json::from_str(&row.record).ok()?;
+            Some((run, record.get("body")?.get("spent_micro")?.as_i64()?))
         });
     Checked {
         position,
@@ -271,55 +290,135 @@ impl Ledger {
         trusted: &[VerifyKey],
         earlier: Option<&str>,
     ) -> Result<Verification, LedgerError> {
-        let keys_given = !trusted.is_empty();
-        let trusted: Vec<VerifyKey> = if keys_given {
-            trusted.to_vec()
-        } else {
-            self.signers()
-                .await?
-                .into_iter()
-                .map(|(key, _)| key)
-                .collect()
+        let walked = async {
+            // One instant for everything: what is added meanwhile, records and spending alike, is left out.
+            Ok(on_snapshot!(self.store(), connection => walk!(connection, trusted, earlier)))
         };
-        let walk = self.walk(&trusted, keys_given, earlier);
-        walk.await.map_err(|fault| self.at(fault))
+        walked.await.map_err(|fault| self.at(fault))
     }
+}
 
-    async fn walk(
-        &self,
+type Columns = (i64, String, String, i64, String, String, Vec<u8>);
+
+/// Reads everything that is to be checked, a page at a time, on a connection to either database.
+macro_rules! walk {
+    ($connection:ident, $trusted:expr, $earlier:expr) => {{
+        let (origin, size, edge, note): (String, i64, Vec<u8>, String) =
+            sqlx::query_as("SELECT origin, size, edge, checkpoint FROM ledger")
+                .fetch_one(&mut *$connection)
+                .await?;
+        let keys_given = !$trusted.is_empty();
+        let trusted = if keys_given {
+            $trusted.to_vec()
+        } else {
+            let rows: Vec<(String,)> = sqlx::query_as("SELECT verify_key FROM signers")
+                .fetch_all(&mut *$connection)
+                .await?;
+            let keys: Result<Vec<VerifyKey>, _> = rows
+                .iter()
+                .map(|(key,)| VerifyKey::from_text(key))
+                .collect();
+            keys.map_err(|error| Fault::Damaged(error.to_string()))?
+        };
+        let mut walk = Walk::new(origin, size, &note, &trusted, $earlier);
+        let mut from = i64::MIN;
+        let mut hashing: Option<tokio::task::JoinHandle<Vec<Checked>>> = None;
+        loop {
+            let page: Vec<Columns> = sqlx::query_as(
+                "SELECT position, kind, subject, recorded_us, who, record, leaf FROM evidence
+                 WHERE position >= $1 ORDER BY position LIMIT $2",
+            )
+            .bind(from)
+            .bind(PAGE)
+            .fetch_all(&mut *$connection)
+            .await?;
+            // One page is hashed while the next is read.
+            if let Some(hashing) = hashing.take() {
+                walk.take(
+                    hashing
+                        .await
+                        .map_err(|error| Fault::Database(error.to_string()))?,
+                );
+            }
+            let Some(last) = page.last() else { break };
+            from = last.0.saturating_add(1);
+            hashing = Some(tokio::task::spawn_blocking(move || {
+                page.into_par_iter()
+                    .map(|row| check(&row_of(row)))
+                    .collect()
+            }));
+        }
+        let sums: Vec<(String, i64)> = if walk.spent.is_empty() {
+            Vec::new()
+        } else {
+            sqlx::query_as(
+                "SELECT run_id, CAST(sum(amount_micro) AS BIGINT) FROM spending
+                 WHERE run_id IS NOT NULL GROUP BY run_id",
+            )
+            .fetch_all(&mut *$connection)
+            .await?
+        };
+        walk.end(&edge, &sums, keys_given)
+    }};
+}
+use walk;
+
+fn row_of((position, kind, subject, recorded_us, who, record, leaf): Columns) -> Row {
+    Row {
+        position,
+        kind,
+        subject,
+        recorded_us,
+        who,
+        record,
+        leaf,
+    }
+}
+
+/// What is known of the evidence so far, record after record.
+struct Walk {
+    origin: String,
+    head: Option<Checkpoint>,
+    signed_by: Option<String>,
+    earlier: Option<Checkpoint>,
+    /// Records that are to be there: as the signature says, which a forger of the number beside it cannot change.
+    expected: i64,
+    tree: Tree,
+    at_earlier: Option<Hash>,
+    spent: Vec<(String, i64)>,
+    last_us: i64,
+    next: i64,
+    /// The first record that lies where the tree has none.
+    unsigned: Option<i64>,
+    found: Findings,
+}
+
+impl Walk {
+    fn new(
+        origin: String,
+        size: i64,
+        note: &str,
         trusted: &[VerifyKey],
-        keys_given: bool,
         earlier: Option<&str>,
-    ) -> Result<Verification, Fault> {
-        // The head first: records that are added meanwhile lie behind it, and are left out.
-        let (size, edge, note): (i64, Vec<u8>, String) = on!(self.store(), connection => {
-            sqlx::query_as("SELECT size, edge, checkpoint FROM ledger").fetch_one(connection).await?
-        });
+    ) -> Self {
         let mut found = Findings::default();
         let mut signed_by = None;
-        let head = if size == 0 && note.is_empty() {
-            None
-        } else {
-            match Checkpoint::open(&note, trusted) {
-                Ok((checkpoint, key)) if checkpoint.origin == *self.origin() => {
+        let mut head = None;
+        if size != 0 || !note.is_empty() {
+            match Checkpoint::open(note, trusted) {
+                Ok((checkpoint, key)) if checkpoint.origin == origin => {
                     signed_by = Some(key.to_text());
-                    Some(checkpoint)
+                    head = Some(checkpoint);
                 }
-                Ok((checkpoint, _)) => {
-                    found.add(Tampering::Signature {
-                        why: format!("the checkpoint is of another ledger, {}", checkpoint.origin),
-                    });
-                    None
-                }
-                Err(error) => {
-                    found.add(Tampering::Signature {
-                        why: error.to_string(),
-                    });
-                    None
-                }
+                Ok((checkpoint, _)) => found.add(Tampering::Signature {
+                    why: format!("the checkpoint is of another ledger, {}", checkpoint.origin),
+                }),
+                Err(error) => found.add(Tampering::Signature {
+                    why: error.to_string(),
+                }),
             }
-        };
-        let earlier = match earlier.map(|note| open_earlier(note, trusted, &self.origin())) {
+        }
+        let earlier = match earlier.map(|note| open_earlier(note, trusted, &origin)) {
             Some(Ok(checkpoint)) => Some(checkpoint),
             Some(Err(why)) => {
                 found.add(Tampering::Signature {
@@ -329,159 +428,117 @@ impl Ledger {
             }
             None => None,
         };
-        // What is to be there: as the signature says, which a forger of the number beside it cannot change.
-        let expected = head.as_ref().map_or(size, |head| head.size as i64);
-        let mut tree = Tree::default();
-        let mut at_earlier = None;
-        let mut spent = Vec::new();
-        let mut last_us = i64::MIN;
-        let mut next = 0;
-        let mut page = self.page(0).await?;
-        while !page.is_empty() {
-            let after = page.last().map_or(0, |row| row.position + 1);
-            // Hashing one page while the next is read.
-            let hashing =
-                tokio::task::spawn_blocking(move || page.par_iter().map(check).collect::<Vec<_>>());
-            let following = if after < expected {
-                self.page(after).await?
-            } else {
-                Vec::new()
-            };
-            let checked = hashing
-                .await
-                .map_err(|error| Fault::Database(error.to_string()))?;
-            for one in checked {
-                if one.position >= expected {
-                    break;
-                }
-                for position in next..one.position.min(next + LISTED as i64) {
-                    found.add(Tampering::Missing { position });
-                }
-                next = one.position + 1;
-                if let Some(tampering) = one.tampering {
-                    found.add(tampering);
-                }
-                if one.recorded_us < last_us {
-                    found.note(format!(
-                        "record {} is dated {:.0} s before the one before it: the clock went back",
-                        one.position,
-                        (last_us - one.recorded_us) as f64 / 1e6
-                    ));
-                }
-                last_us = one.recorded_us;
-                spent.extend(one.spent);
-                tree.push(one.leaf);
-                if earlier
-                    .as_ref()
-                    .is_some_and(|earlier| earlier.size == tree.size())
-                {
-                    at_earlier = Some(tree.root());
-                }
-            }
-            page = following;
+        Self {
+            expected: head.as_ref().map_or(size, |head| head.size as i64),
+            origin,
+            head,
+            signed_by,
+            earlier,
+            tree: Tree::default(),
+            at_earlier: None,
+            spent: Vec::new(),
+            last_us: i64::MIN,
+            next: 0,
+            unsigned: None,
+            found,
         }
-        for position in next..expected.min(next + LISTED as i64) {
-            found.add(Tampering::Missing { position });
-        }
-        if let Some(head) = &head {
-            let rest: Option<(i64,)> = on!(self.store(), connection => {
-                sqlx::query_as(
-                    "SELECT position FROM evidence WHERE position >= $1 AND $1 >= (SELECT size FROM ledger)
-                     ORDER BY position LIMIT 1",
-                ).bind(expected).fetch_optional(connection).await?
-            });
-            if let Some((position,)) = rest {
-                found.add(Tampering::Unsigned { position });
+    }
+
+    /// Takes the records that follow.
+    fn take(&mut self, records: Vec<Checked>) {
+        for one in records {
+            if one.position < 0 || one.position >= self.expected {
+                self.unsigned.get_or_insert(one.position);
+                continue;
             }
-            if head.root != tree.root()
-                || Tree::from_edge(head.size, &edge).is_none_or(|edge| edge.root() != head.root)
+            self.miss_until(one.position);
+            self.next = one.position + 1;
+            if let Some(tampering) = one.tampering {
+                self.found.add(tampering);
+            }
+            if one.recorded_us < self.last_us {
+                self.found.note(format!(
+                    "record {} is dated {:.0} s before the one before it: the clock went back",
+                    one.position,
+                    (self.last_us as f64 - one.recorded_us as f64) / 1e6
+                ));
+            }
+            self.last_us = one.recorded_us;
+            self.spent.extend(one.spent);
+            self.tree.push(one.leaf);
+            if let Some(earlier) = &self.earlier
+                && earlier.size == self.tree.size()
             {
-                found.add(Tampering::RootDiffers {
-                    size: tree.size(),
-                    signed: hex(&head.root),
-                    found: hex(&tree.root()),
-                });
+                self.at_earlier = Some(self.tree.root());
             }
         }
-        if let Some(earlier) = &earlier {
-            let why = match at_earlier {
+    }
+
+    fn miss_until(&mut self, end: i64) {
+        for position in self.next..end.min(self.next.saturating_add(LISTED as i64)) {
+            self.found.add(Tampering::Missing { position });
+        }
+    }
+
+    fn end(mut self, edge: &[u8], sums: &[(String, i64)], keys_given: bool) -> Verification {
+        self.miss_until(self.expected);
+        if let Some(position) = self.unsigned {
+            self.found.add(Tampering::Unsigned { position });
+        }
+        if let Some(head) = &self.head
+            && (head.root != self.tree.root()
+                || Tree::from_edge(head.size, edge).is_none_or(|edge| edge.root() != head.root))
+        {
+            self.found.add(Tampering::RootDiffers {
+                size: self.tree.size(),
+                signed: hex(&head.root),
+                found: hex(&self.tree.root()),
+            });
+        }
+        if let Some(earlier) = &self.earlier {
+            let why = match self.at_earlier {
                 _ if earlier.size == 0 => None,
                 Some(root) if root == earlier.root => None,
                 Some(_) => Some("they were other records, or in another order"),
                 None => Some("some of them are gone"),
             };
             if let Some(why) = why {
-                found.add(Tampering::Rewritten {
+                self.found.add(Tampering::Rewritten {
                     earlier_size: earlier.size,
                     why: why.to_owned(),
                 });
             }
         }
-        self.check_spending(&spent, &mut found).await?;
-        Ok(Verification {
-            origin: self.origin().to_string(),
-            size: tree.size(),
-            root: hex(&tree.root()),
-            signed_by,
+        self.compare_spending(sums);
+        Verification {
+            origin: self.origin,
+            size: self.tree.size(),
+            root: hex(&self.tree.root()),
+            signed_by: self.signed_by,
             keys_given,
-            tampering: found.tampering,
-            notes: found.notes,
-        })
-    }
-
-    async fn page(&self, from: i64) -> Result<Vec<Row>, Fault> {
-        type Columns = (i64, String, String, i64, String, String, Vec<u8>);
-        let rows: Vec<Columns> = on!(self.store(), connection => {
-            sqlx::query_as(
-                "SELECT position, kind, subject, recorded_us, who, record, leaf FROM evidence
-                 WHERE position >= $1 ORDER BY position LIMIT $2",
-            ).bind(from).bind(PAGE).fetch_all(connection).await?
-        });
-        Ok(rows
-            .into_iter()
-            .map(
-                |(position, kind, subject, recorded_us, who, record, leaf)| Row {
-                    position,
-                    kind,
-                    subject,
-                    recorded_us,
-                    who,
-                    record,
-                    leaf,
-                },
-            )
-            .collect())
+            tampering: self.found.tampering,
+            notes: self.found.notes,
+        }
     }
 
     /// Whether the entries of each run add up to what its last record says.
-    async fn check_spending(
-        &self,
-        recorded: &[(String, i64)],
-        found: &mut Findings,
-    ) -> Result<(), Fault> {
-        let last: std::collections::BTreeMap<&String, i64> =
-            recorded.iter().map(|(run, micro)| (run, *micro)).collect();
-        if last.is_empty() {
-            return Ok(());
-        }
-        let sums: Vec<(String, i64)> = on!(self.store(), connection => {
-            sqlx::query_as(
-                "SELECT run_id, CAST(sum(amount_micro) AS BIGINT) FROM spending
-                 WHERE run_id IS NOT NULL GROUP BY run_id",
-            ).fetch_all(connection).await?
-        });
-        let sums: std::collections::HashMap<String, i64> = sums.into_iter().collect();
+    fn compare_spending(&mut self, sums: &[(String, i64)]) {
+        let last: BTreeMap<&String, i64> = self
+            .spent
+            .iter()
+            .map(|(run, micro)| (run, *micro))
+            .collect();
+        let sums: BTreeMap<&String, i64> = sums.iter().map(|(run, micro)| (run, *micro)).collect();
         for (run_id, recorded_micro) in last {
             let found_micro = sums.get(run_id).copied().unwrap_or(0);
             if found_micro != recorded_micro {
-                found.add(Tampering::SpendingDiffers {
+                self.found.add(Tampering::SpendingDiffers {
                     run_id: run_id.clone(),
                     recorded_micro,
                     found_micro,
                 });
             }
         }
-        Ok(())
     }
 }
 

@@ -18,8 +18,12 @@ fn an_export_read_back_is_the_same_ledger() {
             let copy_at = Place::File(somewhere.folder.path().join(format!("{name}.db")));
             let copy = Ledger::open(&copy_at, true).await.expect("opens");
             assert_eq!(copy.import(&out).await.expect("imports"), counts);
-            assert_eq!(copy.origin(), copy.origin());
             same(&ledger, &copy).await;
+            let verification = copy.verify(&[], None).await.expect("reads");
+            assert_eq!(
+                (verification.origin.as_str(), verification.tampering),
+                (&*ledger.origin(), vec![])
+            );
             let error = copy.import(&out).await.expect_err("refuses");
             assert!(matches!(error.fault, Fault::Conflict(_)), "{error}");
             copy.close().await;

@@ -4,7 +4,9 @@ mod both;
 mod faults;
 mod files;
 mod forms;
+mod garbled;
 mod killed;
+mod own_server;
 mod verify;
 
 use outlay_ledger::{
@@ -125,7 +127,7 @@ impl Drop for Somewhere {
     }
 }
 
-fn on_server(server: &str, statement: &str) {
+pub(crate) fn on_server(server: &str, statement: &str) {
     block_on(async {
         let mut connection = sqlx::PgConnection::connect(server)
             .await

@@ -2,7 +2,7 @@
 
 use outlay_ledger::{Batch, Ledger, SignKey, Tampering};
 
-use crate::{filled, on_each, open, said, signer};
+use crate::{filled, on_each, open, run, said, signer, spent};
 
 /// What is found after some statements.
 fn found_after(statements: &'static str) -> Vec<Vec<Tampering>> {
@@ -94,6 +94,10 @@ fn every_change_is_found() {
     let added = "INSERT INTO evidence SELECT 11, kind, subject, recorded_us, who, record, leaf FROM evidence WHERE position = 4";
     for tampering in found_after(added) {
         assert_eq!(tampering, [Tampering::Unsigned { position: 11 }]);
+    }
+    let before = "INSERT INTO evidence SELECT -1, kind, subject, recorded_us, who, record, leaf FROM evidence WHERE position = 4";
+    for tampering in found_after(before) {
+        assert_eq!(tampering, [Tampering::Unsigned { position: -1 }]);
     }
     let checkpoint = "UPDATE ledger SET checkpoint = replace(checkpoint, '11', '12')";
     for tampering in found_after(checkpoint) {
@@ -243,6 +247,67 @@ fn a_clock_that_went_back_is_noted_and_proves_nothing() {
             "{:?}",
             verification.notes
         );
+    });
+}
+
+/// Before anything was signed, a record that is there was put there by someone else.
+#[test]
+fn a_record_in_an_empty_ledger_is_found() {
+    on_each(async |somewhere| {
+        open(somewhere).await.close().await;
+        std::thread::scope(|scope| {
+            let forged =
+                "INSERT INTO evidence (position, kind, subject, recorded_us, who, record, leaf)
+                VALUES (0, 'audit', 'model/1', 0, 'bob', '{}', '')";
+            scope
+                .spawn(|| somewhere.tamper(forged))
+                .join()
+                .expect("tampers");
+        });
+        let ledger = Ledger::open(&somewhere.place, false).await.expect("opens");
+        let verification = ledger.verify(&[], None).await.expect("reads");
+        assert_eq!(
+            verification.tampering,
+            [Tampering::Unsigned { position: 0 }]
+        );
+    });
+}
+
+/// Spending and the record of it are written together, and are to be read together.
+#[test]
+fn what_is_written_meanwhile_is_not_taken_for_tampering() {
+    on_each(async |somewhere| {
+        let ledger = open(somewhere).await;
+        let start = Batch {
+            runs: vec![run(1)],
+            evidence: (0..2000).map(said).collect(),
+            ..Batch::default()
+        };
+        ledger.write(start).await.expect("writes");
+        let writer = {
+            let ledger = ledger.clone();
+            tokio::spawn(async move {
+                for n in 1..200 {
+                    let mut record = said(n);
+                    record.kind = "run".to_owned();
+                    record.subject = format!("run/{}", run(1).id);
+                    record.body = serde_json::json!({"spent_micro": n});
+                    let batch = Batch {
+                        spending: vec![spent(1, n as u32, 1)],
+                        evidence: vec![record],
+                        ..Batch::default()
+                    };
+                    ledger.write(batch).await.expect("writes");
+                }
+            })
+        };
+        let mut n_verified = 0;
+        while !writer.is_finished() || n_verified == 0 {
+            let verification = ledger.verify(&[], None).await.expect("reads");
+            assert_eq!(verification.tampering, []);
+            n_verified += 1;
+        }
+        writer.await.expect("writes");
     });
 }
 
