@@ -25,6 +25,7 @@ mod users;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Figure, GpuReading, Quality, ReadFault, Visible};
@@ -41,7 +42,7 @@ pub struct GpuAccount {
 }
 
 /// What a run used of the accelerators.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GpuUse {
     /// Each accelerator or slice that was ever read, by its number and id; also those that the run did not touch.
     pub accelerators: Vec<AcceleratorUse>,
@@ -54,7 +55,7 @@ pub struct GpuUse {
 }
 
 /// What a run used of one accelerator or slice.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AcceleratorUse {
     /// As in the reading.
     pub id: String,
@@ -95,7 +96,7 @@ pub struct AcceleratorUse {
 }
 
 /// A time in which an accelerator could not be read, or not well.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Gap {
     /// When it began, in the seconds that the readings came with.
     pub from_s: f64,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::process::{
@@ -69,7 +70,7 @@ pub struct VisibleGpus {
 }
 
 /// What a run used until now. What could not be read is `None`, never zero.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Usage {
     /// Seconds from the first reading to the last.
     pub metered_s: f64,
@@ -111,7 +112,7 @@ impl Usage {
 }
 
 /// What a meter found on this machine, for people to know what they are told.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Sources {
     /// Drivers of accelerators, or why there are none.
     pub gpus: Vec<String>,

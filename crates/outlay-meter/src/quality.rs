@@ -1,9 +1,12 @@
 //! How a figure was come by.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How a figure was come by, best first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Quality {
     /// The difference of a counter that the hardware or the kernel keeps, so that nothing between two readings is lost.
@@ -26,7 +29,7 @@ impl Quality {
 }
 
 /// A value, and how it was come by. A missing figure is `None` of this, never zero.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Figure {
     /// The value, in the unit that the field's name says.
     pub value: f64,

@@ -48,7 +48,7 @@ pub fn listen(pattern: Option<Pattern>) -> (Listening, super::output::Listener) 
 }
 
 /// What a run looks ahead to.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Outlook {
     /// How far it is, when it ends and what it will have cost.
     pub forecast: Option<Forecast>,

@@ -143,7 +143,7 @@ impl State {
 }
 
 /// What a run came to, as `--json` writes it and the ledger keeps it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Summary {
     /// The form of this object.
     pub format: u32,
@@ -348,4 +348,23 @@ pub fn together(before: &Usage, since: &Usage) -> Usage {
     }
     all.gaps.splice(0..0, before.gaps.iter().cloned());
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schema_of_the_summary_is_the_one_that_is_documented() {
+        let schema = serde_json::to_string_pretty(&schemars::schema_for!(Summary)).expect("JSON");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/run.schema.json");
+        if std::env::var_os("OUTLAY_BLESS").is_some() {
+            std::fs::write(path, format!("{schema}\n")).expect("writes");
+        }
+        let documented = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            documented.trim_end() == schema,
+            "docs/run.schema.json differs; OUTLAY_BLESS=1 writes it anew"
+        );
+    }
 }

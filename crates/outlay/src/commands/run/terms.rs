@@ -1,11 +1,11 @@
 //! What an hour and a kWh cost, and what they emit.
 
-use outlay_catalog::{Pricing, carbon_intensity, country_intensity, parse_price};
+use outlay_catalog::{Pricing, builtin_offers, carbon_intensity, country_intensity, parse_price};
 use outlay_meter::Quality;
 use outlay_units::{parse_money_usd, usd};
 use serde::{Deserialize, Serialize};
 
-use crate::commands::offers::listed_offers;
+use crate::commands::offers::old_price;
 use crate::failure::Failure;
 
 /// Price, as the options give it
@@ -44,7 +44,7 @@ pub struct PriceArgs {
 }
 
 /// How the time and energy of a run are paid.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Terms {
     /// Dollars for an hour, whatever it is used for; `None` where no price was given.
     pub usd_per_hour: Option<f64>,
@@ -151,8 +151,8 @@ impl Terms {
         } else {
             Pricing::OnDemand
         };
-        let offers = listed_offers(None, args.spot, false, Some((1, accelerator)))?;
-        let offer = offers
+        // An old price is better than none for someone who names the offer; its day is said.
+        let offer = builtin_offers()
             .iter()
             .filter(|offer| offer.accelerator == accelerator.id && offer.pricing == wanted)
             .filter(|offer| offer.provider.eq_ignore_ascii_case(provider))
@@ -176,6 +176,9 @@ impl Terms {
             return Err(Failure::input(format!(
                 "--gpus is {n_gpus}; allowed: 1 to 100000"
             )));
+        }
+        if let Some(old) = old_price(&offer.accelerator, &offer.provider, &offer.as_of) {
+            crate::printer::aside(&old);
         }
         let per_gpu = offer.usd_per_accelerator_hour();
         self.usd_per_hour = Some(per_gpu * f64::from(n_gpus));
