@@ -6,7 +6,7 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -15,6 +15,8 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
+
+use crate::ProcessId;
 
 /// How a command ended.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -31,6 +33,9 @@ pub struct Ending {
     pub ended_us: i64,
     /// Processor seconds of the command and of everything of it that was waited for.
     pub cpu_seconds: Option<f64>,
+    /// Processes that the command left behind, and that came to the keeper.
+    #[serde(default)]
+    pub left: Vec<ProcessId>,
 }
 
 impl Ending {
@@ -59,6 +64,47 @@ impl Ending {
     }
 }
 
+/// Who keeps what, for those who look for a run whose meter is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The keeper.
+    pub keeper: ProcessId,
+    /// The command, once it was started.
+    pub command: Option<ProcessId>,
+}
+
+impl Kept {
+    /// What the keeper said that is to write an ending to this file; `None` where none has begun.
+    #[must_use]
+    pub fn read(ending_at: &Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(keeper_file(ending_at)).ok()?).ok()
+    }
+
+    /// Nothing waits for the disk here: the file is for those who outlive this process, not the machine.
+    fn write(self, ending_at: &Path) -> std::io::Result<()> {
+        let file = keeper_file(ending_at);
+        let part = file.with_extension("part");
+        fs::write(&part, serde_json::to_vec(&self)?)?;
+        fs::rename(part, file)
+    }
+}
+
+/// Whether this process was started with a signal ignored, as by `nohup`: then it stays so, also for the command.
+#[must_use]
+pub fn is_ignored(signal: i32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0);
+    signal > 0 && mask.checked_shr(signal as u32 - 1).unwrap_or(0) & 1 == 1
+}
+
+fn keeper_file(ending_at: &Path) -> PathBuf {
+    ending_at.with_file_name("keeper.json")
+}
+
 /// Runs a command to its end, and writes down how it ended. Returns the code to end with.
 ///
 /// The command inherits everything: its terminal, its files, its process group.
@@ -72,13 +118,24 @@ pub fn keep(ending_at: &Path, command: &[std::ffi::OsString], now_us: fn() -> i6
         signal_hook::consts::SIGQUIT,
         signal_hook::consts::SIGHUP,
     ] {
-        let _ = signal_hook::flag::register(signal, Arc::clone(&seen));
+        if !is_ignored(signal) {
+            let _ = signal_hook::flag::register(signal, Arc::clone(&seen));
+        }
     }
     #[cfg(target_os = "linux")]
     {
         let _ = nix::sys::prctl::set_child_subreaper(true);
         // Whoever kills the meter by its name does not mean this one.
         let _ = nix::sys::prctl::set_name(c"outlay-keeper");
+    }
+    // Before there is a command: from now on it can be found, whoever is killed.
+    let proc = Path::new("/proc");
+    let mut kept = ProcessId::of(proc, std::process::id()).map(|keeper| Kept {
+        keeper,
+        command: None,
+    });
+    if let Some(kept) = kept {
+        let _ = kept.write(ending_at);
     }
     let mut ending = Ending::default();
     let Some((program, arguments)) = command.split_first() else {
@@ -94,6 +151,10 @@ pub fn keep(ending_at: &Path, command: &[std::ffi::OsString], now_us: fn() -> i6
         }
         Ok(child) => {
             ending.pid = child.id();
+            if let Some(kept) = &mut kept {
+                kept.command = ProcessId::of(proc, child.id());
+                let _ = kept.write(ending_at);
+            }
             let status = wait_for(child.id());
             ending.code = status.and_then(|status| status.code());
             ending.signal = status.and_then(|status| status.signal());
@@ -106,9 +167,20 @@ pub fn keep(ending_at: &Path, command: &[std::ffi::OsString], now_us: fn() -> i6
         }
     }
     ending.ended_us = now_us();
+    ending.left = children(proc);
     // A disk that is full loses the note, not the command's end: the meter that still runs sees the code.
     let _ = ending.write(ending_at);
     ending.shell_code()
+}
+
+/// This process's children.
+fn children(proc: &Path) -> Vec<ProcessId> {
+    let path = format!("self/task/{}/children", std::process::id());
+    fs::read_to_string(proc.join(path))
+        .unwrap_or_default()
+        .split_ascii_whitespace()
+        .filter_map(|pid| ProcessId::of(proc, pid.parse().ok()?))
+        .collect()
 }
 
 /// Waits for one child, and meanwhile for every orphan that came to this process.

@@ -136,6 +136,8 @@ pub struct Meter {
     memory_seconds: f64,
     watts: Option<f64>,
     gpu_counters: BTreeMap<String, f64>,
+    /// When the run began, from which the gaps are counted.
+    origin_s: Option<f64>,
 }
 
 /// One reading of everything but the accelerators.
@@ -146,6 +148,8 @@ struct Reading {
     machine: MachineReading,
     package_joules: Option<f64>,
     dram_joules: Option<f64>,
+    /// Counters of which something is missing in these sums.
+    incomplete: Vec<String>,
 }
 
 impl Meter {
@@ -192,7 +196,15 @@ impl Meter {
             memory_seconds: 0.0,
             watts: None,
             gpu_counters: BTreeMap::new(),
+            origin_s: None,
         }
+    }
+
+    /// Counts the times of gaps from `at_s`, when the run began, rather than from the first reading.
+    #[must_use]
+    pub fn counted_from(mut self, at_s: f64) -> Self {
+        self.origin_s = Some(at_s);
+        self
     }
 
     /// What was found on this machine.
@@ -224,20 +236,20 @@ impl Meter {
             return;
         }
         let before = self.usage.joules();
+        let origin_s = *self.origin_s.get_or_insert(at_s);
         match self.read(at_s) {
-            Ok(reading) => self.take(reading),
+            Ok(reading) => self.take(reading, origin_s),
             Err(ReadFault(why)) => {
                 let from_s = self.last.as_ref().map_or(at_s, |last| last.at_s);
-                // One gap for as long as the reason stays.
-                match self.usage.gaps.last_mut() {
-                    Some(gap) if gap.why == why && gap.to_s >= from_s => gap.to_s = at_s,
-                    _ => self.usage.gaps.push(Gap {
-                        from_s,
-                        to_s: at_s,
+                add_gap(
+                    &mut self.usage.gaps,
+                    Gap {
+                        from_s: from_s - origin_s,
+                        to_s: at_s - origin_s,
                         why,
                         filled: None,
-                    }),
-                }
+                    },
+                );
             }
         }
         let tree = &self.tree;
@@ -255,7 +267,7 @@ impl Meter {
                     None => self.gpu_counters.remove(&reading.id),
                 };
             }
-            account.observe(at_s, readings, &|pid| tree.holds(pid));
+            account.observe(at_s - origin_s, readings, &|pid| tree.holds(pid));
         }
         self.usage.gpu = together(self.drivers.iter().map(|(_, account)| account.totals()));
         let first_s = self.first.as_ref().map_or(at_s, |(first_s, _)| *first_s);
@@ -277,18 +289,20 @@ impl Meter {
             machine,
             package_joules: None,
             dram_joules: None,
+            incomplete: Vec::new(),
         };
         if let Some(rapl) = &mut self.rapl
             && let Ok(joules) = rapl.read()
         {
             reading.package_joules = joules.package_joules;
             reading.dram_joules = joules.dram_joules;
+            reading.incomplete = joules.incomplete;
         }
         Ok(reading)
     }
 
-    fn take(&mut self, reading: Reading) {
-        let (first_s, first) = self
+    fn take(&mut self, reading: Reading, origin_s: f64) {
+        let (_, first) = self
             .first
             .get_or_insert_with(|| (reading.at_s, reading.machine.clone()));
         let usage = &mut self.usage;
@@ -326,6 +340,23 @@ impl Meter {
             } else {
                 0.0
             };
+            // Some of several counters: what they say is a lower bound, until those that failed are back and have gone on.
+            if !reading.incomplete.is_empty() {
+                add_gap(
+                    &mut usage.gaps,
+                    Gap {
+                        from_s: last.at_s - origin_s,
+                        to_s: reading.at_s - origin_s,
+                        why: reading.incomplete.join("; "),
+                        filled: None,
+                    },
+                );
+            } else if !last.incomplete.is_empty() && reading.package_joules.is_some() {
+                let why = last.incomplete.join("; ");
+                for gap in usage.gaps.iter_mut().filter(|gap| gap.why == why) {
+                    gap.filled = Some(Quality::Counter);
+                }
+            }
             let of_package = reading.package_joules.zip(last.package_joules);
             let joules = match of_package {
                 Some((now, then)) => Figure {
@@ -338,12 +369,15 @@ impl Meter {
                 },
                 None => {
                     if self.rapl.is_some() {
-                        usage.gaps.push(Gap {
-                            from_s: last.at_s - *first_s,
-                            to_s: reading.at_s - *first_s,
-                            why: "the package's energy counter could not be read".to_owned(),
-                            filled: Some(Quality::Modelled),
-                        });
+                        add_gap(
+                            &mut usage.gaps,
+                            Gap {
+                                from_s: last.at_s - origin_s,
+                                to_s: reading.at_s - origin_s,
+                                why: "the package's energy counter could not be read".to_owned(),
+                                filled: Some(Quality::Modelled),
+                            },
+                        );
                     }
                     Figure {
                         value: modelled_cpu_joules(usage.allotted_cpus, elapsed, own),
@@ -383,17 +417,13 @@ impl Meter {
     }
 
     /// Takes the processor time that the kernel gave for all of the run at its end, where it is more than was seen.
+    ///
+    /// The next reading, which is to be the last, counts it, and the energy that goes with it.
     pub fn finish(&mut self, cpu_seconds: Option<f64>) {
-        if let (Some(all), Some(seen)) = (cpu_seconds, &mut self.usage.cpu_seconds)
-            && all > seen.value
-        {
-            let rest = all - seen.value;
-            seen.value = all;
-            if let Some(joules) = &mut self.usage.cpu_joules {
-                // The last moments, after the last reading.
-                joules.value += (FULL_WATTS_PER_CPU - IDLE_WATTS_PER_CPU) * rest;
-                joules.quality = Quality::Modelled;
-            }
+        let Some(all) = cpu_seconds else { return };
+        self.tree.count_at_least(all);
+        if let Some(seen) = &mut self.usage.cpu_seconds {
+            seen.value = seen.value.max(all);
         }
     }
 
@@ -401,6 +431,18 @@ impl Meter {
     #[must_use]
     pub fn usage(&self) -> &Usage {
         &self.usage
+    }
+}
+
+/// Adds a gap: one for as long as the reason stays.
+fn add_gap(gaps: &mut Vec<Gap>, gap: Gap) {
+    match gaps.last_mut() {
+        Some(last)
+            if last.why == gap.why && last.filled == gap.filled && last.to_s >= gap.from_s =>
+        {
+            last.to_s = gap.to_s;
+        }
+        _ => gaps.push(gap),
     }
 }
 

@@ -21,8 +21,16 @@ use crate::printer::{Align, Printer};
 pub struct Args {
     #[command(subcommand)]
     action: Action,
-    #[command(flatten)]
-    ledger: LedgerArgs,
+    /// Ledger: a file, or postgres://user@host/database [default: .outlay/ledger.db]
+    // Also after the action's name, where people write it.
+    #[arg(
+        long,
+        value_name = "PLACE",
+        env = "OUTLAY_LEDGER",
+        hide_env_values = true,
+        global = true
+    )]
+    ledger: Option<String>,
 }
 
 #[derive(clap::Subcommand, Debug)]
@@ -106,7 +114,10 @@ enum Action {
 /// Runs the command.
 pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     let creates = matches!(args.action, Action::Import { .. } | Action::Add { .. });
-    let books = Books::open(&args.ledger.place(), creates)?;
+    let ledger = LedgerArgs {
+        ledger: args.ledger.clone(),
+    };
+    let books = Books::open(&ledger.place(), creates)?;
     let done = act(&args.action, &books, printer);
     books.close();
     done

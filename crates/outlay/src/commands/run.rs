@@ -19,7 +19,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 
-use outlay_ledger::{Run, RunStatus};
+use outlay_ledger::{Batch, Label, Run, RunStatus};
 use outlay_meter::{Figure, Gap, Meter, ProcessId, Quality, Roots, Usage, Visible, VisibleGpus};
 use outlay_units::{duration, parse_duration_seconds, parse_money_usd};
 
@@ -28,7 +28,7 @@ use crate::ledger::{Books, FOLDER, LedgerArgs, host, now_us, who};
 use crate::printer::{Printer, aside};
 pub use guard::WARN_AT_PERCENT;
 use guard::{Guard, Word};
-use line::StatusLine;
+use line::{Screen, StatusLine};
 use output::Outputs;
 use progress::Progress;
 use recorder::Recorder;
@@ -195,6 +195,9 @@ impl Options {
 
     fn read(args: &Args) -> Result<Self, Failure> {
         let seconds = |option: &str, text: &str, least: f64, most: f64| {
+            if least == 0.0 && matches!(text.trim(), "0" | "0s") {
+                return Ok(0.0);
+            }
             parse_duration_seconds(text)
                 .map_err(|error| Failure::input(format!("--{option}: {error}")))
                 .and_then(|seconds| {
@@ -272,12 +275,6 @@ fn open_books(args: &Args) -> Result<Option<Books>, Failure> {
     }
     let books = Books::open(&args.ledger.place(), true)
         .map_err(|failure| failure.hint("--no-ledger meters without one; nothing was started"))?;
-    let n_written = recorder::write_left_over(&books, &runs_folder())?;
-    if n_written > 0 {
-        aside(&format!(
-            "{n_written} earlier run(s) had something left to record; it is in the ledger now"
-        ));
-    }
     for orphan in settle::settle_all(&books, &args.procfs)? {
         match orphan {
             Orphan::Alive(run) if args.resume.is_none() => aside(&format!(
@@ -286,6 +283,10 @@ fn open_books(args: &Args) -> Result<Option<Books>, Failure> {
                 short(&run.id)
             )),
             Orphan::Alive(_) => {}
+            Orphan::Written(id) => aside(&format!(
+                "run {} had something left to record; it is in the ledger now",
+                short(&id)
+            )),
             Orphan::Settled(summary) => aside(&format!(
                 "the meter of run {} had been killed; its account is closed now: {}",
                 short(&summary.run),
@@ -317,9 +318,15 @@ fn runs_folder() -> PathBuf {
 
 /// Starts a command and meters it.
 fn begin(args: &Args, options: &Options, books: Option<Books>) -> Result<(), Failure> {
-    let proc = &options.roots.proc;
-    let now_s = clock(proc)?;
-    let n_visible = visible_gpus(options);
+    if let Some(path) = &args.csv {
+        show::check_csv(path)?;
+    }
+    // Drivers take their time to be loaded, so they are only asked what is needed before the start.
+    let n_visible = args
+        .price
+        .needs_gpus()
+        .then(|| visible_gpus(options))
+        .flatten();
     let terms = Terms::read(&args.price, n_visible)?;
     let project = match &args.project {
         Some(name) => name.clone(),
@@ -351,11 +358,6 @@ fn begin(args: &Args, options: &Options, books: Option<Books>) -> Result<(), Fai
         );
     }
     let place = args.ledger.place();
-    let has_ledger = books.is_some();
-    if let Some(books) = books {
-        books.close();
-    }
-
     let mut id = [0; 16];
     getrandom::fill(&mut id)
         .map_err(|error| Failure::outside(format!("no random numbers: {error}")))?;
@@ -374,9 +376,8 @@ fn begin(args: &Args, options: &Options, books: Option<Books>) -> Result<(), Fai
                     project,
                     terms,
                     guard,
-                    now_s,
                 },
-                has_ledger.then_some(place),
+                books.map(|books| (books, place)),
             )
         })
 }
@@ -388,14 +389,13 @@ struct Started {
     project: String,
     terms: Terms,
     guard: Guard,
-    now_s: f64,
 }
 
 fn start(
     args: &Args,
     options: &Options,
     started: Started,
-    place: Option<outlay_ledger::Place>,
+    books: Option<(Books, outlay_ledger::Place)>,
 ) -> Result<(), Failure> {
     let Started {
         id,
@@ -403,7 +403,6 @@ fn start(
         project,
         terms,
         guard,
-        now_s,
     } = started;
     let proc = &options.roots.proc;
     let line = Arc::new(Mutex::new(StatusLine::default()));
@@ -434,11 +433,6 @@ fn start(
     if !is_interactive {
         command.process_group(0);
     }
-    let started_us = now_us();
-    let mut keeper = command
-        .spawn()
-        .map_err(|error| Failure::outside(format!("cannot start a process: {error}")))?;
-    let keeper_pid = keeper.id();
     let words: Vec<String> = args
         .command
         .iter()
@@ -451,8 +445,9 @@ fn start(
                 .map_or_else(|| first.clone(), |name| name.to_string_lossy().into_owned())
         })
     });
-    let run = Run {
-        id: id.clone(),
+    let (started_us, now_s) = (now_us(), clock(proc)?);
+    let mut run = Run {
+        id,
         name,
         project,
         team: args.team.clone(),
@@ -467,12 +462,11 @@ fn start(
         state: serde_json::Value::Null,
         summary: None,
     };
-    let meter = Meter::new(&options.roots, &options.visible, keeper_pid);
-    let state = State {
+    let mut state = State {
         format: 1,
         folder,
         boot_id: outlay_meter::boot_id(proc),
-        keeper: ProcessId::of(proc, keeper_pid),
+        keeper: None,
         meter: ProcessId::of(proc, std::process::id()),
         processes: Vec::new(),
         started_s: now_s,
@@ -485,14 +479,28 @@ fn start(
         terms,
         budget_usd: options.budget_usd,
         grace_s: options.grace_s,
-        read: Vec::new(),
+        read: outputs.as_ref().map_or_else(Vec::new, Outputs::at),
         away: Vec::new(),
-        sources: meter.sources().clone(),
+        sources: outlay_meter::Sources::default(),
     };
+    // The ledger knows of the command before there is one: whenever we are killed, someone will look for it.
+    if let Some((books, _)) = &books {
+        run.state = state.to_json();
+        books
+            .ask(books.ledger().write(first_batch(&run, &state)))
+            .map_err(|failure| failure.hint("nothing was started"))?;
+    }
+    let mut keeper = command
+        .spawn()
+        .map_err(|error| Failure::outside(format!("cannot start a process: {error}")))?;
+    state.keeper = ProcessId::of(proc, keeper.id());
+    let meter = Meter::new(&options.roots, &options.visible, keeper.id()).counted_from(now_s);
+    state.sources = meter.sources().clone();
     let (progress, listener) = options.follow(outputs.is_some());
     let forwarder = outputs.map(|outputs| outputs.forward(Arc::clone(&line), listener));
-    let recorder = place.map(|place| {
-        let waiting = state.folder.join("waiting.json");
+    let recorder = books.map(|(books, place)| {
+        books.close();
+        let waiting = state.waiting_file();
         Recorder::begin(place, &run.project, &run.team, waiting)
     });
     // Whoever waits for the keeper is told at once.
@@ -500,7 +508,7 @@ fn start(
     std::thread::spawn(move || {
         let _ = tell.send(keeper.wait().ok());
     });
-    let mut session = Session {
+    let session = Session {
         args,
         options,
         run,
@@ -511,20 +519,39 @@ fn start(
         progress,
         recorder,
         forwarder,
-        line,
+        screen: Screen::begin(line),
         signals,
         stop: None,
         cpu_share: None,
         recorded_at_s: f64::NEG_INFINITY,
+        confirmed_micro: 0,
         has_fault: false,
         has_keeper: true,
+        kept_code: None,
         is_gone: false,
     };
-    session.record_start();
     session.go(|timeout| match ended.recv_timeout(timeout) {
-        Ok(_) | Err(RecvTimeoutError::Disconnected) => true,
-        Err(RecvTimeoutError::Timeout) => false,
+        Ok(status) => Some(status.and_then(|status| status.code())),
+        Err(RecvTimeoutError::Disconnected) => Some(None),
+        Err(RecvTimeoutError::Timeout) => None,
     })
+}
+
+/// What the ledger is told of a run before it begins.
+fn first_batch(run: &Run, state: &State) -> Batch {
+    let tag = |key: &str, value: &str| Label {
+        run_id: run.id.clone(),
+        key: key.to_owned(),
+        value: value.to_owned(),
+    };
+    Batch {
+        runs: vec![run.clone()],
+        tags: vec![
+            tag("outlay.price", &state.terms.price_source),
+            tag("outlay.grid", &state.terms.grid_source),
+        ],
+        ..Batch::default()
+    }
 }
 
 /// Takes up a run whose meter was killed.
@@ -562,8 +589,9 @@ fn resume(
             }
         }
     };
-    let state = State::of(&run)
+    let mut state = State::of(&run)
         .ok_or_else(|| Failure::input(format!("run {} was not started by `outlay run`", run.id)))?;
+    state.find_keeper();
     if run.status != RunStatus::Running {
         // What was killed has ended meanwhile, and opening the ledger closed its account.
         let summary: Option<Summary> = run
@@ -623,7 +651,8 @@ fn take_up(
         Some(Outputs::resume(&state.folder, &state.read)?)
     };
     let signals = Signals::watch()?;
-    let mut meter = Meter::new(&options.roots, &options.visible, keeper.pid);
+    let mut meter =
+        Meter::new(&options.roots, &options.visible, keeper.pid).counted_from(state.started_s);
     let now_s = clock(proc)?;
     meter.tree().adopt(&state.processes);
     meter.sample(now_s);
@@ -695,8 +724,9 @@ fn take_up(
     ));
     let (progress, listener) = options.follow(outputs.is_some());
     let forwarder = outputs.map(|outputs| outputs.forward(Arc::clone(&line), listener));
-    let waiting = state.folder.join("waiting.json");
+    let waiting = state.waiting_file();
     let recorder = Recorder::begin(args.ledger.place(), &run.project, &run.team, waiting);
+    let confirmed_micro = state.recorded_micro();
     let carried = std::mem::take(&mut state.usage);
     // Where the keeper was killed too, the run lasts as long as any of its processes.
     let has_keeper = keeper.lives(proc);
@@ -711,18 +741,20 @@ fn take_up(
         progress,
         recorder: Some(recorder),
         forwarder,
-        line,
+        screen: Screen::begin(line),
         signals,
         stop: None,
         cpu_share: None,
         recorded_at_s: f64::NEG_INFINITY,
+        confirmed_micro,
         has_fault: false,
         has_keeper,
+        kept_code: None,
         is_gone: false,
     };
     session.go(|timeout| {
         std::thread::sleep(timeout);
-        has_keeper && !keeper.lives(proc)
+        (!keeper.lives(proc)).then_some(None)
     })
 }
 
@@ -761,6 +793,9 @@ impl Signals {
     fn watch() -> Result<Self, Failure> {
         let watch = |signal| {
             let flag = Arc::new(AtomicBool::new(false));
+            if outlay_meter::is_ignored(signal) {
+                return Ok(flag);
+            }
             signal_hook::flag::register(signal, Arc::clone(&flag))
                 .map(|_| flag)
                 .map_err(|error| Failure::outside(format!("cannot watch for signals: {error}")))

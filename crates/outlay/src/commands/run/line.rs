@@ -1,6 +1,66 @@
 //! The line at the bottom of the terminal: kept out of the way of whatever the command draws, progress bars included.
 
 use std::io::Write;
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::JoinHandle;
+
+use crate::printer::aside;
+
+/// The thread that draws the line and says what is to be said: a terminal that was stopped, or a pipe that nobody empties, holds up nobody else.
+pub struct Screen {
+    orders: mpsc::Sender<Order>,
+    thread: JoinHandle<()>,
+}
+
+enum Order {
+    Draw(String),
+    Say(String),
+}
+
+impl Screen {
+    /// Begins.
+    pub fn begin(line: Arc<Mutex<StatusLine>>) -> Self {
+        let (orders, ordered) = mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            while let Ok(first) = ordered.recv() {
+                let mut newest = None;
+                for order in std::iter::once(first).chain(ordered.try_iter()) {
+                    match order {
+                        Order::Draw(text) => newest = Some(text),
+                        Order::Say(text) => {
+                            let Ok(mut line) = line.lock() else { return };
+                            line.clear();
+                            aside(&text);
+                        }
+                    }
+                }
+                if let (Some(text), Ok(mut line)) = (newest, line.lock()) {
+                    line.draw(&text);
+                }
+            }
+            if let Ok(mut line) = line.lock() {
+                line.clear();
+            }
+        });
+        Self { orders, thread }
+    }
+
+    /// Draws the line, once there is time for it.
+    pub fn draw(&self, text: String) {
+        let _ = self.orders.send(Order::Draw(text));
+    }
+
+    /// Says something on stderr.
+    pub fn say(&self, text: &str) {
+        let _ = self.orders.send(Order::Say(text.to_owned()));
+    }
+
+    /// Says the rest, and gives the terminal back.
+    pub fn finish(self) {
+        drop(self.orders);
+        let _ = self.thread.join();
+    }
+}
 
 /// Keeps the last row of the terminal for itself, by letting everything else scroll above it.
 #[derive(Debug, Default)]

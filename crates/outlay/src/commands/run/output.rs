@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use outlay_meter::Tail;
 
@@ -78,6 +78,11 @@ impl Outputs {
         Ok((Self { flows }, for_out.into(), for_err.into()))
     }
 
+    /// How far each was read.
+    pub fn at(&self) -> Vec<u64> {
+        self.flows.iter().map(|flow| flow.tail.at()).collect()
+    }
+
     /// Goes on where another meter stopped.
     pub fn resume(folder: &Path, at: &[u64]) -> Result<Self, Failure> {
         let mut flows = Vec::new();
@@ -131,7 +136,16 @@ impl Forwarder {
             .collect()
     }
 
-    /// Hands on the rest, and ends.
+    /// Hands on the rest, and waits for that for a while.
+    pub fn end(&self, patience: Duration) {
+        self.is_over.store(true, Ordering::Release);
+        let since = Instant::now();
+        while !self.thread.is_finished() && since.elapsed() < patience {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Hands on the rest, however long it takes, and ends.
     pub fn finish(self) {
         self.is_over.store(true, Ordering::Release);
         let _ = self.thread.join();

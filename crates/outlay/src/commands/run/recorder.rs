@@ -9,6 +9,7 @@ use outlay_ledger::{Batch, Budget, Micro, Place};
 
 use crate::failure::Failure;
 use crate::ledger::{Books, now_us, of_ledger};
+use crate::printer::aside;
 
 /// How long the end of a run waits for the ledger.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -119,7 +120,7 @@ fn write(
         };
         match order {
             Ok(Order::Write(batch, total)) => {
-                waiting.append(*batch);
+                join(&mut waiting, *batch);
                 recorded = total;
             }
             Ok(Order::Close) | Err(mpsc::RecvTimeoutError::Disconnected) => {
@@ -131,7 +132,7 @@ fn write(
         for order in orders.try_iter() {
             match order {
                 Order::Write(batch, total) => {
-                    waiting.append(*batch);
+                    join(&mut waiting, *batch);
                     recorded = total;
                 }
                 Order::Close => {
@@ -162,6 +163,24 @@ fn write(
             return waiting;
         }
     }
+}
+
+/// Adds a batch to what waits. Of changes of one run the newest counts, so that a long wait takes little memory.
+fn join(waiting: &mut Batch, mut batch: Batch) {
+    for old in std::mem::take(&mut waiting.changes) {
+        match batch.changes.iter_mut().find(|new| new.id == old.id) {
+            Some(new) => {
+                new.status = new.status.or(old.status);
+                new.seen_us = new.seen_us.or(old.seen_us);
+                new.ended_us = new.ended_us.or(old.ended_us);
+                new.exit_code = new.exit_code.or(old.exit_code);
+                new.state = new.state.take().or(old.state);
+                new.summary = new.summary.take().or(old.summary);
+            }
+            None => batch.changes.push(old),
+        }
+    }
+    waiting.append(batch);
 }
 
 fn write_once(
@@ -202,28 +221,20 @@ pub fn spent_of_all(
         .map_err(of_ledger)
 }
 
-/// Writes what earlier runs could not, and says how many there were.
-pub fn write_left_over(books: &Books, runs: &Path) -> Result<usize, Failure> {
-    let Ok(folders) = std::fs::read_dir(runs) else {
-        return Ok(0);
+/// Writes what an earlier run could not, and says whether there was anything.
+pub fn write_left_over(books: &Books, path: &Path) -> Result<bool, Failure> {
+    let Ok(text) = std::fs::read_to_string(path) else {
+        return Ok(false);
     };
-    let mut n_written = 0;
-    for folder in folders.flatten() {
-        let path = folder.path().join("waiting.json");
-        let Ok(text) = std::fs::read_to_string(&path) else {
-            continue;
-        };
-        let batch: Batch = serde_json::from_str(&text).map_err(|error| {
-            Failure::input(format!(
-                "{}: not what a run left to be written: {error}",
-                path.display()
-            ))
-        })?;
-        books.ask(books.ledger().write(batch))?;
-        std::fs::remove_file(&path).map_err(|error| {
-            Failure::outside(format!("cannot remove `{}`: {error}", path.display()))
-        })?;
-        n_written += 1;
-    }
-    Ok(n_written)
+    let Ok(batch) = serde_json::from_str::<Batch>(&text) else {
+        aside(&format!(
+            "`{}` is not what a run leaves to be written, and is left out",
+            path.display()
+        ));
+        return Ok(false);
+    };
+    books.ask(books.ledger().write(batch))?;
+    // Left where it is, it is not looked at again: the run is not running any more.
+    let _ = std::fs::remove_file(path);
+    Ok(true)
 }

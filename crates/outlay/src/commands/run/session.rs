@@ -1,15 +1,14 @@
 //! A run while it is metered: the loop that samples, minds budgets, looks ahead and records.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use outlay_ledger::{Batch, Label, Point, Run, RunChange, RunStatus, Series};
+use outlay_ledger::{Batch, Point, Run, RunChange, RunStatus, Series};
 use outlay_meter::{Ending, Meter, Signal, Usage, signal_all};
 use outlay_units::duration;
 
 use super::guard::{Guard, Word};
-use super::line::StatusLine;
+use super::line::Screen;
 use super::output::{self, Forwarder};
 use super::progress::{self, Progress, Remark};
 use super::recorder::Recorder;
@@ -25,6 +24,9 @@ const TICK: Duration = Duration::from_millis(50);
 
 /// Seconds between two writes to the ledger: the first, and the most, after a quarter of an hour.
 const RECORD_EVERY_S: (f64, f64) = (1.0, 30.0);
+
+/// How long the end of a run waits for the last of the output to be handed on, before it closes the account.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// A command that is being stopped.
 pub struct Stop {
@@ -46,37 +48,60 @@ pub struct Session<'a> {
     pub progress: Progress,
     pub recorder: Option<Recorder>,
     pub forwarder: Option<Forwarder>,
-    pub line: Arc<Mutex<StatusLine>>,
+    pub screen: Screen,
     pub signals: Signals,
     pub stop: Option<Stop>,
     pub cpu_share: Option<f64>,
     pub recorded_at_s: f64,
+    /// Money of this run that the ledger has said it holds, in millionths.
+    pub confirmed_micro: i64,
     pub has_fault: bool,
     /// Whether someone waits for the command's end, and writes it down.
     pub has_keeper: bool,
+    /// The code that the keeper ended with, which is the command's.
+    pub kept_code: Option<i32>,
     /// Whether, without one, none of its processes lives any more.
     pub is_gone: bool,
 }
 
 impl Session<'_> {
-    /// Meters until the command ends; `has_ended` waits for that as long as it is told to.
-    pub fn go(mut self, mut has_ended: impl FnMut(Duration) -> bool) -> Result<(), Failure> {
+    /// Meters until the command ends; `ended` waits for its keeper as long as it is told to, and gives the code that it ended with.
+    pub fn go(
+        mut self,
+        mut ended: impl FnMut(Duration) -> Option<Option<i32>>,
+    ) -> Result<(), Failure> {
         let is_watched = output::is_watched() && !self.args.quiet && self.forwarder.is_some();
         let mut sampled_s = f64::NEG_INFINITY;
         let interval_s = self.options.interval_s;
         // At once, so that a command of a moment has a beginning too.
-        self.sample(clock(&self.options.roots.proc).unwrap_or(self.state.last_s));
+        self.sample();
+        self.record();
         loop {
-            let is_over = has_ended(TICK) || self.is_gone;
-            let now_s = clock(&self.options.roots.proc).unwrap_or(self.state.last_s);
-            if is_over {
-                self.sample(now_s);
+            let is_over = if self.has_keeper {
+                ended(TICK).is_some_and(|code| self.keeper_ended(code))
+            } else {
+                std::thread::sleep(TICK);
+                self.look_for_life();
+                self.is_gone
+            };
+            if is_over && !self.has_to_outlast() {
                 break;
             }
+            if is_over {
+                // Its keeper does not end a second time.
+                self.has_keeper = false;
+            }
+            let now_s = self.now();
             self.pass_signals();
-            if now_s - sampled_s >= interval_s {
+            // A limit is minded every second, however seldom there is a reading otherwise.
+            let every_s = if self.guard.is_empty() {
+                interval_s
+            } else {
+                interval_s.min(1.0)
+            };
+            if now_s - sampled_s >= every_s {
                 sampled_s = now_s;
-                self.sample(now_s);
+                self.sample();
                 self.mind_budgets(now_s);
                 self.look_ahead(now_s);
                 if is_watched {
@@ -89,10 +114,59 @@ impl Session<'_> {
                 self.record();
             }
         }
+        // The kernel's last word on the processors' time comes first, so that the last reading has its energy too.
+        if let Some(ending) = Ending::read(&self.state.ending_file()) {
+            self.meter.finish(ending.cpu_seconds);
+            self.meter.tree().adopt(&ending.left);
+        }
+        self.sample();
         self.finish()
     }
 
-    fn sample(&mut self, now_s: f64) {
+    fn now(&self) -> f64 {
+        clock(&self.options.roots.proc).unwrap_or(self.state.last_s)
+    }
+
+    /// Whether the run is over now that its keeper is gone.
+    fn keeper_ended(&mut self, code: Option<i32>) -> bool {
+        self.kept_code = code;
+        if code.is_some() || Ending::read(&self.state.ending_file()).is_some() {
+            return true;
+        }
+        // It was killed. The run lasts as long as any of its processes.
+        self.has_keeper = false;
+        self.state.find_keeper();
+        self.meter.tree().adopt(&self.state.processes);
+        self.sample();
+        if !self.is_gone {
+            self.say("the process that waits for the command was killed; the command goes on, and how it ends will not be known");
+        }
+        self.is_gone
+    }
+
+    /// Without a keeper: whether any process of the run still lives.
+    fn look_for_life(&mut self) {
+        let proc = &self.options.roots.proc;
+        if !self.state.processes.iter().any(|one| one.lives(proc)) {
+            self.sample();
+        }
+    }
+
+    /// Whether the command was told to end, did, and left others behind who were told too: their time is not up yet.
+    fn has_to_outlast(&mut self) -> bool {
+        if self.stop.is_none() {
+            return false;
+        }
+        let left = Ending::read(&self.state.ending_file()).map(|ending| ending.left);
+        let tree = self.meter.tree();
+        tree.adopt(&left.unwrap_or_default());
+        let _ = tree.read();
+        !tree.living().is_empty()
+    }
+
+    fn sample(&mut self) {
+        // Both clocks at once: later the one is counted on from where the other stopped.
+        let (now_s, at_us) = (self.now(), now_us());
         let before = self.meter.usage().cpu_seconds.map(|seconds| seconds.value);
         let elapsed = now_s - self.state.last_s;
         self.meter.sample(now_s);
@@ -102,7 +176,7 @@ impl Session<'_> {
             self.cpu_share = Some((now.value - before).max(0.0) / elapsed);
         }
         self.state.last_s = self.state.last_s.max(now_s);
-        self.state.last_us = now_us();
+        self.state.last_us = at_us;
         self.state.usage = together(&self.carried, self.meter.usage());
         self.state.gpu_counters = self.meter.gpu_counters().clone();
         self.state.processes = self.meter.tree().living();
@@ -139,6 +213,9 @@ impl Session<'_> {
     fn mind_budgets(&mut self, now_s: f64) {
         if let Some(news) = self.recorder.as_ref().and_then(Recorder::news) {
             self.guard.hear(&news.spent);
+            if news.fault.is_none() {
+                self.confirmed_micro = news.recorded;
+            }
             match news.fault {
                 Some(fault) if !self.has_fault => {
                     self.has_fault = true;
@@ -151,7 +228,8 @@ impl Session<'_> {
         if self.guard.is_empty() || self.stop.is_some() {
             return;
         }
-        let recorded = self.state.recorded_micro() as f64 / 1e6;
+        // What was sent and not confirmed is not in what the ledger says was spent.
+        let recorded = self.confirmed_micro as f64 / 1e6;
         for word in self.guard.check(self.state.spent_usd(), recorded) {
             match word {
                 Word::Warn(text) => self.say(&text),
@@ -187,12 +265,11 @@ impl Session<'_> {
 
     /// Tells the command to end.
     fn stop(&mut self, why: String, now_s: f64) {
-        let grace_s = self.state.grace_s;
+        signal_all(self.meter.tree(), Signal::SIGTERM);
         self.say(&format!(
             "{why}; the command is told to end, and has {} for it",
-            duration(grace_s)
+            duration(self.state.grace_s)
         ));
-        signal_all(self.meter.tree(), Signal::SIGTERM);
         self.stop = Some(Stop {
             why,
             since_s: now_s,
@@ -215,43 +292,14 @@ impl Session<'_> {
     }
 
     fn say(&self, text: &str) {
-        let Ok(mut line) = self.line.lock() else {
-            return;
-        };
-        line.clear();
-        aside(text);
+        self.screen.say(text);
     }
 
     fn draw(&mut self) {
         let summary = self.summary(None);
         let words = self.progress.words();
         let text = show::live(&summary, self.meter.watts(), self.cpu_share, &words);
-        if let Ok(mut line) = self.line.lock() {
-            line.draw(&text);
-        }
-    }
-
-    /// Writes that the run began: the ledger knows of it before anything is spent.
-    pub fn record_start(&mut self) {
-        let mut run = self.run.clone();
-        run.state = self.state.to_json();
-        let tag = |key: &str, value: &str| Label {
-            run_id: run.id.clone(),
-            key: key.to_owned(),
-            value: value.to_owned(),
-        };
-        let tags = vec![
-            tag("outlay.price", &self.state.terms.price_source),
-            tag("outlay.grid", &self.state.terms.grid_source),
-        ];
-        if let Some(recorder) = &self.recorder {
-            let batch = Batch {
-                runs: vec![run],
-                tags,
-                ..Batch::default()
-            };
-            recorder.write(batch, 0);
-        }
+        self.screen.draw(text);
     }
 
     /// Writes what was metered since the last time.
@@ -318,17 +366,18 @@ impl Session<'_> {
 
     /// Closes the account.
     fn finish(mut self) -> Result<(), Failure> {
-        if let Some(forwarder) = self.forwarder.take() {
-            forwarder.finish();
+        if let Some(forwarder) = &self.forwarder {
+            // For what it tells of progress; but nothing waits for a reader who does not read.
+            forwarder.end(LAST_WORDS);
         }
         self.take_progress();
-        if let Ok(mut line) = self.line.lock() {
-            line.clear();
-        }
-        let ending = Ending::read(&self.state.ending_file());
-        self.meter
-            .finish(ending.as_ref().and_then(|ending| ending.cpu_seconds));
-        self.state.usage = together(&self.carried, self.meter.usage());
+        // A note that could not be written is no loss: its keeper ends with the command's code.
+        let ending = Ending::read(&self.state.ending_file()).or_else(|| {
+            self.kept_code.map(|code| Ending {
+                code: Some(code),
+                ..Ending::default()
+            })
+        });
         self.state.meter = None;
         let code = ending.as_ref().map(Ending::shell_code);
         self.run.exit_code = ending
@@ -354,8 +403,9 @@ impl Session<'_> {
         self.progress.look_now();
         let summary = self.summary(stopped_because);
         let n_left = self.meter.tree().living().len();
+        let mut asides = Vec::new();
         if n_left > 0 {
-            aside(&format!(
+            asides.push(format!(
                 "{n_left} process(es) that the command started still run, and are not metered any more"
             ));
         }
@@ -379,25 +429,32 @@ impl Session<'_> {
                 ..Batch::default()
             };
             recorder.write(batch, self.state.recorded_micro());
-            if let Some(fault) = recorder.finish() {
-                aside(&fault);
-            }
+            asides.extend(recorder.finish());
         }
         if let Some(fault) = ending.as_ref().and_then(|ending| ending.fault.as_ref()) {
-            aside(&format!("the command could not be started: {fault}"));
+            asides.push(format!("the command could not be started: {fault}"));
         }
-        // What is left to do may fail; the command's own code is the answer all the same.
+        // The account is closed. Whoever reads the output may take as long as he likes.
+        if let Some(forwarder) = self.forwarder.take() {
+            forwarder.finish();
+        }
+        self.screen.finish();
+        for text in &asides {
+            aside(text);
+        }
         let written = finish_files(self.args, &summary);
-        if let Err(failure) = &written {
-            failure.report();
-        }
-        match (&self.stop, code) {
+        let answer = match (&self.stop, code) {
             (Some(_), _) => Err(Failure::passed(1)),
-            (None, Some(0)) => written,
+            (None, Some(0)) => return written,
             (None, Some(code)) => Err(Failure::passed(code)),
             (None, None) => Err(Failure::outside(
                 "the command is gone, and nobody saw how it ended",
             )),
+        };
+        // What is left to do may fail; the command's own code is the answer all the same.
+        if let Err(failure) = written {
+            failure.report();
         }
+        answer
     }
 }

@@ -6,9 +6,13 @@ use outlay_ledger::{Batch, Run, RunChange, RunStatus};
 use outlay_meter::{Ending, Gap};
 use outlay_units::duration;
 
+use super::recorder;
 use super::state::{State, Summary};
 use crate::failure::Failure;
 use crate::ledger::{Books, host, now_us};
+
+/// How long a keeper may take from being started to saying that it is there.
+const STARTING_US: i64 = 5_000_000;
 
 /// A run without a meter.
 pub enum Orphan {
@@ -16,6 +20,8 @@ pub enum Orphan {
     Alive(Box<Run>),
     /// It has ended, and its account is closed now.
     Settled(Box<Summary>),
+    /// Its meter could not reach the ledger at the end; what it left is in the ledger now.
+    Written(String),
 }
 
 /// Looks for runs of this machine that nobody meters, and closes the accounts of those that have ended.
@@ -23,13 +29,26 @@ pub fn settle_all(books: &Books, proc: &Path) -> Result<Vec<Orphan>, Failure> {
     let mut orphans = Vec::new();
     let host = host();
     for run in books.ask(books.ledger().running())? {
-        let Some(state) = State::of(&run).filter(|_| run.host == host) else {
+        let Some(mut state) = State::of(&run).filter(|_| run.host == host) else {
             continue;
         };
         if state.is_metered(proc) {
             continue;
         }
-        if state.is_alive(proc) {
+        // One at a time: of two who start at once, the second finds it done.
+        let lock = std::fs::File::create(state.folder.join("lock")).ok();
+        if lock.as_ref().is_some_and(|lock| lock.lock().is_ok())
+            && books.ask(books.ledger().run(&run.id))?.status != RunStatus::Running
+        {
+            continue;
+        }
+        state.find_keeper();
+        let has_just_begun = state.keeper.is_none()
+            && state.is_this_boot(proc)
+            && now_us() - run.started_us < STARTING_US;
+        if recorder::write_left_over(books, &state.waiting_file())? {
+            orphans.push(Orphan::Written(run.id));
+        } else if state.is_alive(proc) || has_just_begun {
             orphans.push(Orphan::Alive(Box::new(run)));
         } else {
             orphans.push(Orphan::Settled(Box::new(settle(books, run, state)?)));

@@ -1,5 +1,6 @@
 //! A run as people see it, and as CodeCarbon's readers do.
 
+use std::io::{BufRead, Read, Seek, Write};
 use std::path::Path;
 
 use outlay_ledger::RunStatus;
@@ -378,24 +379,50 @@ const CODECARBON: &[&str] = &[
     "wue",
 ];
 
+/// Refuses a file of other columns.
+pub fn check_csv(path: &Path) -> Result<(), Failure> {
+    match std::fs::File::open(path) {
+        Ok(file) => is_empty_or_ours(path, file).map(|_| ()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(cannot_write(path, &error)),
+    }
+}
+
+fn cannot_write(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::outside(format!("cannot write `{}`: {error}", path.display()))
+}
+
+/// Whether a file is empty; else it must begin with CodeCarbon's columns.
+fn is_empty_or_ours(path: &Path, file: impl Read) -> Result<bool, Failure> {
+    let mut first = String::new();
+    std::io::BufReader::new(file.take(64 * 1024))
+        .read_line(&mut first)
+        .map_err(|error| cannot_write(path, &error))?;
+    if first.is_empty() || first.trim_end() == CODECARBON.join(",") {
+        return Ok(first.is_empty());
+    }
+    Err(Failure::input(format!(
+        "`{}` has other columns than CodeCarbon 3 writes; nothing was added",
+        path.display()
+    )))
+}
+
 /// Adds a row to a file with CodeCarbon's columns, which is made where it is absent. What is unknown stays empty.
 pub fn append_csv(path: &Path, summary: &Summary) -> Result<(), Failure> {
-    let wrong = |error: &dyn std::fmt::Display| {
-        Failure::outside(format!("cannot write `{}`: {error}", path.display()))
-    };
-    let header = CODECARBON.join(",");
-    let before = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(wrong(&error)),
-    };
-    if let Some(first) = before.lines().next()
-        && first != header
-    {
-        return Err(Failure::input(format!(
-            "`{}` has other columns than CodeCarbon 3 writes; nothing was added",
-            path.display()
-        )));
+    let wrong = |error: std::io::Error| cannot_write(path, &error);
+    // One at a time: runs that end together each add their row.
+    let mut file = std::fs::OpenOptions::new()
+        .read(true)
+        .append(true)
+        .create(true)
+        .open(path)
+        .map_err(wrong)?;
+    file.lock().map_err(wrong)?;
+    let is_empty = is_empty_or_ours(path, &file)?;
+    let mut last = [b'\n'];
+    if !is_empty {
+        file.seek(std::io::SeekFrom::End(-1)).map_err(wrong)?;
+        file.read_exact(&mut last).map_err(wrong)?;
     }
     let usage = &summary.usage;
     let number = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
@@ -466,15 +493,15 @@ pub fn append_csv(path: &Path, summary: &Summary) -> Result<(), Failure> {
                 .map_or_else(String::new, |(_, value)| quoted(value))
         })
         .collect();
-    let mut text = before;
-    if text.is_empty() {
-        text = format!("{header}\n");
-    } else if !text.ends_with('\n') {
+    let mut text = String::new();
+    if is_empty {
+        text = format!("{}\n", CODECARBON.join(","));
+    } else if last != [b'\n'] {
         text.push('\n');
     }
     text.push_str(&cells.join(","));
     text.push('\n');
-    crate::failure::write_whole(path, text)
+    file.write_all(text.as_bytes()).map_err(wrong)
 }
 
 fn quoted(value: &str) -> String {

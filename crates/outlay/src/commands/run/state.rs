@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use outlay_ledger::{Evidence, Micro, Run, RunStatus, Spending};
-use outlay_meter::{Figure, Gap, ProcessId, Quality, Sources, Usage};
+use outlay_meter::{Figure, Gap, Kept, ProcessId, Quality, Sources, Usage};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -134,6 +134,20 @@ impl State {
     /// Whether the machine has not been started anew since.
     pub fn is_this_boot(&self, proc: &Path) -> bool {
         self.boot_id.is_some() && self.boot_id == outlay_meter::boot_id(proc)
+    }
+
+    /// Finds the keeper and its command where the meter was killed before it could tell the ledger of them.
+    pub fn find_keeper(&mut self) {
+        let Some(kept) = Kept::read(&self.ending_file()) else {
+            return;
+        };
+        self.keeper.get_or_insert(kept.keeper);
+        self.processes.extend(kept.command);
+    }
+
+    /// File for what could not be written to the ledger.
+    pub fn waiting_file(&self) -> PathBuf {
+        self.folder.join("waiting.json")
     }
 
     /// File in which the keeper says how the command ended.

@@ -43,6 +43,13 @@ pub struct PriceArgs {
     grid: Option<String>,
 }
 
+impl PriceArgs {
+    /// Whether the price depends on how many accelerators the command can see.
+    pub fn needs_gpus(&self) -> bool {
+        self.offer.is_some() && self.gpus.is_none()
+    }
+}
+
 /// How the time and energy of a run are paid.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Terms {
@@ -166,10 +173,7 @@ impl Terms {
                     wanted.name(),
                     accelerator.id
                 ))
-                .hint(format!(
-                    "`outlay prices --gpu {}` lists who has",
-                    accelerator.id
-                ))
+                .hint(format!("`outlay prices {}` lists who has", accelerator.id))
             })?;
         let n_gpus = args.gpus.or(visible_gpus.filter(|n| *n > 0)).unwrap_or(1);
         if !(1..=100_000).contains(&n_gpus) {

@@ -1,0 +1,191 @@
+//! What `outlay run` costs the command that it meters, and the memory that it takes.
+//!
+//! `cargo bench -p outlay --bench run`, three minutes.
+//! Targets: under 1% of the command's time, and at most 30 MB for the meter and its keeper together.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a bench reports to its terminal"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Pairs of a run without a meter and one with it, one after the other so that both meet the same machine.
+const N_PAIRS: usize = 15;
+
+/// How long memory is watched.
+const WATCHED_S: u64 = 25;
+
+/// Variable that makes this program a command to be metered: `loop` or `processes`.
+const ROLE: &str = "OUTLAY_BENCH_ROLE";
+
+fn main() {
+    if let Ok(role) = std::env::var(ROLE) {
+        work(&role);
+        return;
+    }
+    let here = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("bench-run");
+    let _ = std::fs::remove_dir_all(&here);
+    std::fs::create_dir_all(&here).unwrap();
+    for (role, what) in [
+        ("loop", "arithmetic on one processor"),
+        ("processes", "one process after another"),
+    ] {
+        let mut ratios = Vec::new();
+        let (mut alone_s, mut whole_s) = (Vec::new(), Vec::new());
+        for pair in 0..N_PAIRS {
+            // Who comes first changes, so that a machine that slows down slows both.
+            let (plain, metered) = if pair % 2 == 0 {
+                let plain = timed(&here, role, false);
+                (plain, timed(&here, role, true))
+            } else {
+                let metered = timed(&here, role, true);
+                (timed(&here, role, false), metered)
+            };
+            ratios.push(metered.0 / plain.0);
+            alone_s.push(plain.1);
+            whole_s.push(metered.1 - metered.0);
+        }
+        ratios.sort_by(f64::total_cmp);
+        let at = |share: f64| 100.0 * (ratios[(share * (N_PAIRS - 1) as f64) as usize] - 1.0);
+        println!(
+            "{what} ({:.2} s): its own time changes by {:+.2}% (quartiles {:+.2}% to {:+.2}%); before and after it {:.0} ms",
+            median(alone_s),
+            at(0.5),
+            at(0.25),
+            at(0.75),
+            median(whole_s) * 1e3,
+        );
+    }
+    memory(&here);
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Does a fixed work, and writes down how long it took.
+fn work(role: &str) {
+    let since = Instant::now();
+    match role {
+        "loop" => {
+            let mut state = 1_u64;
+            for _ in 0..1_200_000_000_u64 {
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .rotate_left(17)
+                    ^ 1;
+            }
+            std::hint::black_box(state);
+        }
+        _ => {
+            for _ in 0..1500 {
+                Command::new("/bin/true").status().unwrap();
+            }
+        }
+    }
+    std::fs::write("seconds", since.elapsed().as_secs_f64().to_string()).unwrap();
+}
+
+/// Seconds that the command took by its own watch, and from outside.
+fn timed(here: &Path, role: &str, is_metered: bool) -> (f64, f64) {
+    let me = std::env::current_exe().unwrap();
+    let mut command = if is_metered {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_outlay"));
+        command
+            .args(["run", "--quiet", "--price", "2/h", "--"])
+            .arg(me);
+        command
+    } else {
+        Command::new(me)
+    };
+    let since = Instant::now();
+    let status = command
+        .current_dir(here)
+        .env(ROLE, role)
+        .stdin(Stdio::null())
+        .status()
+        .unwrap();
+    let whole_s = since.elapsed().as_secs_f64();
+    assert!(status.success());
+    let seconds = std::fs::read_to_string(here.join("seconds")).unwrap();
+    (seconds.parse().unwrap(), whole_s)
+}
+
+/// Watches the memory of a meter of eight accelerators, and of its keeper.
+fn memory(here: &Path) {
+    let source = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../outlay-meter/tests/it/fake_nvml.c"
+    );
+    let compiled = Command::new("cc")
+        .args(["-shared", "-fPIC", "-O2", "-o", "libnvidia-ml.so.1", source])
+        .current_dir(here)
+        .status();
+    if !compiled.is_ok_and(|status| status.success()) {
+        println!("memory: skipped, no `cc` to make a stand-in for NVML with");
+        return;
+    }
+    let gpus: String = (0..8)
+        .map(|n| {
+            format!(
+                "gpu {n} uuid GPU-{n}\ngpu {n} name NVIDIA H100 80GB HBM3\ngpu {n} watts 600\ngpu {n} busy 90\ngpu {n} memory 80000000000 70000000000\ngpu {n} process @pid 70000000000\n"
+            )
+        })
+        .collect();
+    std::fs::write(here.join("state"), gpus).unwrap();
+    let script = format!(
+        "echo $$ > pid; i=0; while [ $i -lt {} ]; do echo \"step $i loss 0.$i\"; sleep 0.1; i=$((i+1)); done",
+        WATCHED_S * 10
+    );
+    let mut meter = Command::new(env!("CARGO_BIN_EXE_outlay"))
+        .args([
+            "run", "--quiet", "--price", "20/h", "--budget", "100usd", "--", "sh", "-c", &script,
+        ])
+        .current_dir(here)
+        .env("LD_LIBRARY_PATH", here)
+        .env("FAKE_NVML_STATE", here.join("state"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_secs(WATCHED_S - 2));
+    let pid = meter.id();
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    let keeper = children.split_whitespace().next().unwrap().to_owned();
+    let mut sum = 0.0;
+    for (what, pid) in [("meter", pid.to_string()), ("keeper", keeper)] {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let mb = |name: &str| {
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix(name))
+                .unwrap();
+            let kib: f64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+            kib * 1024.0 / 1e6
+        };
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let fields: Vec<&str> = stat[stat.rfind(')').unwrap() + 1..]
+            .split_whitespace()
+            .collect();
+        let ticks: f64 = fields[11..13]
+            .iter()
+            .map(|field| field.parse::<f64>().unwrap())
+            .sum();
+        println!(
+            "{what}: at most {:.1} MB (now {:.1} of its own and {:.1} of the program's file), {:.2} s of processor time in {} s",
+            mb("VmHWM:"),
+            mb("RssAnon:"),
+            mb("RssFile:"),
+            ticks / 100.0,
+            WATCHED_S - 2,
+        );
+        sum += mb("VmHWM:");
+    }
+    println!("memory of both: {sum:.1} MB at most");
+    assert!(meter.wait().unwrap().success());
+}
