@@ -105,6 +105,12 @@ fn keeper_file(ending_at: &Path) -> PathBuf {
     ending_at.with_file_name("keeper.json")
 }
 
+/// Makes this process the parent of whatever below it loses its own, where the system can.
+pub fn become_foster() {
+    #[cfg(target_os = "linux")]
+    let _ = nix::sys::prctl::set_child_subreaper(true);
+}
+
 /// Runs a command to its end, and writes down how it ended. Returns the code to end with.
 ///
 /// The command inherits everything: its terminal, its files, its process group.
@@ -124,7 +130,7 @@ pub fn keep(ending_at: &Path, command: &[std::ffi::OsString], now_us: fn() -> i6
     }
     #[cfg(target_os = "linux")]
     {
-        let _ = nix::sys::prctl::set_child_subreaper(true);
+        become_foster();
         // Whoever kills the meter by its name does not mean this one.
         let _ = nix::sys::prctl::set_name(c"outlay-keeper");
     }

@@ -20,7 +20,7 @@ mod visible;
 pub use gpu::{GpuProcess, GpuReading, GpuSource, ReadFault};
 pub use gpu_account::{AcceleratorUse, Gap, GpuAccount, GpuUse};
 #[cfg(unix)]
-pub use keeper::{Ending, Kept, is_ignored, keep};
+pub use keeper::{Ending, Kept, become_foster, is_ignored, keep};
 #[cfg(unix)]
 pub use meter::signal_all;
 pub use meter::{Meter, Roots, Sources, Usage, VisibleGpus, modelled_cpu_joules};

@@ -97,6 +97,8 @@ impl ProcessId {
 pub struct ProcessTree {
     proc: PathBuf,
     root: u32,
+    /// A process whose children are all of the run.
+    foster: Option<u32>,
     /// Processes that are known to be of the run, by when they started: they stay so when their parents are gone.
     known: HashMap<u32, u64>,
     last: TreeReading,
@@ -109,9 +111,15 @@ impl ProcessTree {
         Self {
             proc: proc.to_path_buf(),
             root,
+            foster: None,
             known: HashMap::new(),
             last: TreeReading::default(),
         }
+    }
+
+    /// Takes in every child of `foster` from now on, such as what came to the meter when the keeper was killed.
+    pub fn take_in_children_of(&mut self, foster: u32) {
+        self.foster = Some(foster);
     }
 
     /// Takes in processes that are known to be of the run, as from an earlier meter.
@@ -168,7 +176,7 @@ impl ProcessTree {
         loop {
             let before = self.known.len();
             for (pid, stat) in &stats {
-                if self.known.contains_key(&stat.parent) {
+                if self.known.contains_key(&stat.parent) || self.foster == Some(stat.parent) {
                     self.known.insert(*pid, stat.started_ticks);
                 }
             }

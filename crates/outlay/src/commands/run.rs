@@ -490,11 +490,14 @@ fn start(
             .ask(books.ledger().write(first_batch(&run, &state)))
             .map_err(|failure| failure.hint("nothing was started"))?;
     }
+    outlay_meter::become_foster();
     let mut keeper = command
         .spawn()
         .map_err(|error| Failure::outside(format!("cannot start a process: {error}")))?;
     state.keeper = ProcessId::of(proc, keeper.id());
-    let meter = Meter::new(&options.roots, &options.visible, keeper.id()).counted_from(now_s);
+    let mut meter = Meter::new(&options.roots, &options.visible, keeper.id()).counted_from(now_s);
+    // Where the keeper is killed before it could say what it started, its child comes to us.
+    meter.tree().take_in_children_of(std::process::id());
     state.sources = meter.sources().clone();
     let (progress, listener) = options.follow(outputs.is_some());
     let forwarder = outputs.map(|outputs| outputs.forward(Arc::clone(&line), listener));
