@@ -3,6 +3,7 @@
 //! Nothing here prints, asks the clock of the day, or reads the environment: paths, times and variables are handed in.
 //! Metering is never allowed to disturb what is metered: a counter that cannot be read is a gap in the account, not an error.
 
+mod ending;
 mod gpu;
 mod gpu_account;
 #[cfg(unix)]
@@ -17,10 +18,11 @@ mod rocm;
 mod tail;
 mod visible;
 
+pub use ending::{Ending, Kept};
 pub use gpu::{GpuProcess, GpuReading, GpuSource, ReadFault};
 pub use gpu_account::{AcceleratorUse, Gap, GpuAccount, GpuUse};
 #[cfg(unix)]
-pub use keeper::{Ending, Kept, become_foster, is_ignored, keep};
+pub use keeper::{become_foster, is_ignored, keep};
 #[cfg(unix)]
 pub use meter::signal_all;
 pub use meter::{Meter, Roots, Sources, Usage, VisibleGpus, modelled_cpu_joules};

@@ -142,6 +142,7 @@ fn make_folder(folder: &Path) -> Result<(), Failure> {
 /// Writes a file that only its owner may read, and never in place of another.
 fn write_secret(path: &Path, text: &str) -> Result<(), Failure> {
     use std::io::Write;
+    #[cfg(unix)]
     use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
     let fail = |error: std::io::Error| {
         Failure::outside(format!("cannot write `{}`: {error}", path.display()))
@@ -149,18 +150,17 @@ fn write_secret(path: &Path, text: &str) -> Result<(), Failure> {
     if let Some(folder) = path.parent()
         && !folder.exists()
     {
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(fail)?;
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        builder.mode(0o700);
+        builder.create(folder).map_err(fail)?;
     }
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(fail)?;
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    options.mode(0o600);
+    let mut file = options.open(path).map_err(fail)?;
     file.write_all(text.as_bytes())
         .and_then(|()| file.sync_all())
         .map_err(fail)
@@ -198,11 +198,19 @@ pub fn who() -> String {
         .or_else(|_| std::env::var("LOGNAME"))
         .ok()
         .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| {
-            use std::os::unix::fs::MetadataExt;
-            std::fs::metadata("/proc/self")
-                .map_or_else(|_| "unknown".to_owned(), |me| format!("user {}", me.uid()))
-        })
+        .unwrap_or_else(by_number)
+}
+
+#[cfg(unix)]
+fn by_number() -> String {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self")
+        .map_or_else(|_| "unknown".to_owned(), |me| format!("user {}", me.uid()))
+}
+
+#[cfg(not(unix))]
+fn by_number() -> String {
+    std::env::var("USERNAME").unwrap_or_else(|_| "unknown".to_owned())
 }
 
 /// This machine's name.

@@ -110,12 +110,15 @@ enum Plan {
 }
 
 fn main() -> ExitCode {
-    let mut arguments = std::env::args_os();
-    if arguments
-        .next()
-        .is_some_and(|name| name == commands::run::KEEPER)
+    #[cfg(unix)]
     {
-        return ExitCode::from(commands::run::keep(arguments));
+        let mut arguments = std::env::args_os();
+        if arguments
+            .next()
+            .is_some_and(|name| name == commands::run::KEEPER)
+        {
+            return ExitCode::from(commands::run::keep(arguments));
+        }
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

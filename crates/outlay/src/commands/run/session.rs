@@ -7,6 +7,8 @@ use outlay_ledger::{Batch, Point, Run, RunChange, RunStatus, Series};
 use outlay_meter::{Ending, Meter, Signal, Usage, signal_all};
 use outlay_units::duration;
 
+use super::Args;
+use super::begin::{Options, Signals, clock, finish_files};
 use super::guard::{Guard, Word};
 use super::line::Screen;
 use super::output::{self, Forwarder};
@@ -14,7 +16,6 @@ use super::progress::{self, Progress, Remark};
 use super::recorder::Recorder;
 use super::show;
 use super::state::{State, Summary, together};
-use super::{Args, Options, Signals, clock, finish_files};
 use crate::failure::Failure;
 use crate::ledger::now_us;
 use crate::printer::aside;

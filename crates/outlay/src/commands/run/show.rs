@@ -5,12 +5,21 @@ use std::path::Path;
 
 use outlay_ledger::RunStatus;
 use outlay_meter::Figure;
-use outlay_units::{bytes, duration, energy_kwh, mass_kg, percent, usd};
+use outlay_units::{bytes, duration, energy_kwh, mass_kg, percent, price_usd};
 
 use super::progress::Outlook;
 use super::state::Summary;
 use crate::failure::Failure;
 use crate::printer::{Align, Printer};
+
+/// Writes an amount of money; one below a cent with three digits.
+fn usd(value: f64) -> String {
+    if value != 0.0 && value.abs() < 0.01 {
+        price_usd(value)
+    } else {
+        outlay_units::usd(value)
+    }
+}
 
 /// Writes the summary for people.
 pub fn show(summary: &Summary, printer: &mut Printer) {
