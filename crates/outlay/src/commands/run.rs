@@ -40,9 +40,9 @@ use terms::PriceArgs;
   outlay run --owned 30000usd --grid DEU --csv emissions.csv -- python train.py
   outlay run --resume
 
-The command's own exit code is passed on. 1: a budget or a rule stopped it. 126, 127: it could not be
-started. What it writes goes through files in .outlay/runs, so that it goes on when Outlay is killed;
-its output is then no terminal to it (PYTHONUNBUFFERED=1 is set). --no-capture leaves it the terminal.")]
+The command's own exit code is passed on. 1: a budget or a rule stopped it. 126, 127: it could not be started.
+
+What it writes goes through files in .outlay/runs, so that it goes on when Outlay is killed; its output is then no terminal to it (PYTHONUNBUFFERED=1 is set). --no-capture leaves it the terminal.")]
 pub struct Args {
     /// Command to run, with its arguments
     #[arg(
@@ -100,7 +100,7 @@ pub struct Args {
     /// Write nothing to a ledger; budgets that it keeps then do not count
     #[arg(long, conflicts_with = "ledger")]
     no_ledger: bool,
-    /// Write the summary as JSON to a file
+    /// Write the summary as JSON to a file (documented in docs/run.schema.json)
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Add a row to a file with the columns of CodeCarbon's emissions.csv

@@ -65,11 +65,15 @@ pub struct Options {
 
 impl Options {
     /// Begins to follow progress, in the output where it is handed on.
-    pub fn follow(&self, is_captured: bool) -> (Progress, output::Listener) {
+    pub fn follow(
+        &self,
+        is_captured: bool,
+        budget_usd: Option<f64>,
+    ) -> (Progress, output::Listener) {
         let (listening, listener) = progress::listen(self.pattern.clone());
         let listening = is_captured.then_some(listening);
         (
-            Progress::new(listening, self.rule, self.planned.clone()),
+            Progress::new(listening, self.rule, self.planned.clone(), budget_usd),
             listener,
         )
     }
@@ -380,7 +384,7 @@ fn start(
     // Where the keeper is killed before it could say what it started, its child comes to us.
     meter.tree().take_in_children_of(std::process::id());
     state.sources = meter.sources().clone();
-    let (progress, listener) = options.follow(outputs.is_some());
+    let (progress, listener) = options.follow(outputs.is_some(), state.budget_usd);
     let forwarder = outputs.map(|outputs| outputs.forward(Arc::clone(&line), listener));
     let recorder = books.map(|(books, place)| {
         books.close();

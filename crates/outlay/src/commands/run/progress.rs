@@ -22,7 +22,7 @@ const LOSSES: usize = 100_000;
 /// Seconds between two looks ahead, at least.
 const LOOK_EVERY_S: f64 = 5.0;
 
-/// Share of the budget whose worth is told: the next tenth.
+/// Share of the budget, or without one of the run's length, whose worth is told.
 const NEXT_SHARE: f64 = 0.1;
 
 /// What was read from the command's output, on its way from the thread that hands it on.
@@ -54,7 +54,7 @@ pub struct Outlook {
     pub forecast: Option<Forecast>,
     /// The loss that it will end with.
     pub final_loss: Option<Estimate>,
-    /// What the next tenth of its length buys.
+    /// What the next tenth of its budget buys, or, without one, of its length.
     pub next_tenth: Option<Worth>,
     /// Why nothing can be said of the loss, where it was logged.
     pub curve_fault: Option<String>,
@@ -65,6 +65,7 @@ pub struct Progress {
     listening: Option<Listening>,
     rule: Option<StopRule>,
     planned: Option<Answer>,
+    budget_usd: Option<f64>,
     fraction: Option<f64>,
     step: Option<f64>,
     total_steps: Option<f64>,
@@ -99,11 +100,13 @@ impl Progress {
         listening: Option<Listening>,
         rule: Option<StopRule>,
         planned: Option<Answer>,
+        budget_usd: Option<f64>,
     ) -> Self {
         Self {
             listening,
             rule,
             planned,
+            budget_usd,
             fraction: None,
             step: None,
             total_steps: None,
@@ -240,7 +243,12 @@ impl Progress {
                     self.outlook.next_tenth = self
                         .total_steps
                         .filter(|_| self.is_in_steps)
-                        .and_then(|total| worth(&curve, &forecast, total, NEXT_SHARE));
+                        .and_then(|total| {
+                            let of_budget = self.budget_usd.zip(forecast.usd_per_unit).map(
+                                |(budget, per_step)| NEXT_SHARE * budget / (per_step.p50 * total),
+                            );
+                            worth(&curve, &forecast, total, of_budget.unwrap_or(NEXT_SHARE))
+                        });
                     self.curve = Some(curve);
                 }
                 Err(error) => self.outlook.curve_fault = Some(error.to_string()),

@@ -186,7 +186,7 @@ fn take_up(
         short(&run.id),
         duration(away_s)
     ));
-    let (progress, listener) = options.follow(outputs.is_some());
+    let (progress, listener) = options.follow(outputs.is_some(), state.budget_usd);
     let forwarder = outputs.map(|outputs| outputs.forward(Arc::clone(&line), listener));
     let waiting = state.waiting_file();
     let recorder = Recorder::begin(args.ledger.place(), &run.project, &run.team, waiting);

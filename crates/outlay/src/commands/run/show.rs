@@ -175,7 +175,7 @@ fn remarks(summary: &Summary) -> Vec<String> {
         said.push(against("time", summary.elapsed_s, planned, &duration));
     }
     if let Some(outlook) = &summary.outlook {
-        said.extend(ahead(outlook));
+        said.extend(ahead(outlook, summary.budget_usd.is_some()));
     }
     if summary.co2e_kg.is_some() {
         said.push(format!(
@@ -264,7 +264,7 @@ fn against(
 }
 
 /// What a run that did not reach its end looked ahead to.
-fn ahead(outlook: &Outlook) -> Vec<String> {
+fn ahead(outlook: &Outlook, has_budget: bool) -> Vec<String> {
     let mut said = Vec::new();
     let Some(forecast) = &outlook.forecast else {
         return said;
@@ -301,7 +301,8 @@ fn ahead(outlook: &Outlook) -> Vec<String> {
             .spend_usd
             .map_or_else(String::new, |spend| format!(", {},", usd(spend.p50)));
         said.push(format!(
-            "The next tenth of it{spend} would lower the loss by {} ({} to {}).",
+            "The next tenth of {}{spend} would lower the loss by {} ({} to {}).",
+            if has_budget { "its budget" } else { "it" },
             percent(next.gain_relative.p50),
             percent(next.gain_relative.p10),
             percent(next.gain_relative.p90)
