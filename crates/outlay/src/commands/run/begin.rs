@@ -365,6 +365,9 @@ fn start(
         budget_usd: options.budget_usd,
         grace_s: options.grace_s,
         read: outputs.as_ref().map_or_else(Vec::new, Outputs::at),
+        within: std::env::var("OUTLAY_RUN_ID")
+            .ok()
+            .filter(|id| !id.is_empty()),
         away: Vec::new(),
         sources: outlay_meter::Sources::default(),
     };
@@ -432,12 +435,16 @@ fn first_batch(run: &Run, state: &State) -> Batch {
         key: key.to_owned(),
         value: value.to_owned(),
     };
+    let mut tags = vec![
+        tag("outlay.price", &state.terms.price_source),
+        tag("outlay.grid", &state.terms.grid_source),
+    ];
+    if let Some(outer) = &state.within {
+        tags.push(tag("outlay.within", outer));
+    }
     Batch {
         runs: vec![run.clone()],
-        tags: vec![
-            tag("outlay.price", &state.terms.price_source),
-            tag("outlay.grid", &state.terms.grid_source),
-        ],
+        tags,
         ..Batch::default()
     }
 }

@@ -229,8 +229,12 @@ impl Session<'_> {
         if self.guard.is_empty() || self.stop.is_some() {
             return;
         }
-        // What was sent and not confirmed is not in what the ledger says was spent.
-        let recorded = self.confirmed_micro as f64 / 1e6;
+        // What was sent and not confirmed is not in what the ledger says was spent; what a run within another spends is the other's.
+        let recorded = if self.state.within.is_some() {
+            self.state.spent_usd()
+        } else {
+            self.confirmed_micro as f64 / 1e6
+        };
         for word in self.guard.check(self.state.spent_usd(), recorded) {
             match word {
                 Word::Warn(text) => self.say(&text),

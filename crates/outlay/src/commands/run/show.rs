@@ -163,6 +163,12 @@ pub fn show(summary: &Summary, printer: &mut Printer) {
 fn remarks(summary: &Summary) -> Vec<String> {
     let mut said = Vec::new();
     let usage = &summary.usage;
+    if let Some(outer) = &summary.within {
+        said.push(format!(
+            "It ran within run {}, which pays for it: its time and energy count there.",
+            outer.get(..8).unwrap_or(outer)
+        ));
+    }
     if summary.spent_usd.is_some() {
         said.push(format!("Price: {}.", summary.terms.price_source));
     }

@@ -49,6 +49,9 @@ pub struct State {
     pub grace_s: f64,
     /// How far its outputs were handed on; empty where they are not kept.
     pub read: Vec<u64>,
+    /// The run that it was started within, which pays for its time and energy.
+    #[serde(default)]
+    pub within: Option<String>,
     /// Times in which nobody metered it.
     pub away: Vec<Gap>,
     /// Where its figures come from.
@@ -76,9 +79,12 @@ impl State {
         self.recorded.values().map(|(micro, _)| micro).sum()
     }
 
-    /// Makes the entries for what was spent since the last ones. Their sum is what was spent, to the millionth.
+    /// Makes the entries for what was spent since the last ones. Their sum is what was spent, to the millionth; for a run within another there are none.
     pub fn entries(&mut self, run: &Run, note: &str) -> Vec<Spending> {
         let mut entries = Vec::new();
+        if self.within.is_some() {
+            return entries;
+        }
         for cost in self.costs() {
             let (recorded, until_us) = self
                 .recorded
@@ -183,6 +189,9 @@ pub struct Summary {
     pub ended: String,
     /// Seconds that it ran.
     pub elapsed_s: f64,
+    /// The run that it was started within, where its spending is recorded.
+    #[serde(default)]
+    pub within: Option<String>,
     /// Times within them in which nobody metered it.
     pub away: Vec<Gap>,
     /// Dollars spent, all kinds together; `None` where no price was given.
@@ -242,6 +251,7 @@ impl Summary {
             started: outlay_units::timestamp(run.started_us),
             ended: outlay_units::timestamp(run.ended_us.unwrap_or(run.seen_us)),
             elapsed_s: state.elapsed_s(),
+            within: state.within.clone(),
             away: state.away.clone(),
             spent_usd: by_kind.values().copied().reduce(Figure::plus),
             spent_usd_by_kind: by_kind,

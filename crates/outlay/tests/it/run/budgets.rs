@@ -194,3 +194,31 @@ fn a_budget_without_a_price_is_refused() {
         serde_json::json!([])
     );
 }
+
+#[test]
+fn a_run_within_a_run_is_paid_for_once() {
+    let here = fresh("within");
+    let inner = format!(
+        "{} run --quiet {DOLLAR_A_SECOND} -- sh -c 'sleep 0.5; exit 4'",
+        env!("CARGO_BIN_EXE_outlay")
+    );
+    let output = metering_script(&here, DOLLAR_A_SECOND, &inner)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(4));
+    let runs = json(&here, &["ledger", "runs", "--json"]);
+    let runs = runs.as_array().unwrap();
+    assert_eq!(runs.len(), 2);
+    let spent = |run: &serde_json::Value| {
+        let id = run["id"].as_str().unwrap();
+        let shown = json(&here, &["ledger", "show", id, "--json"]);
+        shown["spent"].as_array().unwrap().len()
+    };
+    let (within, outer): (Vec<_>, Vec<_>) = runs
+        .iter()
+        .partition(|run| run["summary"]["within"].is_string());
+    assert_eq!(within[0]["summary"]["within"], outer[0]["id"]);
+    assert_eq!((spent(within[0]), spent(outer[0])), (0, 1));
+    let sound = outlay_at(&here, &["ledger", "verify"]).output().unwrap();
+    assert_eq!(sound.status.code(), Some(0), "{}", stdout(&sound));
+}
