@@ -83,11 +83,11 @@ pub struct Args {
     /// End the run once the rest is not worth it, as in "gain < 0.1% per 10usd" (of the loss; also per 2h, per 500 steps)
     #[arg(long, value_name = "RULE", help_heading = "Budget")]
     stop_when: Option<String>,
-    /// How to read progress from its output, where it is not read by itself: a regular expression with named groups
-    /// among step, total, percent, epoch, epochs, loss, such as 'it (?<step>\d+)/(?<total>\d+)'
+    // Angle brackets would be tags to the documentation.
     #[arg(
         long,
         value_name = "REGEX",
+        help = r"How to read progress from its output, where it is not read by itself: a regular expression with named groups among step, total, percent, epoch, epochs, loss, such as 'it (?<step>\d+)/(?<total>\d+)'",
         help_heading = "Progress",
         conflicts_with = "no_capture"
     )]
