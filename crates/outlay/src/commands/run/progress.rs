@@ -176,6 +176,20 @@ impl Progress {
                 value,
             },
         ));
+        self.learn(name, step, value);
+    }
+
+    /// Takes in what an earlier meter of this run recorded.
+    pub fn recall(&mut self, metrics: &[Series]) {
+        for series in metrics {
+            for point in &series.points {
+                self.learn(&series.key, point.step as f64, point.value);
+            }
+        }
+    }
+
+    /// Keeps what the curve of the loss is fitted to.
+    fn learn(&mut self, name: &str, step: f64, value: f64) {
         let lower = name.to_ascii_lowercase();
         if matches!(lower.as_str(), "lr" | "learning_rate" | "learning rate") {
             self.rates.push((step, value));

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use outlay_ledger::{Run, RunStatus};
+use outlay_ledger::{Run, RunStatus, Series};
 use outlay_meter::{Figure, Gap, Meter, ProcessId, Quality};
 use outlay_units::duration;
 
@@ -93,8 +93,24 @@ pub fn resume(
         guard.limit_run(budget, &args.warn_at);
     }
     guard.hear(&recorder::spent_of_all(&books, &run.project, &run.team)?);
+    let told = told_before(&books, &run)?;
     books.close();
-    take_up(args, options, run, state, guard)
+    take_up(args, options, run, state, guard, &told)
+}
+
+/// What the command told of itself to earlier meters.
+fn told_before(books: &Books, run: &Run) -> Result<Vec<Series>, Failure> {
+    let mut told = Vec::new();
+    for (key, _) in books.ask(books.ledger().metrics(&run.id))? {
+        if !key.starts_with("system/") {
+            told.push(Series {
+                run_id: run.id.clone(),
+                points: books.ask(books.ledger().points(&run.id, &key))?,
+                key,
+            });
+        }
+    }
+    Ok(told)
 }
 
 fn take_up(
@@ -103,6 +119,7 @@ fn take_up(
     run: Run,
     mut state: State,
     guard: Guard,
+    told: &[Series],
 ) -> Result<(), Failure> {
     let proc = &options.roots.proc;
     let keeper = state
@@ -186,7 +203,8 @@ fn take_up(
         short(&run.id),
         duration(away_s)
     ));
-    let (progress, listener) = options.follow(outputs.is_some(), state.budget_usd);
+    let (mut progress, listener) = options.follow(outputs.is_some(), state.budget_usd);
+    progress.recall(told);
     let forwarder = outputs.map(|outputs| outputs.forward(Arc::clone(&line), listener));
     let waiting = state.waiting_file();
     let recorder = Recorder::begin(args.ledger.place(), &run.project, &run.team, waiting);
