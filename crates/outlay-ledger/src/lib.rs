@@ -20,7 +20,7 @@ pub use canonical::{NotCanonical, canonical};
 pub use error::{Fault, LedgerError};
 pub use files::{Counts, Format};
 pub use ledger::Ledger;
-pub use note::{Checkpoint, NoteError, SignKey, VerifyKey};
+pub use note::{Checkpoint, NoteError, SignKey, VerifyKey, hex};
 pub use record::{
     Artifact, Batch, Budget, Dataset, Evidence, Label, Micro, Microseconds, Period, Point, Run,
     RunChange, RunStatus, Series, Spending,

@@ -237,11 +237,8 @@ pub fn continues(earlier: (u64, &Hash), later: (u64, &Hash), proof: &[Hash]) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hex;
     use proptest::prelude::*;
-
-    fn hex(hash: &Hash) -> String {
-        hash.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
 
     /// The eight leaves, roots and proofs that Certificate Transparency's implementations test each other with.
     #[test]

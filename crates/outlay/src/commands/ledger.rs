@@ -452,15 +452,10 @@ fn prove(books: &Books, position: i64, printer: &mut Printer) -> Result<(), Fail
     let canonical = record
         .as_ref()
         .and_then(|record| outlay_ledger::canonical(record).ok());
-    let hex = |hash: &[u8; 32]| {
-        hash.iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>()
-    };
     printer.json(&json!({
         "position": position,
         "record": canonical,
-        "proof": proof.iter().map(hex).collect::<Vec<_>>(),
+        "proof": proof.iter().map(|hash| outlay_ledger::hex(hash)).collect::<Vec<_>>(),
         "checkpoint": books.ask(ledger.checkpoint())?,
     }))
 }

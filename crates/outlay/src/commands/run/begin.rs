@@ -246,7 +246,7 @@ fn begin(args: &Args, options: &Options, books: Option<Books>) -> Result<(), Fai
     let mut id = [0; 16];
     getrandom::fill(&mut id)
         .map_err(|error| Failure::outside(format!("no random numbers: {error}")))?;
-    let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let id = outlay_ledger::hex(&id);
     let folder = runs_folder().join(&id);
     std::fs::create_dir_all(&folder)
         .and_then(|()| std::fs::canonicalize(&folder))

@@ -506,7 +506,7 @@ pub fn append_csv(path: &Path, summary: &Summary) -> Result<(), Failure> {
         .map(|column| {
             row.iter()
                 .find(|(name, _)| name == column)
-                .map_or_else(String::new, |(_, value)| quoted(value))
+                .map_or_else(String::new, |(_, value)| value.clone())
         })
         .collect();
     let mut text = String::new();
@@ -515,15 +515,11 @@ pub fn append_csv(path: &Path, summary: &Summary) -> Result<(), Failure> {
     } else if last != [b'\n'] {
         text.push('\n');
     }
-    text.push_str(&cells.join(","));
-    text.push('\n');
-    file.write_all(text.as_bytes()).map_err(wrong)
-}
-
-fn quoted(value: &str) -> String {
-    if value.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", value.replace('"', "\"\""))
-    } else {
-        value.to_owned()
-    }
+    let mut line = csv::Writer::from_writer(text.into_bytes());
+    line.write_record(&cells)
+        .map_err(|error| wrong(error.into()))?;
+    let text = line
+        .into_inner()
+        .map_err(|error| wrong(error.into_error()))?;
+    file.write_all(&text).map_err(wrong)
 }

@@ -1,6 +1,8 @@
 //! What an hour and a kWh cost, and what they emit.
 
-use outlay_catalog::{Pricing, builtin_offers, carbon_intensity, country_intensity, parse_price};
+use outlay_catalog::{
+    OwnedHardware, Pricing, builtin_offers, carbon_intensity, country_intensity, parse_price,
+};
 use outlay_meter::Quality;
 use outlay_units::{parse_money_usd, usd};
 use serde::{Deserialize, Serialize};
@@ -127,7 +129,16 @@ impl Terms {
             let years = within("lifetime", args.lifetime.unwrap_or(4.0), 0.1, 30.0)?;
             let share = within("utilisation", args.utilisation.unwrap_or(0.7), 0.01, 1.0)?;
             let electricity = within("electricity", args.electricity.unwrap_or(0.12), 0.0, 5.0)?;
-            terms.usd_per_hour = Some(purchase_usd / (years * 8760.0 * share));
+            // Electricity is paid as metered, so that no watts are supposed.
+            let owned = OwnedHardware {
+                purchase_usd,
+                lifetime_years: years,
+                utilisation: share,
+                electricity_usd_per_kwh: electricity,
+                pue: args.pue,
+                watts: 0.0,
+            };
+            terms.usd_per_hour = Some(owned.usd_per_accelerator_hour());
             terms.usd_per_kwh = Some(electricity);
             terms.price_source = format!(
                 "owned: {} over {years} years in use {:.0}% of the time, and {} a kWh as metered, PUE {}",
