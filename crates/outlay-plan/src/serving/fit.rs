@@ -11,10 +11,8 @@ use crate::serving::constants::{
 use crate::serving::measured::ServingCase;
 use crate::serving::scheduler::Outcome;
 
-/// Weight of times to first token beside times per output token. Queues spread them far wider than any constant explains;
-/// weighed alike, their noise moved the constants: left-out times per token were 16.2% off instead of 15.8%, and first
-/// tokens no better (39.5% against 39.4%).
-const TTFT_WEIGHT: f64 = 0.3;
+/// Weight of times to first token beside times per output token.
+const TTFT_WEIGHT: f64 = 1.0;
 
 /// Weight of a group with one row. Rows of a group share what their model, engine's version and settings have of their own,
 /// about a sixth of a latency, which no constant may follow: a hundred rows say little more than ten. With weights of
