@@ -180,6 +180,9 @@ fn run(n: usize) -> Run {
         exit_code: None,
         state: json!({}),
         summary: None,
+        experiment_id: 0,
+        artifact_uri: String::new(),
+        deleted_us: None,
     }
 }
 

@@ -5,10 +5,14 @@ use std::collections::HashMap;
 use sqlx::{AssertSqlSafe, PgConnection, QueryBuilder, Sqlite, SqliteConnection};
 
 use crate::canonical::canonical;
+use crate::drawer::Drawer;
 use crate::error::Fault;
 use crate::merkle::{Tree, leaf_hash};
 use crate::note::{Checkpoint, SignKey};
-use crate::record::{Artifact, Batch, Dataset, Evidence, Label, Point, Run, RunChange, Series};
+use crate::record::{
+    Artifact, Batch, Dataset, Document, Evidence, Label, ModelPoint, Point, Run, RunChange,
+    RunModel, Series,
+};
 
 /// Rows in one statement: enough that its overhead does not count, few enough for SQLite's 32,766 parameters.
 const ROWS: usize = 2000;
@@ -41,12 +45,17 @@ fn without_nul<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<(), Fault
 /// Refuses what one of the databases could not keep.
 pub(crate) fn check(batch: &Batch) -> Result<(), Fault> {
     for run in &batch.runs {
-        if run.id.len() != 32 || !run.id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        let of_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        if !(1..=256).contains(&run.id.len())
+            || !run.id.bytes().all(of_name)
+            || !run.id.as_bytes()[0].is_ascii_alphanumeric()
+        {
             return Err(Fault::Input(format!(
-                "a run's id is `{}`; allowed: 32 hexadecimal digits",
+                "a run's id is `{}`; allowed: up to 256 letters, digits, `_` and `-`, a letter or digit first",
                 run.id
             )));
         }
+        without_nul([run.artifact_uri.as_str()])?;
         without_nul([&run.name, &run.project, &run.team, &run.who, &run.host].map(String::as_str))?;
         without_nul(run.command.iter().map(String::as_str))?;
     }
@@ -69,8 +78,22 @@ pub(crate) fn check(batch: &Batch) -> Result<(), Fault> {
                 &dataset.digest,
                 &dataset.context,
                 &dataset.source,
+                &dataset.source_type,
             ]
             .map(String::as_str),
+        )?;
+        without_nul(
+            dataset
+                .schema
+                .iter()
+                .chain(&dataset.profile)
+                .map(String::as_str),
+        )?;
+        without_nul(
+            dataset
+                .tags
+                .iter()
+                .flat_map(|(key, value)| [key.as_str(), value.as_str()]),
         )?;
     }
     for artifact in &batch.artifacts {
@@ -104,6 +127,23 @@ pub(crate) fn check(batch: &Batch) -> Result<(), Fault> {
             ));
         }
     }
+    for change in &batch.changes {
+        without_nul(change.name.as_deref())?;
+    }
+    for model in &batch.run_models {
+        without_nul([model.model_id.as_str()])?;
+    }
+    for point in &batch.model_points {
+        without_nul(
+            [
+                &point.model_id,
+                &point.key,
+                &point.dataset_name,
+                &point.dataset_digest,
+            ]
+            .map(String::as_str),
+        )?;
+    }
     for evidence in &batch.evidence {
         without_nul([&evidence.kind, &evidence.subject, &evidence.who].map(String::as_str))?;
     }
@@ -127,6 +167,103 @@ fn stored(value: f64) -> (f64, i64) {
 
 /// A point with its series' number.
 type Row = (i64, Point);
+
+/// What a series' row says of its points: the newest of some, and their range.
+#[derive(Clone, Copy, Debug)]
+struct Newest {
+    id: i64,
+    last: Point,
+    range: Option<(f64, f64)>,
+}
+
+/// What some points of one series say of it.
+fn newest(id: i64, points: &[Point]) -> Option<Newest> {
+    let of_one = |point: &Point| Newest {
+        id,
+        last: *point,
+        range: (!point.value.is_nan()).then_some((point.value, point.value)),
+    };
+    points.iter().map(of_one).reduce(merged)
+}
+
+/// What two lots of points of one series say of it.
+fn merged(one: Newest, other: Newest) -> Newest {
+    let order = |of: &Newest| (of.last.step, of.last.at_us, stored(of.last.value).0);
+    Newest {
+        id: one.id,
+        last: if order(&other) > order(&one) {
+            other.last
+        } else {
+            one.last
+        },
+        range: match (one.range, other.range) {
+            (Some((low, high)), Some((also_low, also_high))) => {
+                Some((low.min(also_low), high.max(also_high)))
+            }
+            (range, other) => range.or(other),
+        },
+    }
+}
+
+const NEWEST_SQLITE: &str = "UPDATE series SET
+    last_at_us = CASE WHEN last_step IS NULL OR (last_step, last_at_us, last_value) < (?2, ?3, ?4) THEN ?3 ELSE last_at_us END,
+    last_is_nan = CASE WHEN last_step IS NULL OR (last_step, last_at_us, last_value) < (?2, ?3, ?4) THEN ?5 ELSE last_is_nan END,
+    last_value = CASE WHEN last_step IS NULL OR (last_step, last_at_us, last_value) < (?2, ?3, ?4) THEN ?4 ELSE last_value END,
+    last_step = CASE WHEN last_step IS NULL OR (last_step, last_at_us, last_value) < (?2, ?3, ?4) THEN ?2 ELSE last_step END,
+    min_value = CASE WHEN min_value IS NULL OR ?6 < min_value THEN coalesce(?6, min_value) ELSE min_value END,
+    max_value = CASE WHEN max_value IS NULL OR ?7 > max_value THEN coalesce(?7, max_value) ELSE max_value END
+    WHERE id = ?1";
+
+async fn update_newest_sqlite(
+    connection: &mut SqliteConnection,
+    all: &[Newest],
+) -> Result<(), Fault> {
+    for one in all {
+        let (value, is_nan) = stored(one.last.value);
+        sqlx::query(NEWEST_SQLITE)
+            .bind(one.id)
+            .bind(one.last.step)
+            .bind(one.last.at_us)
+            .bind(value)
+            .bind(is_nan)
+            .bind(one.range.map(|(low, _)| low))
+            .bind(one.range.map(|(_, high)| high))
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+async fn update_newest_postgres(
+    connection: &mut PgConnection,
+    all: &[Newest],
+) -> Result<(), Fault> {
+    for rows in all.chunks(20 * ROWS) {
+        let (values, nans): (Vec<f64>, Vec<i64>) =
+            rows.iter().map(|one| stored(one.last.value)).unzip();
+        sqlx::query(
+            "WITH new AS (SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::float8[], $5::bigint[],
+                 $6::float8[], $7::float8[]) AS new (id, step, at_us, value, is_nan, low, high)),
+             last AS (UPDATE series SET last_step = new.step, last_at_us = new.at_us, last_value = new.value,
+                     last_is_nan = new.is_nan, min_value = least(min_value, new.low), max_value = greatest(max_value, new.high)
+                 FROM new WHERE series.id = new.id AND (last_step IS NULL
+                     OR (last_step, last_at_us, last_value) < (new.step, new.at_us, new.value))
+                 RETURNING series.id)
+             UPDATE series SET min_value = least(min_value, new.low), max_value = greatest(max_value, new.high)
+                 FROM new WHERE series.id = new.id AND series.id NOT IN (SELECT id FROM last)",
+        )
+        .bind(rows.iter().map(|one| one.id).collect::<Vec<_>>())
+        .bind(rows.iter().map(|one| one.last.step).collect::<Vec<_>>())
+        .bind(rows.iter().map(|one| one.last.at_us).collect::<Vec<_>>())
+        .bind(values)
+        .bind(nans)
+        .bind(rows.iter().map(|one| one.range.map(|(low, _)| low)).collect::<Vec<_>>())
+        .bind(rows.iter().map(|one| one.range.map(|(_, high)| high)).collect::<Vec<_>>())
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
 
 async fn insert_points_sqlite(
     connection: &mut SqliteConnection,
@@ -181,6 +318,24 @@ async fn insert_points_postgres(
     Ok(())
 }
 
+/// SQLite has one writer at a time.
+async fn lock_shelf_sqlite(_: &mut SqliteConnection, _: &str, _: &str) -> Result<(), Fault> {
+    Ok(())
+}
+
+async fn lock_shelf_postgres(
+    connection: &mut PgConnection,
+    kind: &str,
+    shelf: &str,
+) -> Result<(), Fault> {
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtext($1), hashtext($2))")
+        .bind(format!("outlay {kind}"))
+        .bind(shelf)
+        .execute(&mut *connection)
+        .await?;
+    Ok(())
+}
+
 /// What several batches hold of one kind, in the order of its key, and otherwise as it came.
 ///
 /// Every writer takes its rows in the same order, so that no two of them ever wait for each other (PostgreSQL would end one of them).
@@ -200,6 +355,8 @@ macro_rules! for_both {
         pub(crate) mod sqlite {
             use super::*;
             use super::insert_points_sqlite as insert_points;
+            use super::lock_shelf_sqlite as lock_shelf;
+            use super::update_newest_sqlite as update_newest;
             use crate::store::places_sqlite as places;
             type Connection = SqliteConnection;
             $($item)*
@@ -207,6 +364,8 @@ macro_rules! for_both {
         pub(crate) mod postgres {
             use super::*;
             use super::insert_points_postgres as insert_points;
+            use super::lock_shelf_postgres as lock_shelf;
+            use super::update_newest_postgres as update_newest;
             use crate::store::places_postgres as places;
             type Connection = PgConnection;
             $($item)*
@@ -226,8 +385,19 @@ pub(crate) async fn apply(
     for run in sorted(batches, |batch| &batch.runs, |run| run.id.as_str()) {
         insert_run(connection, run).await?;
     }
+    let mut active: Vec<&str> = batches.iter().flat_map(|batch| &batch.active).map(String::as_str).collect();
+    active.sort_unstable();
+    active.dedup();
+    for id in active {
+        must_be_active(connection, id).await?;
+    }
     for change in sorted(batches, |batch| &batch.changes, |change| change.id.as_str()) {
         change_run(connection, change).await?;
+    }
+    for (experiment_id, deleted_us) in sorted(batches, |batch| &batch.put_away, |one| *one) {
+        sqlx::query("UPDATE runs SET deleted_us = $2 WHERE experiment_id = $1")
+            .bind(experiment_id).bind(deleted_us)
+            .execute(&mut *connection).await?;
     }
     let label_key = |label: &'_ Label| (label.run_id.clone(), label.key.clone());
     for label in sorted(batches, |batch| &batch.params, label_key) {
@@ -236,17 +406,46 @@ pub(crate) async fn apply(
     for label in sorted(batches, |batch| &batch.tags, label_key) {
         set_tag(connection, label).await?;
     }
+    for (run_id, key) in sorted(batches, |batch| &batch.removed_tags, |one| (*one).clone()) {
+        let removed = sqlx::query("DELETE FROM tags WHERE run_id = $1 AND key = $2")
+            .bind(run_id).bind(key)
+            .execute(&mut *connection).await?;
+        if removed.rows_affected() == 0 {
+            return Err(Fault::Missing(format!("No tag with name: {key} in run with id {run_id}")));
+        }
+    }
     insert_series(connection, batches, ids).await?;
     let dataset_key = |dataset: &'_ Dataset| {
         (dataset.run_id.clone(), dataset.name.clone(), dataset.digest.clone(), dataset.context.clone())
     };
     for dataset in sorted(batches, |batch| &batch.datasets, dataset_key) {
         sqlx::query(
-            "INSERT INTO datasets (run_id, name, digest, context, source) VALUES ($1, $2, $3, $4, $5)
-             ON CONFLICT DO NOTHING",
+            "INSERT INTO datasets (run_id, name, digest, context, source, source_type, schema, profile, tags)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
         )
         .bind(&dataset.run_id).bind(&dataset.name).bind(&dataset.digest)
-        .bind(&dataset.context).bind(&dataset.source)
+        .bind(&dataset.context).bind(&dataset.source).bind(&dataset.source_type)
+        .bind(&dataset.schema).bind(&dataset.profile)
+        .bind(serde_json::to_string(&dataset.tags).unwrap_or_default())
+        .execute(&mut *connection).await?;
+    }
+    let model_key = |model: &'_ RunModel| (model.run_id.clone(), model.model_id.clone(), model.is_output, model.step);
+    for model in sorted(batches, |batch| &batch.run_models, model_key) {
+        sqlx::query(
+            "INSERT INTO run_models (run_id, model_id, is_output, step) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+        )
+        .bind(&model.run_id).bind(&model.model_id).bind(i64::from(model.is_output)).bind(model.step)
+        .execute(&mut *connection).await?;
+    }
+    let point_key = |of: &'_ ModelPoint| (of.model_id.clone(), of.key.clone(), of.point.at_us, of.point.step, of.run_id.clone());
+    for of in sorted(batches, |batch| &batch.model_points, point_key) {
+        let (value, is_nan) = stored(of.point.value);
+        sqlx::query(
+            "INSERT INTO model_points (model_id, key, at_us, step, run_id, value, is_nan, dataset_name, dataset_digest)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
+        )
+        .bind(&of.model_id).bind(&of.key).bind(of.point.at_us).bind(of.point.step).bind(&of.run_id)
+        .bind(value).bind(is_nan).bind(&of.dataset_name).bind(&of.dataset_digest)
         .execute(&mut *connection).await?;
     }
     let artifact_key = |artifact: &'_ Artifact| (artifact.run_id.clone(), artifact.path.clone());
@@ -301,6 +500,7 @@ async fn insert_series(
     let key = |series: &'_ Series| (series.run_id.clone(), series.key.clone());
     let all = sorted(batches, |batch| &batch.series, key);
     let mut points: Vec<Row> = Vec::with_capacity(all.iter().map(|series| series.points.len()).sum());
+    let mut all_newest: Vec<Newest> = Vec::with_capacity(all.len());
     for series in all {
         let known = (series.run_id.clone(), series.key.clone());
         let id = match ids.get(&known) {
@@ -312,10 +512,69 @@ async fn insert_series(
             }
         };
         points.extend(series.points.iter().map(|point| (id, *point)));
+        all_newest.extend(newest(id, &series.points));
     }
+    // Series of one metric lie side by side; a database that is told of a row once is told of all.
+    all_newest.dedup_by(|next, kept| next.id == kept.id && {
+        *kept = merged(*kept, *next);
+        true
+    });
     // In the order of the table, where most of them then lie side by side.
     points.sort_by_key(|(id, point)| (*id, point.step, point.at_us));
-    insert_points(connection, &points).await
+    insert_points(connection, &points).await?;
+    update_newest(connection, &all_newest).await
+}
+
+/// Takes shelves out, has them changed, and writes what was changed.
+pub(crate) async fn edit(
+    connection: &mut Connection,
+    shelves: &[(&'static str, String)],
+    change: impl FnOnce(&mut Drawer) -> Result<(), Fault>,
+    ids: &mut SeriesIds,
+    signer: Option<&Signer>,
+) -> Result<(), Fault> {
+    let mut there = Vec::new();
+    for (kind, shelf) in shelves {
+        // PostgreSQL lets others write at the same time: those who change one shelf take turns.
+        lock_shelf(connection, kind, shelf).await?;
+        let rows: Vec<(String, String, String, String)> =
+            sqlx::query_as("SELECT kind, shelf, id, body FROM documents WHERE kind = $1 AND shelf = $2")
+                .bind(*kind).bind(shelf)
+                .fetch_all(&mut *connection).await?;
+        there.extend(rows.into_iter().map(|(kind, shelf, id, body)| Document { kind, shelf, id, body }));
+    }
+    let mut drawer = Drawer::new(there);
+    change(&mut drawer)?;
+    let (changed, also) = drawer.into_changes();
+    check(&also)?;
+    for ((kind, shelf, id), body) in changed {
+        without_nul([kind.as_str(), shelf.as_str(), id.as_str()])?;
+        let query = match &body {
+            Some(body) if body.contains("\\u0000") => {
+                return Err(Fault::Input("a text holds a character of value zero".to_owned()));
+            }
+            Some(body) => sqlx::query(
+                "INSERT INTO documents (kind, shelf, id, body) VALUES ($1, $2, $3, $4)
+                 ON CONFLICT (kind, shelf, id) DO UPDATE SET body = excluded.body",
+            ).bind(kind).bind(shelf).bind(id).bind(body),
+            None => sqlx::query("DELETE FROM documents WHERE kind = $1 AND shelf = $2 AND id = $3")
+                .bind(kind).bind(shelf).bind(id),
+        };
+        query.execute(&mut *connection).await?;
+    }
+    apply(connection, &[&also], ids, signer).await
+}
+
+/// Refuses a run that is not there, or is put away.
+async fn must_be_active(connection: &mut Connection, id: &str) -> Result<(), Fault> {
+    let found: Option<(Option<i64>,)> = sqlx::query_as("SELECT deleted_us FROM runs WHERE id = $1")
+        .bind(id)
+        .fetch_optional(&mut *connection).await?;
+    match found {
+        Some((None,)) => Ok(()),
+        Some((Some(_),)) => Err(Fault::PutAway(id.to_owned())),
+        None => Err(Fault::NoRun(id.to_owned())),
+    }
 }
 
 /// The number of a series, which is made where it is absent.
@@ -350,44 +609,53 @@ async fn set_param(connection: &mut Connection, label: &Label) -> Result<(), Fau
     .bind(&label.run_id).bind(&label.key).bind(&label.value)
     .fetch_one(&mut *connection).await?;
     if there.0 != label.value {
-        return Err(Fault::Conflict(format!(
-            "parameter `{}` of run {} is `{}` already, and cannot become `{}`",
-            label.key, label.run_id, there.0, label.value
-        )));
+        return Err(Fault::ParamSet {
+            run_id: label.run_id.clone(),
+            key: label.key.clone(),
+            there: there.0,
+            given: label.value.clone(),
+        });
     }
     Ok(())
 }
 
 async fn insert_run(connection: &mut Connection, run: &Run) -> Result<(), Fault> {
     let command = serde_json::to_string(&run.command).unwrap_or_default();
+    let (status, scheduled) = run.status.stored();
     sqlx::query(
         "INSERT INTO runs (id, name, project, team, who, host, command, status, started_us, seen_us,
-             ended_us, exit_code, state, summary)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+             ended_us, exit_code, state, summary, experiment_id, artifact_uri, scheduled, deleted_us)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
          ON CONFLICT (id) DO NOTHING",
     )
     .bind(&run.id).bind(&run.name).bind(&run.project).bind(&run.team).bind(&run.who)
-    .bind(&run.host).bind(command).bind(run.status.name()).bind(run.started_us)
+    .bind(&run.host).bind(command).bind(status).bind(run.started_us)
     .bind(run.seen_us).bind(run.ended_us).bind(run.exit_code)
     .bind(run.state.to_string()).bind(run.summary.as_ref().map(ToString::to_string))
+    .bind(run.experiment_id).bind(&run.artifact_uri).bind(scheduled).bind(run.deleted_us)
     .execute(&mut *connection).await?;
     Ok(())
 }
 
 async fn change_run(connection: &mut Connection, change: &RunChange) -> Result<(), Fault> {
+    let stored = change.status.map(crate::record::RunStatus::stored);
     let changed = sqlx::query(
         "UPDATE runs SET status = coalesce($2, status), seen_us = coalesce($3, seen_us),
              ended_us = coalesce($4, ended_us), exit_code = coalesce($5, exit_code),
-             state = coalesce($6, state), summary = coalesce($7, summary)
+             state = coalesce($6, state), summary = coalesce($7, summary), name = coalesce($8, name),
+             scheduled = coalesce($9, scheduled),
+             deleted_us = CASE WHEN $10 = 1 THEN $11 ELSE deleted_us END
          WHERE id = $1",
     )
-    .bind(&change.id).bind(change.status.map(crate::record::RunStatus::name))
+    .bind(&change.id).bind(stored.map(|(status, _)| status))
     .bind(change.seen_us).bind(change.ended_us).bind(change.exit_code)
     .bind(change.state.as_ref().map(ToString::to_string))
     .bind(change.summary.as_ref().map(ToString::to_string))
+    .bind(&change.name).bind(stored.map(|(_, scheduled)| scheduled))
+    .bind(i64::from(change.deleted_us.is_some())).bind(change.deleted_us.flatten())
     .execute(&mut *connection).await?;
     if changed.rows_affected() == 0 {
-        return Err(Fault::Missing(format!("there is no run {}", change.id)));
+        return Err(Fault::NoRun(change.id.clone()));
     }
     Ok(())
 }

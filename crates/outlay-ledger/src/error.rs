@@ -24,6 +24,30 @@ pub enum Fault {
     /// There is no such thing.
     #[error("{0}")]
     Missing(String),
+    /// There is no such run.
+    #[error("there is no run {0}")]
+    NoRun(String),
+    /// The run was put away, and takes nothing any more.
+    #[error("run {0} was put away; restore it first")]
+    PutAway(String),
+    /// A parameter is set once.
+    #[error("parameter `{key}` of run {run_id} is `{there}` already, and cannot become `{given}`")]
+    ParamSet {
+        /// Which run.
+        run_id: String,
+        /// Which parameter.
+        key: String,
+        /// Its value.
+        there: String,
+        /// The value that was to take its place.
+        given: String,
+    },
+    /// Something of that name is there already.
+    #[error("{0}")]
+    Exists(String),
+    /// It is not in the state in which this can be done.
+    #[error("{0}")]
+    State(String),
     /// Evidence needs a key to sign the tree with.
     #[error("evidence cannot be added without a key to sign it with")]
     NoKey,
@@ -73,6 +97,21 @@ impl Fault {
             Self::Input(text) => Self::Input(text.clone()),
             Self::Conflict(text) => Self::Conflict(text.clone()),
             Self::Missing(text) => Self::Missing(text.clone()),
+            Self::NoRun(id) => Self::NoRun(id.clone()),
+            Self::PutAway(id) => Self::PutAway(id.clone()),
+            Self::ParamSet {
+                run_id,
+                key,
+                there,
+                given,
+            } => Self::ParamSet {
+                run_id: run_id.clone(),
+                key: key.clone(),
+                there: there.clone(),
+                given: given.clone(),
+            },
+            Self::Exists(text) => Self::Exists(text.clone()),
+            Self::State(text) => Self::State(text.clone()),
             Self::NoKey => Self::NoKey,
             Self::NotALedger => Self::NotALedger,
             Self::Damaged(text) => Self::Damaged(text.clone()),
@@ -92,7 +131,15 @@ impl Fault {
     pub(crate) fn is_refusal(&self) -> bool {
         matches!(
             self,
-            Self::Input(_) | Self::Conflict(_) | Self::Missing(_) | Self::NoKey
+            Self::Input(_)
+                | Self::Conflict(_)
+                | Self::Missing(_)
+                | Self::NoRun(_)
+                | Self::PutAway(_)
+                | Self::ParamSet { .. }
+                | Self::Exists(_)
+                | Self::State(_)
+                | Self::NoKey
         )
     }
 

@@ -496,6 +496,15 @@ fn remove(path: &Path) -> std::io::Result<()> {
     }
 }
 
+/// What series of older forms lack, from their points.
+const FILL_SERIES: &str = "UPDATE series SET
+    (last_step, last_at_us, last_value, last_is_nan) = (
+        SELECT step, at_us, value, is_nan FROM points WHERE series_id = series.id
+        ORDER BY step DESC, at_us DESC, value DESC LIMIT 1),
+    (min_value, max_value) = (
+        SELECT min(value), max(value) FROM points WHERE series_id = series.id AND is_nan = 0)
+    WHERE last_step IS NULL";
+
 /// The body of an import, within a transaction: the same in both databases.
 macro_rules! import_all {
     ($connection:ident, $places:expr, $source:expr) => {{
@@ -534,6 +543,7 @@ macro_rules! import_all {
             }
         }
         evidence.finish()?;
+        sqlx::query(FILL_SERIES).execute(&mut *$connection).await?;
         counts
     }};
 }
@@ -778,13 +788,9 @@ fn open_parquet(
         .iter()
         .map(|c| c.name())
         .collect();
-    if names
-        != table
-            .columns
-            .iter()
-            .map(|(name, _)| *name)
-            .collect::<Vec<_>>()
-    {
+    let known: Vec<&str> = table.columns.iter().map(|(name, _)| *name).collect();
+    let n_first = known.len() - table.later.len();
+    if names.len() < n_first || !known.starts_with(&names) {
         return Err(wrong(format!(
             "its columns are {}; allowed: {}",
             names.join(", "),
@@ -797,7 +803,8 @@ fn open_parquet(
 }
 
 fn row_of(table: &Table, row: parquet::record::Row) -> Result<Cells, String> {
-    row.into_columns()
+    let cells: Result<Cells, String> = row
+        .into_columns()
         .into_iter()
         .zip(table.columns)
         .map(|((name, field), (_, kind))| match (field, kind) {
@@ -808,5 +815,6 @@ fn row_of(table: &Table, row: parquet::record::Row) -> Result<Cells, String> {
             (Field::Bytes(bytes), Kind::Bytes) => Ok(Cell::Bytes(bytes.data().to_vec())),
             (field, _) => Err(format!("column `{name}` holds {field}")),
         })
-        .collect()
+        .collect();
+    cells.map(|cells| table.filled(cells))
 }

@@ -4,14 +4,16 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use futures_util::TryStreamExt;
 use serde_json::Value;
+use sqlx::Row;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::apply::{self, SeriesIds, Signer};
+use crate::drawer::Drawer;
 use crate::error::{Fault, LedgerError};
 use crate::note::hex;
 use crate::record::{
-    Artifact, Batch, Budget, Dataset, Evidence, Label, Micro, Microseconds, Period, Point, Run,
-    RunStatus, Spending,
+    Artifact, Batch, Budget, Dataset, Document, Evidence, Label, Micro, Microseconds, Period,
+    Point, Run, RunStatus, Spending,
 };
 use crate::store::{self, BEGIN_POSTGRES, BEGIN_SQLITE, Place, Store, on, transaction};
 
@@ -39,6 +41,7 @@ pub struct Ledger {
 #[derive(Debug)]
 enum Job {
     Write(Box<Write>),
+    Edit(Box<Edit>),
     Close(oneshot::Sender<()>),
 }
 
@@ -46,6 +49,21 @@ enum Job {
 struct Write {
     batch: Batch,
     done: oneshot::Sender<Result<(), Fault>>,
+}
+
+/// A change of documents, with what it read.
+struct Edit {
+    shelves: Vec<(&'static str, String)>,
+    change: Box<dyn FnOnce(&mut Drawer) -> Result<(), Fault> + Send>,
+    done: oneshot::Sender<Result<(), Fault>>,
+}
+
+impl std::fmt::Debug for Edit {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Edit")
+            .field("shelves", &self.shelves)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Ledger {
@@ -130,6 +148,97 @@ impl Ledger {
             .map_err(|fault| self.at(fault))
     }
 
+    /// Changes documents: reads whole shelves, hands them to `change`, and writes what it put or removed, all in one transaction.
+    ///
+    /// Nobody else writes in between; when it returns, the change is on the disk.
+    ///
+    /// ```
+    /// # use outlay_ledger::{Ledger, Place};
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let ledger = Ledger::open(&Place::File(folder.path().join("ledger.db")), true).await.unwrap();
+    /// let visits = ledger
+    ///     .edit(&[("counter", "")], |drawer| {
+    ///         let n: u64 = drawer.get("counter", "", "visits")?.unwrap_or(0);
+    ///         drawer.put("counter", "", "visits", &(n + 1))?;
+    ///         Ok(n + 1)
+    ///     })
+    ///     .await
+    ///     .unwrap();
+    /// assert_eq!(visits, 1);
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// What `change` says, or what is wrong with the ledger; then nothing was changed.
+    pub async fn edit<T: Send + 'static>(
+        &self,
+        shelves: &[(&'static str, &str)],
+        change: impl FnOnce(&mut Drawer) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        let closed = || self.at(Fault::Unreachable("it was closed".to_owned()));
+        let (done, written) = oneshot::channel();
+        let (hand_over, outcome) = oneshot::channel();
+        let job = Job::Edit(Box::new(Edit {
+            shelves: shelves
+                .iter()
+                .map(|(kind, shelf)| (*kind, (*shelf).to_owned()))
+                .collect(),
+            change: Box::new(move |drawer| {
+                let _ = hand_over.send(change(drawer)?);
+                Ok(())
+            }),
+            done,
+        }));
+        self.queue.send(job).await.map_err(|_| closed())?;
+        written
+            .await
+            .map_err(|_| closed())?
+            .map_err(|fault| self.at(fault))?;
+        outcome.await.map_err(|_| closed())
+    }
+
+    /// Documents of a kind, by shelf and name; of one shelf, and of one name, where they are given.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read.
+    pub async fn documents(
+        &self,
+        kind: &str,
+        shelf: Option<&str>,
+        id: Option<&str>,
+    ) -> Result<Vec<Document>, LedgerError> {
+        let mut text = "SELECT kind, shelf, id, body FROM documents WHERE kind = $1".to_owned();
+        text.push_str(if shelf.is_some() {
+            " AND shelf = $2"
+        } else {
+            " AND $2 = ''"
+        });
+        text.push_str(if id.is_some() {
+            " AND id = $3"
+        } else {
+            " AND $3 = ''"
+        });
+        text.push_str(" ORDER BY shelf, id");
+        let read = async {
+            let rows: Vec<(String, String, String, String)> = on!(&self.store, connection => {
+                sqlx::query_as(sqlx::AssertSqlSafe(text))
+                    .bind(kind).bind(shelf.unwrap_or_default()).bind(id.unwrap_or_default())
+                    .fetch_all(connection).await?
+            });
+            let document = |(kind, shelf, id, body)| Document {
+                kind,
+                shelf,
+                id,
+                body,
+            };
+            Ok(rows.into_iter().map(document).collect())
+        };
+        read.await.map_err(|fault| self.at(fault))
+    }
+
     /// Closes the connections, after everything that was asked for is written. Clones can no longer be used.
     pub async fn close(self) {
         let (done, closed) = oneshot::channel();
@@ -163,15 +272,16 @@ impl Ledger {
     ///
     /// No such run, several, or a ledger that cannot be read.
     pub async fn run(&self, id: &str) -> Result<Run, LedgerError> {
-        if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            let message =
-                format!("`{id}` is no run's id; allowed: the first hexadecimal digits of one");
+        let of_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        if id.is_empty() || !id.bytes().all(of_name) {
+            let message = format!("`{id}` is no run's id; allowed: the first digits of one");
             return Err(self.at(Fault::Input(message)));
         }
-        let like = format!("{}%", id.to_ascii_lowercase());
-        let mut found = self
-            .read_runs("AND id LIKE $1 ORDER BY id LIMIT 2", &like)
-            .await?;
+        let begins = "AND substr(id, 1, length($1)) = $1 ORDER BY id LIMIT 2";
+        let mut found = self.read_runs("AND id = $1", id).await?;
+        if found.is_empty() {
+            found = self.read_runs(begins, &id.to_ascii_lowercase()).await?;
+        }
         match (found.pop(), found.pop()) {
             (Some(run), None) => Ok(run),
             (Some(_), Some(_)) => Err(self.at(Fault::Input(format!(
@@ -192,15 +302,15 @@ impl Ledger {
     }
 
     async fn read_runs(&self, which: &str, like: &str) -> Result<Vec<Run>, LedgerError> {
-        let text = format!(
-            "SELECT id, name, project, team, who, host, command, status, started_us, seen_us, ended_us,
-                 exit_code, state, summary FROM runs WHERE ($1 = '' OR $1 <> '') {which}"
-        );
+        let text = format!("SELECT {RUN_COLUMNS} FROM runs WHERE ($1 = '' OR $1 <> '') {which}");
         let read = async {
-            let rows: Vec<RunRow> = on!(&self.store, connection => {
-                sqlx::query_as(sqlx::AssertSqlSafe(text)).bind(like).fetch_all(connection).await?
+            let mut runs = Vec::new();
+            on!(&self.store, connection => {
+                for row in sqlx::query(sqlx::AssertSqlSafe(text)).bind(like).fetch_all(connection).await? {
+                    runs.push(run_of!(row));
+                }
             });
-            Ok(rows.into_iter().map(run_of).collect())
+            Ok(runs)
         };
         read.await.map_err(|fault| self.at(fault))
     }
@@ -376,20 +486,13 @@ impl Ledger {
     /// When the ledger cannot be read.
     pub async fn datasets(&self, run_id: &str) -> Result<Vec<Dataset>, LedgerError> {
         let read = async {
-            let rows: Vec<(String, String, String, String, String)> = on!(&self.store, connection => {
+            let rows: Vec<DatasetRow> = on!(&self.store, connection => {
                 sqlx::query_as(
-                    "SELECT run_id, name, digest, context, source FROM datasets WHERE run_id = $1
-                     ORDER BY name, digest, context",
+                    "SELECT run_id, name, digest, context, source, source_type, schema, profile, tags
+                     FROM datasets WHERE run_id = $1 ORDER BY name, digest, context",
                 ).bind(run_id).fetch_all(connection).await?
             });
-            let dataset = |(run_id, name, digest, context, source)| Dataset {
-                run_id,
-                name,
-                digest,
-                context,
-                source,
-            };
-            Ok(rows.into_iter().map(dataset).collect())
+            Ok(rows.into_iter().map(dataset_of).collect())
         };
         read.await.map_err(|fault| self.at(fault))
     }
@@ -451,56 +554,66 @@ impl Ledger {
     }
 }
 
-/// A run's row, in the order of its columns.
-type RunRow = (
+/// The columns of a run, in the order in which `run_of!` reads them.
+pub(crate) const RUN_COLUMNS: &str =
+    "id, name, project, team, who, host, command, status, started_us, seen_us, ended_us, exit_code, state, summary,
+     experiment_id, artifact_uri, scheduled, deleted_us";
+
+/// A run from its row, in either database.
+macro_rules! run_of {
+    ($row:expr) => {{
+        let row = &$row;
+        let (command, state): (String, String) = (row.try_get(6)?, row.try_get(12)?);
+        let status: String = row.try_get(7)?;
+        let summary: Option<String> = row.try_get(13)?;
+        Run {
+            id: row.try_get(0)?,
+            name: row.try_get(1)?,
+            project: row.try_get(2)?,
+            team: row.try_get(3)?,
+            who: row.try_get(4)?,
+            host: row.try_get(5)?,
+            command: serde_json::from_str(&command).unwrap_or_default(),
+            status: RunStatus::from_name(&status, row.try_get::<i64, _>(16)? == 1),
+            started_us: row.try_get(8)?,
+            seen_us: row.try_get(9)?,
+            ended_us: row.try_get(10)?,
+            exit_code: row.try_get(11)?,
+            state: serde_json::from_str(&state).unwrap_or_default(),
+            summary: summary.and_then(|text| serde_json::from_str(&text).ok()),
+            experiment_id: row.try_get(14)?,
+            artifact_uri: row.try_get(15)?,
+            deleted_us: row.try_get(17)?,
+        }
+    }};
+}
+pub(crate) use run_of;
+
+/// A dataset's row, in the order of its columns.
+pub(crate) type DatasetRow = (
     String,
     String,
     String,
     String,
     String,
-    String,
-    String,
-    String,
-    i64,
-    i64,
-    Option<i64>,
-    Option<i64>,
     String,
     Option<String>,
+    Option<String>,
+    String,
 );
 
-fn run_of(row: RunRow) -> Run {
-    let (
-        id,
+pub(crate) fn dataset_of(row: DatasetRow) -> Dataset {
+    let (run_id, name, digest, context, source, source_type, schema, profile, tags) = row;
+    Dataset {
+        run_id,
         name,
-        project,
-        team,
-        who,
-        host,
-        command,
-        status,
-        started_us,
-        seen_us,
-        ended_us,
-        exit_code,
-        state,
-        summary,
-    ) = row;
-    Run {
-        id,
-        name,
-        project,
-        team,
-        who,
-        host,
-        command: serde_json::from_str(&command).unwrap_or_default(),
-        status: RunStatus::from_name(&status),
-        started_us,
-        seen_us,
-        ended_us,
-        exit_code,
-        state: serde_json::from_str(&state).unwrap_or_default(),
-        summary: summary.and_then(|text| serde_json::from_str(&text).ok()),
+        digest,
+        context,
+        source,
+        source_type,
+        schema,
+        profile,
+        tags: serde_json::from_str(&tags).unwrap_or_default(),
     }
 }
 
@@ -563,7 +676,11 @@ async fn write_jobs(
 ) {
     let mut ids = SeriesIds::new();
     let mut closing = Vec::new();
-    while let Some(first) = jobs.recv().await {
+    let mut left = None;
+    while let Some(first) = match left.take() {
+        Some(job) => Some(job),
+        None => jobs.recv().await,
+    } {
         let mut group = Vec::new();
         let mut n_rows = 0;
         let mut next = Some(first);
@@ -572,6 +689,15 @@ async fn write_jobs(
                 Job::Write(write) => {
                     n_rows += write.batch.n_rows();
                     group.push(*write);
+                }
+                // It reads, and so has a transaction of its own, in its turn.
+                Job::Edit(edit) if group.is_empty() => {
+                    let signer = signer.lock().await.clone();
+                    edit_documents(&store, *edit, &mut ids, signer.as_ref()).await;
+                }
+                Job::Edit(edit) => {
+                    left = Some(Job::Edit(edit));
+                    break;
                 }
                 Job::Close(done) => {
                     // Nothing comes in any more; what waits is still written.
@@ -594,6 +720,31 @@ async fn write_jobs(
     for done in closing {
         let _ = done.send(());
     }
+}
+
+/// Makes one change of documents.
+async fn edit_documents(store: &Store, edit: Edit, ids: &mut SeriesIds, signer: Option<&Signer>) {
+    let Edit {
+        shelves,
+        change,
+        done,
+    } = edit;
+    let written = async {
+        match store {
+            Store::Sqlite(pool) => transaction!(pool, BEGIN_SQLITE, connection => {
+                apply::sqlite::edit(connection, &shelves, change, ids, signer).await?;
+            }),
+            Store::Postgres(pool) => transaction!(pool, BEGIN_POSTGRES, connection => {
+                apply::postgres::edit(connection, &shelves, change, ids, signer).await?;
+            }),
+        }
+        Ok::<_, Fault>(())
+    };
+    let outcome = written.await;
+    if outcome.is_err() {
+        ids.clear();
+    }
+    let _ = done.send(outcome);
 }
 
 /// Writes batches in one transaction, or, where one of them cannot be written, each in its own.

@@ -5,25 +5,34 @@
 
 mod apply;
 mod canonical;
+mod drawer;
 mod error;
 mod files;
 mod ledger;
 pub mod merkle;
 mod note;
+mod query;
 mod record;
+mod search;
 mod store;
 mod tables;
 mod verify;
 
 pub use apply::Signer;
 pub use canonical::{NotCanonical, canonical};
+pub use drawer::Drawer;
 pub use error::{Fault, LedgerError};
 pub use files::{Counts, Format};
 pub use ledger::Ledger;
 pub use note::{Checkpoint, NoteError, SignKey, VerifyKey, hex};
-pub use record::{
-    Artifact, Batch, Budget, Dataset, Evidence, Label, Micro, Microseconds, Period, Point, Run,
-    RunChange, RunStatus, Series, Spending,
+pub use query::{
+    Condition, Field, MetricDataset, Operand, Order, RunQuery, Test, View, matches_ilike,
+    matches_like,
 };
+pub use record::{
+    Artifact, Batch, Budget, Dataset, Document, Evidence, Label, Micro, Microseconds, ModelPoint,
+    Period, Point, Run, RunChange, RunModel, RunStatus, Series, Spending,
+};
+pub use search::{Metric, RunDetail};
 pub use store::Place;
 pub use verify::{Tampering, Verification};

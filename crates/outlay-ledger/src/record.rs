@@ -10,6 +10,8 @@ pub type Microseconds = i64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RunStatus {
+    /// It waits for its turn.
+    Scheduled,
     /// It runs, as far as is known.
     Running,
     /// It ended by itself, and said that all is well.
@@ -27,6 +29,7 @@ impl RunStatus {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::Scheduled => "scheduled",
             Self::Running => "running",
             Self::Finished => "finished",
             Self::Failed => "failed",
@@ -35,8 +38,9 @@ impl RunStatus {
         }
     }
 
-    pub(crate) fn from_name(name: &str) -> Self {
+    pub(crate) fn from_name(name: &str, scheduled: bool) -> Self {
         match name {
+            "running" if scheduled => Self::Scheduled,
             "running" => Self::Running,
             "finished" => Self::Finished,
             "failed" => Self::Failed,
@@ -44,12 +48,20 @@ impl RunStatus {
             _ => Self::Lost,
         }
     }
+
+    /// The two columns that keep it: one of the words that form 1 knew, and whether it waits.
+    pub(crate) fn stored(self) -> (&'static str, i64) {
+        match self {
+            Self::Scheduled => (Self::Running.name(), 1),
+            other => (other.name(), 0),
+        }
+    }
 }
 
 /// Something that ran and was metered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
-    /// 32 hexadecimal digits.
+    /// A name that no other run has: 32 hexadecimal digits where Outlay gives it.
     pub id: String,
     /// What people call it.
     pub name: String,
@@ -77,6 +89,15 @@ pub struct Run {
     pub state: Value,
     /// What was found in the end.
     pub summary: Option<Value>,
+    /// The experiment that it belongs to; 0 is the one that is always there.
+    #[serde(default)]
+    pub experiment_id: i64,
+    /// Where its files lie; empty for none.
+    #[serde(default)]
+    pub artifact_uri: String,
+    /// When it was put away.
+    #[serde(default)]
+    pub deleted_us: Option<Microseconds>,
 }
 
 /// A change of how a run stands; what is `None` stays as it is.
@@ -96,6 +117,12 @@ pub struct RunChange {
     pub state: Option<Value>,
     /// What was found in the end.
     pub summary: Option<Value>,
+    /// What people call it now.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Whether it is put away, and since when.
+    #[serde(default)]
+    pub deleted_us: Option<Option<Microseconds>>,
 }
 
 /// A value of a metric.
@@ -144,6 +171,61 @@ pub struct Dataset {
     pub context: String,
     /// Where it came from.
     pub source: String,
+    /// What kind of place that is: `local`, `s3`, `huggingface`.
+    #[serde(default)]
+    pub source_type: String,
+    /// Its columns and their types, as whoever logged it writes them.
+    #[serde(default)]
+    pub schema: Option<String>,
+    /// Its size and the like, as whoever logged it writes them.
+    #[serde(default)]
+    pub profile: Option<String>,
+    /// What else is said of its use by this run, `context` included.
+    #[serde(default)]
+    pub tags: Vec<(String, String)>,
+}
+
+/// A model that a run read or made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunModel {
+    /// Which run.
+    pub run_id: String,
+    /// Which model.
+    pub model_id: String,
+    /// Whether the run made it; otherwise the run read it.
+    pub is_output: bool,
+    /// The step at which it was made.
+    pub step: i64,
+}
+
+/// A value that a run measured of a model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelPoint {
+    /// Which model.
+    pub model_id: String,
+    /// Which run.
+    pub run_id: String,
+    /// Which metric.
+    pub key: String,
+    /// The value, with its step and time.
+    pub point: Point,
+    /// The data that it was measured on, where that is known.
+    pub dataset_name: String,
+    /// Hash of that data.
+    pub dataset_digest: String,
+}
+
+/// Something that people name and edit, and that is read and written whole: an experiment, a version of a model, a user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Document {
+    /// What it is.
+    pub kind: String,
+    /// What it belongs to, such as the name of the model whose version it is.
+    pub shelf: String,
+    /// Its own name; no two documents of one kind and shelf have the same.
+    pub id: String,
+    /// What it says, as JSON.
+    pub body: String,
 }
 
 /// A file that a run made.
@@ -342,6 +424,8 @@ pub struct Batch {
     pub params: Vec<Label>,
     /// Tags of runs.
     pub tags: Vec<Label>,
+    /// Tags that are taken away, by run and name; each must be there.
+    pub removed_tags: Vec<(String, String)>,
     /// Points of metrics.
     pub series: Vec<Series>,
     /// Data that runs used.
@@ -354,6 +438,14 @@ pub struct Batch {
     pub budgets: Vec<Budget>,
     /// Statements to keep for good.
     pub evidence: Vec<Evidence>,
+    /// Models that runs read or made.
+    pub run_models: Vec<RunModel>,
+    /// Values that runs measured of models.
+    pub model_points: Vec<ModelPoint>,
+    /// Experiments whose runs are all put away, and since when; or, with `None`, all restored.
+    pub put_away: Vec<(i64, Option<Microseconds>)>,
+    /// Runs that must be there and not be put away; else nothing of the batch is written.
+    pub active: Vec<String>,
 }
 
 impl Batch {
@@ -373,6 +465,9 @@ impl Batch {
             + self.spending.len()
             + self.budgets.len()
             + self.evidence.len()
+            + self.run_models.len()
+            + self.model_points.len()
+            + self.removed_tags.len()
     }
 
     /// Adds another batch behind this one.
@@ -387,5 +482,10 @@ impl Batch {
         self.spending.extend(other.spending);
         self.budgets.extend(other.budgets);
         self.evidence.extend(other.evidence);
+        self.run_models.extend(other.run_models);
+        self.model_points.extend(other.model_points);
+        self.removed_tags.extend(other.removed_tags);
+        self.put_away.extend(other.put_away);
+        self.active.extend(other.active);
     }
 }

@@ -23,12 +23,20 @@ pub(crate) const BEGIN_SQLITE: &str = "BEGIN IMMEDIATE";
 pub(crate) const BEGIN_POSTGRES: &str = "BEGIN";
 
 /// Each form of the tables, in order: number, name, SQLite's text, PostgreSQL's text. Never edited once released.
-pub(crate) const FORMS: &[(i64, &str, &str, &str)] = &[(
-    1,
-    "initial",
-    include_str!("../migrations/sqlite/0001_initial.sql"),
-    include_str!("../migrations/postgres/0001_initial.sql"),
-)];
+pub(crate) const FORMS: &[(i64, &str, &str, &str)] = &[
+    (
+        1,
+        "initial",
+        include_str!("../migrations/sqlite/0001_initial.sql"),
+        include_str!("../migrations/postgres/0001_initial.sql"),
+    ),
+    (
+        2,
+        "tracking",
+        include_str!("../migrations/sqlite/0002_tracking.sql"),
+        include_str!("../migrations/postgres/0002_tracking.sql"),
+    ),
+];
 
 /// Where a ledger lies.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -30,6 +30,26 @@ pub(crate) struct Table {
     pub columns: &'static [(&'static str, Kind)],
     /// How many of the columns, from the first, tell rows apart.
     pub n_key: usize,
+    /// What the last columns hold in the rows of ledgers whose form lacked them.
+    pub later: &'static [Later],
+}
+
+/// What a column holds in rows that are older than it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Later {
+    Null,
+    Zero,
+    Text(&'static str),
+}
+
+impl Later {
+    fn cell(self) -> Cell {
+        match self {
+            Self::Null => Cell::Null,
+            Self::Zero => Cell::Integer(0),
+            Self::Text(text) => Cell::Text(text.to_owned()),
+        }
+    }
 }
 
 use Kind::{Bytes, Integer, Real, Text};
@@ -46,11 +66,13 @@ pub(crate) const TABLES: &[Table] = &[
             ("checkpoint", Text),
         ],
         n_key: 1,
+        later: &[],
     },
     Table {
         name: "signers",
         columns: &[("verify_key", Text), ("who", Text), ("since_us", Integer)],
         n_key: 1,
+        later: &[],
     },
     Table {
         name: "evidence",
@@ -64,6 +86,7 @@ pub(crate) const TABLES: &[Table] = &[
             ("leaf", Bytes),
         ],
         n_key: 1,
+        later: &[],
     },
     Table {
         name: "runs",
@@ -82,23 +105,41 @@ pub(crate) const TABLES: &[Table] = &[
             ("exit_code", Integer),
             ("state", Text),
             ("summary", Text),
+            ("experiment_id", Integer),
+            ("artifact_uri", Text),
+            ("scheduled", Integer),
+            ("deleted_us", Integer),
         ],
         n_key: 1,
+        later: &[Later::Zero, Later::Text(""), Later::Zero, Later::Null],
     },
     Table {
         name: "params",
         columns: &[("run_id", Text), ("key", Text), ("value", Text)],
         n_key: 2,
+        later: &[],
     },
     Table {
         name: "tags",
         columns: &[("run_id", Text), ("key", Text), ("value", Text)],
         n_key: 2,
+        later: &[],
     },
     Table {
         name: "series",
-        columns: &[("id", Integer), ("run_id", Text), ("key", Text)],
+        columns: &[
+            ("id", Integer),
+            ("run_id", Text),
+            ("key", Text),
+            ("last_step", Integer),
+            ("last_at_us", Integer),
+            ("last_value", Real),
+            ("last_is_nan", Integer),
+            ("min_value", Real),
+            ("max_value", Real),
+        ],
         n_key: 1,
+        later: &[Later::Null; 6],
     },
     Table {
         name: "points",
@@ -110,6 +151,7 @@ pub(crate) const TABLES: &[Table] = &[
             ("is_nan", Integer),
         ],
         n_key: 5,
+        later: &[],
     },
     Table {
         name: "datasets",
@@ -119,8 +161,13 @@ pub(crate) const TABLES: &[Table] = &[
             ("digest", Text),
             ("context", Text),
             ("source", Text),
+            ("source_type", Text),
+            ("schema", Text),
+            ("profile", Text),
+            ("tags", Text),
         ],
         n_key: 4,
+        later: &[Later::Text(""), Later::Null, Later::Null, Later::Text("[]")],
     },
     Table {
         name: "artifacts",
@@ -133,6 +180,7 @@ pub(crate) const TABLES: &[Table] = &[
             ("added_us", Integer),
         ],
         n_key: 2,
+        later: &[],
     },
     Table {
         name: "spending",
@@ -151,6 +199,7 @@ pub(crate) const TABLES: &[Table] = &[
             ("note", Text),
         ],
         n_key: 1,
+        later: &[],
     },
     Table {
         name: "budgets",
@@ -165,6 +214,45 @@ pub(crate) const TABLES: &[Table] = &[
             ("set_us", Integer),
         ],
         n_key: 1,
+        later: &[],
+    },
+    Table {
+        name: "documents",
+        columns: &[
+            ("kind", Text),
+            ("shelf", Text),
+            ("id", Text),
+            ("body", Text),
+        ],
+        n_key: 3,
+        later: &[],
+    },
+    Table {
+        name: "run_models",
+        columns: &[
+            ("run_id", Text),
+            ("model_id", Text),
+            ("is_output", Integer),
+            ("step", Integer),
+        ],
+        n_key: 4,
+        later: &[],
+    },
+    Table {
+        name: "model_points",
+        columns: &[
+            ("model_id", Text),
+            ("key", Text),
+            ("at_us", Integer),
+            ("step", Integer),
+            ("run_id", Text),
+            ("dataset_name", Text),
+            ("dataset_digest", Text),
+            ("value", Real),
+            ("is_nan", Integer),
+        ],
+        n_key: 9,
+        later: &[],
     },
 ];
 
@@ -185,6 +273,14 @@ impl Table {
             .map(|(name, _)| *name)
             .collect();
         names.join(", ")
+    }
+
+    /// How many columns, from the first, an older form's rows may have; and what those that they lack then hold.
+    pub(crate) fn filled(&self, mut row: Vec<Cell>) -> Vec<Cell> {
+        let n_first = self.columns.len() - self.later.len();
+        let known = row.len().saturating_sub(n_first).min(self.later.len());
+        row.extend(self.later[known..].iter().map(|later| later.cell()));
+        row
     }
 
     /// A row as a JSON object, its table's name in front.
@@ -208,12 +304,16 @@ impl Table {
 
     /// Reads such an object; the error names the field.
     pub(crate) fn row_of_json(&self, object: &Map<String, Value>) -> Result<Vec<Cell>, String> {
+        let n_first = self.columns.len() - self.later.len();
         self.columns
             .iter()
-            .map(|(name, kind)| {
-                let value = object
-                    .get(*name)
-                    .ok_or_else(|| format!("a row of `{}` lacks `{name}`", self.name))?;
+            .enumerate()
+            .map(|(at, (name, kind))| {
+                let value = match (object.get(*name), at.checked_sub(n_first)) {
+                    (Some(value), _) => value,
+                    (None, Some(later)) => return Ok(self.later[later].cell()),
+                    (None, None) => return Err(format!("a row of `{}` lacks `{name}`", self.name)),
+                };
                 let cell = match (kind, value) {
                     (_, Value::Null) => Some(Cell::Null),
                     (Integer, Value::Number(number)) => number.as_i64().map(Cell::Integer),

@@ -22,6 +22,7 @@ pub mod run;
 mod serve_batched;
 mod serve_picture;
 mod serve_show;
+pub mod server;
 mod serving_runs;
 pub mod trends;
 pub mod validate;

@@ -49,6 +49,26 @@ impl Books {
             .enable_all()
             .build()
             .map_err(|error| Failure::outside(format!("cannot start a thread: {error}")))?;
+        Self::open_on(runtime, place, create)
+    }
+
+    /// Opens the ledger on threads that do many things at a time; it is made where it is absent.
+    pub fn open_for_many(place: &Place) -> Result<Self, Failure> {
+        if let Place::File(path) = place {
+            make_folder(path.parent().unwrap_or(Path::new("")))?;
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::outside(format!("cannot start threads: {error}")))?;
+        Self::open_on(runtime, place, true)
+    }
+
+    fn open_on(
+        runtime: tokio::runtime::Runtime,
+        place: &Place,
+        create: bool,
+    ) -> Result<Self, Failure> {
         let ledger = runtime
             .block_on(async {
                 let ledger = Ledger::open(place, create).await?;
@@ -66,6 +86,11 @@ impl Books {
     /// The ledger.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// The runtime, for what does many things at a time.
+    pub fn runtime(&self) -> &tokio::runtime::Runtime {
+        &self.runtime
     }
 
     /// Waits for something.

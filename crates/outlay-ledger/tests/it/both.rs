@@ -122,7 +122,7 @@ fn runs_change_and_params_do_not() {
             ..Batch::default()
         };
         let error = ledger.write(param).await.expect_err("refuses");
-        assert!(matches!(error.fault, Fault::Conflict(_)), "{error}");
+        assert!(matches!(error.fault, Fault::ParamSet { .. }), "{error}");
         assert!(error.to_string().contains("`lr`"), "{error}");
         let tag = Batch {
             tags: vec![label(1, "stage", "two")],

@@ -126,7 +126,7 @@ fn exports_that_were_changed_are_refused_and_leave_nothing() {
         let changes: [(&str, &str, &str); 6] = [
             ("changed", "\\\"n\\\":4", "\\\"n\\\":5"),
             ("header", "outlay_ledger", "another"),
-            ("newer", "\"outlay_ledger\":1", "\"outlay_ledger\":7"),
+            ("newer", "\"outlay_ledger\":2", "\"outlay_ledger\":7"),
             ("table", "\"table\":\"runs\"", "\"table\":\"rans\""),
             ("type", "\"bytes\":7", "\"bytes\":\"7\""),
             ("field", "\"uri\":", "\"url\":"),

@@ -194,6 +194,9 @@ pub(crate) fn run(n: u32) -> Run {
         exit_code: None,
         state: json!({"pid": 7}),
         summary: None,
+        experiment_id: 0,
+        artifact_uri: String::new(),
+        deleted_us: None,
     }
 }
 
@@ -279,6 +282,10 @@ pub(crate) fn everything() -> Batch {
             digest: "d".to_owned(),
             context: "training".to_owned(),
             source: "s3://x".to_owned(),
+            source_type: "local".to_owned(),
+            schema: None,
+            profile: None,
+            tags: vec![],
         }],
         artifacts: vec![outlay_ledger::Artifact {
             run_id: run(1).id,

@@ -346,6 +346,9 @@ fn start(
         exit_code: None,
         state: serde_json::Value::Null,
         summary: None,
+        experiment_id: 0,
+        artifact_uri: String::new(),
+        deleted_us: None,
     };
     let mut state = State {
         format: 1,

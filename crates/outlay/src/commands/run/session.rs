@@ -425,6 +425,7 @@ impl Session<'_> {
                 exit_code: self.run.exit_code,
                 state: Some(self.state.to_json()),
                 summary: serde_json::to_value(&summary).ok(),
+                ..RunChange::default()
             };
             let batch = Batch {
                 changes: vec![change],

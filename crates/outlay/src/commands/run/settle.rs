@@ -119,6 +119,7 @@ pub fn settle(books: &Books, mut run: Run, mut state: State) -> Result<Summary, 
         exit_code: run.exit_code,
         state: Some(state.to_json()),
         summary: serde_json::to_value(&summary).ok(),
+        ..RunChange::default()
     };
     let batch = Batch {
         changes: vec![change],

@@ -1,0 +1,171 @@
+//! The server: the ledger behind one port, for MLflow's clients, for programs and for people.
+//!
+//! The only crate that knows HTTP.
+
+pub mod artifacts;
+pub mod mlflow;
+mod serve;
+
+use std::sync::Arc;
+
+use axum::Router;
+use outlay_ledger::{Ledger, Microseconds};
+
+pub use serve::serve;
+
+use artifacts::Artifacts;
+use mlflow::error::{ApiError, Code};
+
+/// The version of MLflow whose clients this server is made for.
+pub const MLFLOW_VERSION: &str = "3.17.2";
+
+/// What the server works with. Clones share it.
+#[derive(Clone, Debug)]
+pub struct App {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    ledger: Ledger,
+    artifacts: Artifacts,
+    settings: Settings,
+    events: tokio::sync::broadcast::Sender<Event>,
+}
+
+/// How the server is set up.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What a new experiment's `artifact_location` begins with: `mlflow-artifacts:` where this server keeps the files.
+    pub artifact_root: String,
+    /// The clock: microseconds since 1970.
+    pub now_us: fn() -> Microseconds,
+    /// Whether a run whose project or team has spent its budget is refused.
+    pub refuse_over_budget: bool,
+    /// Whether texts that are too long for MLflow are cut, as its clients expect; otherwise they are refused.
+    pub truncate_long_values: bool,
+}
+
+impl App {
+    /// Puts a ledger and a store of files behind the server.
+    #[must_use]
+    pub fn new(ledger: Ledger, artifacts: Artifacts, settings: Settings) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                ledger,
+                artifacts,
+                settings,
+                events: tokio::sync::broadcast::channel(1024).0,
+            }),
+        }
+    }
+
+    /// The ledger.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.inner.ledger
+    }
+
+    /// The files of runs and models.
+    #[must_use]
+    pub fn artifacts(&self) -> &Artifacts {
+        &self.inner.artifacts
+    }
+
+    /// How the server is set up.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    /// Tells those who watch that something happened to a run.
+    pub fn tell(&self, run_id: &str, what: &'static str) {
+        if self.inner.events.receiver_count() > 0 {
+            let run_id = run_id.to_owned();
+            // Nobody watches any more.
+            let _ = self.inner.events.send(Event { run_id, what });
+        }
+    }
+
+    /// What happens from now on.
+    #[must_use]
+    pub fn watch(&self) -> tokio::sync::broadcast::Receiver<Event> {
+        self.inner.events.subscribe()
+    }
+
+    /// Refuses a run whose budget is spent.
+    ///
+    /// # Errors
+    ///
+    /// A budget that covers the project and the team and has nothing left; 403, which clients do not try again.
+    pub async fn admit(&self, project: &str, team: &str) -> Result<(), ApiError> {
+        if !self.inner.settings.refuse_over_budget {
+            return Ok(());
+        }
+        for budget in self.inner.ledger.budgets().await? {
+            if !budget.covers(project, team) {
+                continue;
+            }
+            let spent = self.inner.ledger.spent_of(&budget, self.now_us()).await?;
+            if spent >= budget.limit_micro {
+                return Err(ApiError::new(
+                    Code::PermissionDenied,
+                    format!(
+                        "Budget `{}` is spent: {:.2} of {:.2} {}. New runs are refused until it is raised or its \
+                         period ends.",
+                        budget.name,
+                        spent.units(),
+                        budget.limit_micro.units(),
+                        budget.currency
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Now, in microseconds since 1970.
+    #[must_use]
+    pub fn now_us(&self) -> Microseconds {
+        (self.inner.settings.now_us)()
+    }
+
+    /// Now, in milliseconds since 1970.
+    #[must_use]
+    pub fn now_ms(&self) -> i64 {
+        self.now_us().div_euclid(1000)
+    }
+
+    /// Random hexadecimal digits: 32 of them.
+    #[must_use]
+    pub fn fresh_id(&self) -> String {
+        outlay_ledger::hex(&self.random())
+    }
+
+    /// Random bytes.
+    pub(crate) fn random(&self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        // Where the system has no random numbers, the clock and the place of this number still tell ids apart.
+        if getrandom::fill(&mut bytes).is_err() {
+            let now = self.now_us().to_le_bytes();
+            let place = std::ptr::from_ref(&bytes).addr().to_le_bytes();
+            bytes[..8].copy_from_slice(&now);
+            bytes[8..8 + place.len().min(8)].copy_from_slice(&place[..place.len().min(8)]);
+        }
+        bytes
+    }
+}
+
+/// Something that happened, for whoever watches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// The run that it happened to.
+    pub run_id: String,
+    /// What: `metric`, `param`, `tag`, `run`.
+    pub what: &'static str,
+}
+
+/// Everything that the server answers to.
+pub fn router(app: App) -> Router {
+    Router::new().merge(mlflow::router()).with_state(app)
+}

@@ -1,0 +1,82 @@
+//! The port: connections, and how much of the machine they may take.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tower::ServiceExt;
+
+/// Most connections that are open at once; those beyond wait to be taken.
+const CONNECTIONS: usize = 16_384;
+
+/// How long a client may take for the head of a request.
+const HEAD_SECONDS: u64 = 30;
+
+/// How long requests that are under way may take once the server is told to end.
+const LAST_SECONDS: u64 = 10;
+
+/// Serves until `end` resolves; then takes no more connections, and waits a while for requests that are under way.
+pub async fn serve(listener: TcpListener, router: Router, end: impl Future<Output = ()>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let (ending, told) = watch::channel(false);
+    let mut end = std::pin::pin!(end);
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            break;
+        };
+        let (stream, peer) = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => accepted,
+                // No more files for now; the next connection may find some.
+                Err(_) => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    continue;
+                }
+            },
+            () = &mut end => break,
+        };
+        let (router, told) = (router.clone(), told.clone());
+        tokio::spawn(async move {
+            connection(stream, peer, router, told).await;
+            drop(place);
+        });
+    }
+    drop(listener);
+    let _ = ending.send(true);
+    let all = u32::try_from(CONNECTIONS).unwrap_or(u32::MAX);
+    let _ = tokio::time::timeout(Duration::from_secs(LAST_SECONDS), places.acquire_many(all)).await;
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    mut told: watch::Receiver<bool>,
+) {
+    // A reply goes out at once, and does not wait for the client's acknowledgement of the one before it.
+    let _ = stream.set_nodelay(true);
+    let service = router.map_request(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        request.map(axum::body::Body::new)
+    });
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_secs(HEAD_SECONDS))
+        .max_buf_size(64 * 1024)
+        .half_close(false);
+    let served = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    let mut served = std::pin::pin!(served.with_upgrades());
+    tokio::select! {
+        _ = &mut served => {}
+        _ = told.changed() => {
+            served.as_mut().graceful_shutdown();
+            let _ = served.await;
+        }
+    }
+}

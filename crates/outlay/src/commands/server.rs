@@ -1,0 +1,145 @@
+//! `outlay server`: the ledger behind one port.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+
+use outlay_server::artifacts::Artifacts;
+use outlay_server::{App, Settings};
+
+use crate::failure::Failure;
+use crate::ledger::{Books, FOLDER, LedgerArgs, now_us};
+use crate::printer::Printer;
+
+/// Arguments of `outlay server`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:
+  outlay server
+  MLFLOW_TRACKING_URI=http://127.0.0.1:5000 python train.py
+
+Training scripts log to it with the stock MLflow client. Files that they log are kept beside the ledger, or in a bucket.")]
+pub struct Args {
+    #[command(flatten)]
+    ledger: LedgerArgs,
+    /// Address to listen on
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    host: String,
+    /// Port to listen on; 0 takes any that is free
+    #[arg(long, value_name = "NUMBER", default_value_t = 5000)]
+    port: u16,
+    /// Where files of runs are kept: a folder, or s3://bucket/prefix [default: .outlay/artifacts]
+    #[arg(long, value_name = "PLACE")]
+    artifacts: Option<String>,
+    /// Take new runs even where the budget of their project or team is spent
+    #[arg(long)]
+    over_budget: bool,
+    /// Refuse parameters and tags that are too long, where MLflow's own server would cut them
+    #[arg(long)]
+    refuse_long_values: bool,
+}
+
+/// What the tools of S3 call the variables that say where a store is and who signs.
+const BUCKET_VARIABLES: [&str; 7] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL",
+    "AWS_ALLOW_HTTP",
+];
+
+fn artifacts(place: Option<&str>) -> Result<Artifacts, Failure> {
+    let Some(url) = place.filter(|place| place.starts_with("s3://")) else {
+        let folder = place.map_or_else(|| PathBuf::from(FOLDER).join("artifacts"), PathBuf::from);
+        let folder = std::path::absolute(&folder)
+            .map_err(|error| Failure::input(format!("--artifacts: {error}")))?;
+        return Ok(Artifacts::folder(folder));
+    };
+    let mut options: Vec<(String, String)> = BUCKET_VARIABLES
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)))
+        .collect();
+    // MLflow's own name for it.
+    if let Ok(endpoint) = std::env::var("MLFLOW_S3_ENDPOINT_URL") {
+        options.push(("AWS_ENDPOINT_URL".to_owned(), endpoint));
+    }
+    if options
+        .iter()
+        .any(|(name, value)| name == "AWS_ENDPOINT_URL" && value.starts_with("http://"))
+    {
+        options.push(("AWS_ALLOW_HTTP".to_owned(), "true".to_owned()));
+    }
+    Artifacts::bucket(url, options)
+        .map_err(|error| Failure::input(format!("--artifacts `{url}`: {error}")))
+}
+
+/// The addresses that a name stands for.
+fn addresses(host: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
+    let found = (host, port)
+        .to_socket_addrs()
+        .map_err(|error| Failure::input(format!("--host `{host}`: {error}")))?;
+    Ok(found.collect())
+}
+
+/// Runs the command.
+pub fn run(args: &Args, _: &mut Printer) -> Result<(), Failure> {
+    let artifacts = artifacts(args.artifacts.as_deref())?;
+    let addresses = addresses(&args.host, args.port)?;
+    if let Some(open) = addresses.iter().find(|address| !address.ip().is_loopback()) {
+        return Err(Failure::input(format!(
+            "--host `{}` is {}, which others can reach, and there are no users yet",
+            args.host,
+            open.ip()
+        ))
+        .hint("leave --host out to serve this machine alone"));
+    }
+    let books = Books::open_for_many(&args.ledger.place())?;
+    let settings = Settings {
+        artifact_root: "mlflow-artifacts:".to_owned(),
+        now_us,
+        refuse_over_budget: !args.over_budget,
+        truncate_long_values: !args.refuse_long_values,
+    };
+    let app = App::new(books.ledger().clone(), artifacts, settings);
+    let served = books.runtime().block_on(async {
+        let listener = tokio::net::TcpListener::bind(&addresses[..])
+            .await
+            .map_err(|error| {
+                Failure::outside(format!(
+                    "cannot listen on {}:{}: {error}",
+                    args.host, args.port
+                ))
+                .hint("--port names another port; 0 takes any that is free")
+            })?;
+        let address = listener
+            .local_addr()
+            .map_err(|error| Failure::outside(error.to_string()))?;
+        anstream::eprintln!("Serving {} at http://{address}", books.ledger().place());
+        outlay_server::serve(listener, outlay_server::router(app), asked_to_end()).await;
+        Ok(())
+    });
+    books.close();
+    served
+}
+
+/// Until someone asks the server to end.
+async fn asked_to_end() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (Ok(mut interrupt), Ok(mut terminate)) = (
+            signal(SignalKind::interrupt()),
+            signal(SignalKind::terminate()),
+        ) else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = tokio::signal::ctrl_c().await;
+    }
+}
