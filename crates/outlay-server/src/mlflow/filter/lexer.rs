@@ -71,6 +71,7 @@ impl<'a> Lexer<'a> {
             .or_else(|| self.phrase(at, first))
             .or_else(|| self.word(at, first))
             .or_else(|| self.sign(at, first))
+            .filter(|(_, end)| *end > at)
             .unwrap_or((Kind::Other, at + first.len_utf8()))
     }
 
@@ -112,7 +113,9 @@ impl<'a> Lexer<'a> {
         let after = at + 1;
         let end = match self.peek(after)? {
             '$' => after,
-            first if first == '_' || is_letter(first) => self.run(after, is_word),
+            first if first == '_' || is_letter(first) => {
+                self.run(after + first.len_utf8(), is_word)
+            }
             _ => return None,
         };
         self.rest(end).starts_with('$').then_some(end + 1)
@@ -276,7 +279,8 @@ impl<'a> Lexer<'a> {
         if !is_letter(first) {
             return None;
         }
-        let end = self.run(at, is_word);
+        // The multiplication sign counts as a letter, but only as the first one of a word.
+        let end = self.run(at + first.len_utf8(), is_word);
         let word = &self.text[at..end];
         if ["CASE", "IN", "VALUES", "USING", "FROM", "AS"]
             .iter()

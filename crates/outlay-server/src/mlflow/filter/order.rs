@@ -52,7 +52,7 @@ fn direction(clause: &str) -> Result<(String, bool), FilterError> {
     let Some(key) = key else {
         return unreadable();
     };
-    let words = words(&key)?;
+    let words = split_words(&key)?;
     match words.as_slice() {
         [_] | [] => Ok((key, true)),
         [name, order] => match order.to_lowercase().as_str() {
@@ -67,40 +67,40 @@ fn direction(clause: &str) -> Result<(String, bool), FilterError> {
 }
 
 /// Splits a text into words the way a shell does; backticks quote as double quotes do.
-fn words(text: &str) -> Result<Vec<String>, FilterError> {
-    let mut complete = Vec::new();
-    let mut word: Option<String> = None;
+fn split_words(text: &str) -> Result<Vec<String>, FilterError> {
+    let mut found = Vec::new();
+    let mut pending: Option<String> = None;
     let mut quote: Option<char> = None;
     let mut characters = text.chars().map(|c| if c == '`' { '"' } else { c });
     while let Some(character) = characters.next() {
         let escapes = character == '\\' && quote != Some('\'');
         if escapes {
-            let Some(escaped) = characters.next() else {
+            let Some(literal) = characters.next() else {
                 return error("No escaped character");
             };
-            let word = word.get_or_insert_default();
-            if quote.is_some_and(|quote| escaped != quote && escaped != '\\') {
-                word.push('\\');
+            let pending = pending.get_or_insert_default();
+            if quote.is_some_and(|quote| literal != quote && literal != '\\') {
+                pending.push('\\');
             }
-            word.push(escaped);
+            pending.push(literal);
         } else if quote == Some(character) {
             quote = None;
         } else if quote.is_some() {
-            word.get_or_insert_default().push(character);
+            pending.get_or_insert_default().push(character);
         } else if matches!(character, '\'' | '"') {
             quote = Some(character);
-            word.get_or_insert_default();
+            pending.get_or_insert_default();
         } else if matches!(character, ' ' | '\t' | '\r' | '\n') {
-            complete.extend(word.take());
+            found.extend(pending.take());
         } else {
-            word.get_or_insert_default().push(character);
+            pending.get_or_insert_default().push(character);
         }
     }
     if quote.is_some() {
         return error("No closing quotation");
     }
-    complete.extend(word);
-    Ok(complete)
+    found.extend(pending);
+    Ok(found)
 }
 
 fn order(field: Field, ascending: bool) -> Order {

@@ -1,0 +1,4 @@
+//! The server from outside: what it takes and what it answers.
+
+mod filter_cases;
+mod filter_properties;
