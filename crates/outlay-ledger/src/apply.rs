@@ -420,13 +420,13 @@ pub(crate) async fn apply(
     };
     for dataset in sorted(batches, |batch| &batch.datasets, dataset_key) {
         sqlx::query(
-            "INSERT INTO datasets (run_id, name, digest, context, source, source_type, schema, profile, tags)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
+            "INSERT INTO datasets (run_id, name, digest, context, source, source_type, schema, profile, tags, added_us)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING",
         )
         .bind(&dataset.run_id).bind(&dataset.name).bind(&dataset.digest)
         .bind(&dataset.context).bind(&dataset.source).bind(&dataset.source_type)
         .bind(&dataset.schema).bind(&dataset.profile)
-        .bind(serde_json::to_string(&dataset.tags).unwrap_or_default())
+        .bind(serde_json::to_string(&dataset.tags).unwrap_or_default()).bind(dataset.added_us)
         .execute(&mut *connection).await?;
     }
     let model_key = |model: &'_ RunModel| (model.run_id.clone(), model.model_id.clone(), model.is_output, model.step);

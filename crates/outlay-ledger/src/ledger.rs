@@ -488,8 +488,8 @@ impl Ledger {
         let read = async {
             let rows: Vec<DatasetRow> = on!(&self.store, connection => {
                 sqlx::query_as(
-                    "SELECT run_id, name, digest, context, source, source_type, schema, profile, tags
-                     FROM datasets WHERE run_id = $1 ORDER BY name, digest, context",
+                    "SELECT run_id, name, digest, context, source, source_type, schema, profile, tags, added_us
+                     FROM datasets WHERE run_id = $1 ORDER BY added_us, name, digest, context",
                 ).bind(run_id).fetch_all(connection).await?
             });
             Ok(rows.into_iter().map(dataset_of).collect())
@@ -600,10 +600,11 @@ pub(crate) type DatasetRow = (
     Option<String>,
     Option<String>,
     String,
+    i64,
 );
 
 pub(crate) fn dataset_of(row: DatasetRow) -> Dataset {
-    let (run_id, name, digest, context, source, source_type, schema, profile, tags) = row;
+    let (run_id, name, digest, context, source, source_type, schema, profile, tags, added_us) = row;
     Dataset {
         run_id,
         name,
@@ -614,6 +615,7 @@ pub(crate) fn dataset_of(row: DatasetRow) -> Dataset {
         schema,
         profile,
         tags: serde_json::from_str(&tags).unwrap_or_default(),
+        added_us,
     }
 }
 

@@ -183,6 +183,9 @@ pub struct Dataset {
     /// What else is said of its use by this run, `context` included.
     #[serde(default)]
     pub tags: Vec<(String, String)>,
+    /// When the run said so.
+    #[serde(default)]
+    pub added_us: Microseconds,
 }
 
 /// A model that a run read or made.

@@ -486,8 +486,8 @@ impl Ledger {
         let mut statement = self.statement("");
         let one_of = statement.one_of(ids);
         statement.text = format!(
-            "SELECT run_id, name, digest, context, source, source_type, schema, profile, tags FROM datasets
-             WHERE run_id {one_of} ORDER BY run_id, name, digest, context"
+            "SELECT run_id, name, digest, context, source, source_type, schema, profile, tags, added_us FROM datasets
+             WHERE run_id {one_of} ORDER BY run_id, added_us, name, digest, context"
         );
         let rows: Vec<DatasetRow> = on!(self.store(), connection => {
             fetch!(connection, sqlx::query_as, statement)

@@ -165,9 +165,16 @@ pub(crate) const TABLES: &[Table] = &[
             ("schema", Text),
             ("profile", Text),
             ("tags", Text),
+            ("added_us", Integer),
         ],
         n_key: 4,
-        later: &[Later::Text(""), Later::Null, Later::Null, Later::Text("[]")],
+        later: &[
+            Later::Text(""),
+            Later::Null,
+            Later::Null,
+            Later::Text("[]"),
+            Later::Zero,
+        ],
     },
     Table {
         name: "artifacts",

@@ -6,6 +6,7 @@ pub mod artifacts;
 pub mod mlflow;
 mod serve;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::Router;
@@ -31,6 +32,8 @@ struct Inner {
     artifacts: Artifacts,
     settings: Settings,
     events: tokio::sync::broadcast::Sender<Event>,
+    /// The folder that new experiments begin with, where it is one of this machine.
+    local_root: Option<(PathBuf, Artifacts)>,
 }
 
 /// How the server is set up.
@@ -38,6 +41,8 @@ struct Inner {
 pub struct Settings {
     /// What a new experiment's `artifact_location` begins with: `mlflow-artifacts:` where this server keeps the files.
     pub artifact_root: String,
+    /// The folder from which paths that are relative are meant.
+    pub folder: PathBuf,
     /// The clock: microseconds since 1970.
     pub now_us: fn() -> Microseconds,
     /// Whether a run whose project or team has spent its budget is refused.
@@ -50,8 +55,11 @@ impl App {
     /// Puts a ledger and a store of files behind the server.
     #[must_use]
     pub fn new(ledger: Ledger, artifacts: Artifacts, settings: Settings) -> Self {
+        let local_root = mlflow::local_path(&settings.artifact_root)
+            .map(|root| (root.clone(), Artifacts::folder(root)));
         Self {
             inner: Arc::new(Inner {
+                local_root,
                 ledger,
                 artifacts,
                 settings,
@@ -70,6 +78,12 @@ impl App {
     #[must_use]
     pub fn artifacts(&self) -> &Artifacts {
         &self.inner.artifacts
+    }
+
+    /// The local folder that new experiments begin with, where there is one, and the files in it.
+    pub(crate) fn local_root(&self) -> Option<(&Path, &Artifacts)> {
+        let root = self.inner.local_root.as_ref()?;
+        Some((&root.0, &root.1))
     }
 
     /// How the server is set up.

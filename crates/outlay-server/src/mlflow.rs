@@ -11,6 +11,7 @@ mod history;
 pub mod limits;
 mod logged_models;
 mod names;
+mod promptlab;
 mod registry;
 mod runs;
 mod search;
@@ -25,6 +26,7 @@ use serde_json::{Value, json};
 
 use crate::{App, MLFLOW_VERSION};
 use error::{ApiError, Code};
+pub(crate) use files::local_path;
 
 /// What a handler answers: JSON, or a failure in MLflow's words.
 pub type Reply = Result<Json<Value>, ApiError>;
@@ -62,6 +64,7 @@ fn paths() -> Vec<(&'static str, MethodRouter<App>)> {
         ("runs/restore", post(runs::restore)),
         ("runs/get", get(runs::get)),
         ("runs/search", post(runs::search)),
+        ("runs/create-promptlab-run", post(promptlab::create)),
         ("runs/log-metric", post(runs::log_metric)),
         ("runs/log-parameter", post(runs::log_param)),
         ("runs/log-batch", post(runs::log_batch)),

@@ -53,6 +53,18 @@ pub async fn serve(listener: TcpListener, router: Router, end: impl Future<Outpu
     let _ = tokio::time::timeout(Duration::from_secs(LAST_SECONDS), places.acquire_many(all)).await;
 }
 
+/// Some clients join an address that ends in `/` and a path that begins with one.
+fn plain_path<B>(request: &mut hyper::Request<B>) {
+    let text = request
+        .uri()
+        .path_and_query()
+        .map_or("/", hyper::http::uri::PathAndQuery::as_str);
+    let text = format!("/{}", text.trim_start_matches('/'));
+    if let Ok(uri) = text.parse() {
+        *request.uri_mut() = uri;
+    }
+}
+
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
@@ -63,6 +75,9 @@ async fn connection(
     let _ = stream.set_nodelay(true);
     let service = router.map_request(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
+        if request.uri().path().starts_with("//") {
+            plain_path(&mut request);
+        }
         request.map(axum::body::Body::new)
     });
     let mut http = hyper::server::conn::http1::Builder::new();

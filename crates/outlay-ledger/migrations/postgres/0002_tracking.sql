@@ -30,6 +30,8 @@ ALTER TABLE datasets ADD COLUMN schema TEXT;
 ALTER TABLE datasets ADD COLUMN profile TEXT;
 -- JSON: a list of pairs of name and value.
 ALTER TABLE datasets ADD COLUMN tags TEXT NOT NULL DEFAULT '[]';
+-- When the run said so; those that it named together differ in their order.
+ALTER TABLE datasets ADD COLUMN added_us BIGINT NOT NULL DEFAULT 0;
 
 -- Things that are read and written whole: experiments, models and their versions, users. `body` is JSON.
 CREATE TABLE documents (

@@ -286,6 +286,7 @@ pub(crate) fn everything() -> Batch {
             schema: None,
             profile: None,
             tags: vec![],
+            added_us: 1,
         }],
         artifacts: vec![outlay_ledger::Artifact {
             run_id: run(1).id,

@@ -43,6 +43,20 @@ pub fn under(place: &str, path: &str) -> String {
     }
 }
 
+/// A place as everyone understands it: a path that is relative is below the server's own folder.
+fn absolute(app: &App, location: String) -> String {
+    let has_scheme = location.split_once(':').is_some_and(|(scheme, _)| {
+        scheme.len() > 1
+            && scheme
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+    });
+    if has_scheme || location.starts_with('/') {
+        return location;
+    }
+    app.settings().folder.join(location).display().to_string()
+}
+
 /// The error that there is no such experiment.
 fn no_experiment(id: i64) -> Fault {
     Fault::Missing(format!("No Experiment with id={id} exists"))
@@ -102,6 +116,7 @@ pub async fn create(State(app): State<App>, ask: Ask) -> Reply {
     let location = ask
         .text("artifact_location")?
         .filter(|text| !text.is_empty());
+    let location = location.map(|location| absolute(&app, location));
     if let Some(location) = &location {
         limits::artifact_location(location)?;
     }

@@ -3,6 +3,8 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
+use std::path::{Component, PathBuf};
+
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::TryStreamExt;
@@ -12,7 +14,7 @@ use super::ask::Ask;
 use super::error::{ApiError, Code};
 use super::{Reply, nothing, registry, wire};
 use crate::App;
-use crate::artifacts::{ArtifactError, ByteStream};
+use crate::artifacts::{ArtifactError, Artifacts, ByteStream};
 
 /// Most bytes of a file that a page uploads.
 const PAGE_UPLOAD_BYTES: u64 = 10 << 20;
@@ -82,23 +84,69 @@ pub fn kept_path(uri: &str) -> Result<String, ApiError> {
     safe_path(rest.trim_start_matches('/'))
 }
 
-/// A path below a place that this server keeps.
-fn below(uri: &str, path: Option<&str>) -> Result<String, ApiError> {
-    let root = kept_path(uri)?;
-    match path.filter(|path| !path.is_empty()) {
-        Some(path) => Ok(format!("{root}/{}", safe_path(path)?)),
-        None => Ok(root),
-    }
+/// A path in a store of this server.
+struct Kept<'a> {
+    store: &'a Artifacts,
+    path: String,
+}
+
+/// Where a path below a place is kept: in the server's own store, or in the local folder that new experiments begin with.
+fn kept<'a>(app: &'a App, uri: &str, path: Option<&str>) -> Result<Kept<'a>, ApiError> {
+    let (store, root) = match app.local_root().zip(local_path(uri)) {
+        Some(((root, store), place)) if place.starts_with(root) => {
+            let below = place
+                .strip_prefix(root)
+                .ok()
+                .and_then(|below| below.to_str());
+            (store, safe_path(below.unwrap_or(".."))?)
+        }
+        _ => (app.artifacts(), kept_path(uri)?),
+    };
+    let path = match path.filter(|path| !path.is_empty()) {
+        Some(path) => format!("{root}/{}", safe_path(path)?),
+        None => root,
+    };
+    let path = path.trim_start_matches('/').to_owned();
+    Ok(Kept { store, path })
+}
+
+/// The folder that a URI names, where it names one of this machine.
+#[must_use]
+pub fn local_path(uri: &str) -> Option<PathBuf> {
+    let path = match uri.strip_prefix("file:") {
+        Some(rest) => rest
+            .strip_prefix("//localhost")
+            .or_else(|| rest.strip_prefix("//"))
+            .unwrap_or(rest),
+        None => uri,
+    };
+    let path = PathBuf::from(path);
+    let is_plain = path
+        .components()
+        .all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+    (path.is_absolute() && is_plain).then_some(path)
+}
+
+/// Writes a file below a place.
+pub(super) async fn write_to(
+    app: &App,
+    uri: &str,
+    path: &str,
+    bytes: ByteStream,
+) -> Result<(), ApiError> {
+    let kept = kept(app, uri, Some(path))?;
+    kept.store.write(&kept.path, bytes).await?;
+    Ok(())
 }
 
 /// What lies below a place, each with its path relative to the place.
 async fn listed(app: &App, uri: &str, path: Option<&str>) -> Result<Vec<Value>, ApiError> {
-    let place = below(uri, path)?;
+    let kept = kept(app, uri, path)?;
     let within = match path.filter(|path| !path.is_empty()) {
         Some(path) => format!("{}/", safe_path(path)?.trim_end_matches('/')),
         None => String::new(),
     };
-    let entries = app.artifacts().list(&place).await?;
+    let entries = kept.store.list(&kept.path).await?;
     Ok(entries
         .iter()
         .map(|entry| {
@@ -152,26 +200,35 @@ pub async fn upload(State(app): State<App>, Path(path): Path<String>, request: R
 }
 
 /// A file as a reply: never shown as a page, whatever is in it.
-async fn sent(app: &App, path: &str) -> Result<Response, ApiError> {
-    let (n_bytes, bytes) = app.artifacts().read(path).await?;
+async fn sent(store: &Artifacts, path: &str) -> Result<Response, ApiError> {
+    let (n_bytes, bytes) = store.read(path).await?;
     let name = path.rsplit('/').next().unwrap_or_default();
-    let plain: String = name
-        .chars()
-        .map(|one| {
-            if one.is_ascii_graphic() && !matches!(one, '"' | '\\') {
-                one
-            } else {
-                '_'
-            }
-        })
-        .collect();
-    let escaped = percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC);
-    let disposition = format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{escaped}");
+    let is_token = !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$&+-.^_`|~".contains(&byte));
+    let disposition = if is_token {
+        format!("attachment; filename={name}")
+    } else {
+        let plain: String = name
+            .chars()
+            .map(|one| {
+                if (' '..='~').contains(&one) && !matches!(one, '"' | '\\') {
+                    one
+                } else {
+                    '_'
+                }
+            })
+            .collect();
+        let escaped =
+            percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC);
+        format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{escaped}")
+    };
     let mut headers = HeaderMap::new();
     let value = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""));
     headers.insert(header::CONTENT_DISPOSITION, value(&disposition));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(n_bytes));
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind(name)));
+    headers.insert(header::CONTENT_TYPE, value(&kind(name)));
     headers.insert(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
@@ -179,25 +236,54 @@ async fn sent(app: &App, path: &str) -> Result<Response, ApiError> {
     Ok((headers, Body::from_stream(bytes)).into_response())
 }
 
-/// The type of a file, by its name; never one that a browser runs.
-fn kind(name: &str) -> &'static str {
-    match name.rsplit_once('.').map(|(_, end)| end) {
-        Some("txt" | "log" | "md" | "yaml" | "yml" | "py" | "csv" | "tsv") => {
-            "text/plain; charset=utf-8"
-        }
-        Some("json") => "application/json",
-        Some("png") => "image/png",
-        Some("jpg" | "jpeg") => "image/jpeg",
-        Some("gif") => "image/gif",
-        _ => "application/octet-stream",
+/// Ends of names of files that hold plain text, and names without an end.
+const TEXTS: [&str; 26] = [
+    "MLmodel",
+    "MLproject",
+    "cf",
+    "cfg",
+    "cnf",
+    "conf",
+    "csv",
+    "err",
+    "hocon",
+    "ini",
+    "ipynb",
+    "js",
+    "json",
+    "log",
+    "md",
+    "mlproject",
+    "prop",
+    "properties",
+    "py",
+    "py3",
+    "rst",
+    "toml",
+    "tsv",
+    "txt",
+    "xml",
+    "yaml",
+];
+
+/// The type of a file, by its name. What a browser could run as a page is plain text or sent to be saved.
+fn kind(name: &str) -> String {
+    let end = name.rsplit_once('.').map_or(name, |(_, end)| end);
+    if TEXTS.contains(&end) || end == "yml" {
+        return "text/plain".to_owned();
     }
+    let guess = mime_guess::from_path(name).first();
+    guess.map_or_else(
+        || "application/octet-stream".to_owned(),
+        |kind| kind.to_string(),
+    )
 }
 
 pub async fn download(
     State(app): State<App>,
     Path(path): Path<String>,
 ) -> Result<Response, ApiError> {
-    sent(&app, &safe_path(&path)?).await
+    sent(app.artifacts(), &safe_path(&path)?).await
 }
 
 pub async fn delete(State(app): State<App>, Path(path): Path<String>) -> Reply {
@@ -205,16 +291,23 @@ pub async fn delete(State(app): State<App>, Path(path): Path<String>) -> Reply {
     nothing()
 }
 
+/// A file below a place as a reply.
+pub(super) async fn send_below(app: &App, uri: &str, path: &str) -> Result<Response, ApiError> {
+    let kept = kept(app, uri, Some(path))?;
+    sent(kept.store, &kept.path).await
+}
+
 pub async fn get_of_run(State(app): State<App>, ask: Ask) -> Result<Response, ApiError> {
     let path = ask.required("path")?;
     let detail = app.ledger().run_detail(&ask.run_id()?).await?;
-    sent(&app, &below(&detail.run.artifact_uri, Some(&path))?).await
+    send_below(&app, &detail.run.artifact_uri, &path).await
 }
 
 pub async fn get_of_version(State(app): State<App>, ask: Ask) -> Result<Response, ApiError> {
     let path = ask.required("path")?;
+    safe_path(&path)?;
     let place = registry::place(&app, &ask.required("name")?, &ask.required("version")?).await?;
-    sent(&app, &below(&place, Some(&path))?).await
+    send_below(&app, &place, &path).await
 }
 
 pub async fn upload_to_run(State(app): State<App>, request: Request) -> Reply {
@@ -227,6 +320,7 @@ pub async fn upload_to_run(State(app): State<App>, request: Request) -> Reply {
     };
     let run_id = must("run_uuid")?;
     let path = must("path")?;
+    safe_path(&path)?;
     let too_large = || ApiError::invalid("Artifact size is too large. Max size is 10MB.");
     let body = axum::body::to_bytes(request.into_body(), PAGE_UPLOAD_BYTES as usize)
         .await
@@ -235,9 +329,8 @@ pub async fn upload_to_run(State(app): State<App>, request: Request) -> Reply {
         return Err(ApiError::invalid("Request must specify data."));
     }
     let detail = app.ledger().run_detail(&run_id).await?;
-    let place = below(&detail.run.artifact_uri, Some(&path))?;
     let bytes: ByteStream = Box::pin(futures_util::stream::once(async { Ok(body) }));
-    app.artifacts().write(&place, bytes).await?;
+    write_to(&app, &detail.run.artifact_uri, &path, bytes).await?;
     nothing()
 }
 

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::response::Response;
 use axum::routing::{MethodRouter, delete as delete_route, get as get_route, patch, post};
 use outlay_ledger::{Condition, Fault, Field, MetricDataset, ModelPoint, Order};
 use serde_json::{Value, json};
 
 use super::ask::{self, Ask};
-use super::error::ApiError;
+use super::error::{ApiError, Code};
 use super::things::{LOGGED_MODEL, LoggedModel, Tags, all};
 use super::{Reply, experiments, files, limits, names, nothing, search, wire};
 use crate::App;
@@ -25,6 +26,7 @@ pub(super) fn paths() -> Vec<(&'static str, MethodRouter<App>)> {
         ("logged-models/{id}/params", post(log_params)),
         ("logged-models/{id}/tags", patch(set_tags)),
         ("logged-models/{id}/tags/{key}", delete_route(delete_tag)),
+        ("logged-models/{id}/artifacts/files", get_route(get_file)),
         (
             "logged-models/{id}/artifacts/directories",
             get_route(list_files),
@@ -197,7 +199,7 @@ pub async fn add_version(app: &App, id: &str, name: String, version: i64) -> Res
         versions.push(json!({"name": name, "version": version}));
         model
             .tags
-            .insert(VERSIONS.to_owned(), Value::Array(versions).to_string());
+            .insert(VERSIONS.to_owned(), wire::spaced(&Value::Array(versions)));
         Ok(())
     })
     .await
@@ -225,6 +227,26 @@ async fn list_files(State(app): State<App>, Path(id): Path<String>, ask: Ask) ->
     }
     let path = ask.text("artifact_directory_path")?;
     files::list_of(&app, &model.artifact_uri, path.as_deref()).await
+}
+
+async fn get_file(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    ask: Ask,
+) -> Result<Response, ApiError> {
+    let path = ask
+        .text("artifact_file_path")?
+        .filter(|path| !path.is_empty())
+        .ok_or_else(|| {
+            let message = "Request must include the \"artifact_file_path\" query parameter.";
+            ApiError::new(Code::BadRequest, message)
+        })?;
+    files::safe_path(&path)?;
+    let model = one(&app, &id).await?;
+    if model.deleted {
+        return Err(no_model(&id).into());
+    }
+    files::send_below(&app, &model.artifact_uri, &path).await
 }
 
 /// A model with what was measured of it.

@@ -48,13 +48,21 @@ fn microseconds(name: &str, ms: i64) -> Result<i64, ApiError> {
     })
 }
 
-pub async fn create(State(app): State<App>, ask: Ask) -> Reply {
-    let experiment = experiments::id_or_default(ask.text("experiment_id")?.as_deref())?;
-    let experiment = experiments::active(&app, experiment).await?;
-    let start_ms = ask.integer("start_time")?.unwrap_or(0);
-    let started_us = microseconds("start_time", start_ms)?;
-    let given = ask.text("run_name")?.unwrap_or_default();
-    let mut tags = ask.pairs("tags")?;
+/// What a run is made from.
+#[derive(Debug, Default)]
+pub(super) struct NewRun {
+    pub experiment_id: i64,
+    pub user_id: String,
+    pub start_ms: i64,
+    pub run_name: String,
+    pub tags: Vec<(String, String)>,
+}
+
+/// Makes a run.
+pub(super) async fn make(app: &App, new: NewRun) -> Result<RunDetail, ApiError> {
+    let experiment = experiments::active(app, new.experiment_id).await?;
+    let started_us = microseconds("start_time", new.start_ms)?;
+    let (given, mut tags) = (new.run_name, new.tags);
     let of_tag = tags
         .iter()
         .find(|(key, _)| key == RUN_NAME)
@@ -104,7 +112,7 @@ pub async fn create(State(app): State<App>, ask: Ask) -> Reply {
         name,
         project,
         team,
-        who: ask.text("user_id")?.unwrap_or_default(),
+        who: new.user_id,
         host: String::new(),
         command: Vec::new(),
         status: RunStatus::Running,
@@ -130,14 +138,25 @@ pub async fn create(State(app): State<App>, ask: Ask) -> Reply {
         })
         .await?;
     app.tell(&id, "run");
-    let detail = RunDetail {
+    Ok(RunDetail {
         run,
         params: Vec::new(),
         tags,
         metrics: Vec::new(),
         datasets: Vec::new(),
         models: Vec::new(),
+    })
+}
+
+pub async fn create(State(app): State<App>, ask: Ask) -> Reply {
+    let new = NewRun {
+        experiment_id: experiments::id_or_default(ask.text("experiment_id")?.as_deref())?,
+        user_id: ask.text("user_id")?.unwrap_or_default(),
+        start_ms: ask.integer("start_time")?.unwrap_or(0),
+        run_name: ask.text("run_name")?.unwrap_or_default(),
+        tags: ask.pairs("tags")?,
     };
+    let detail = make(&app, new).await?;
     answer(json!({"run": wire::WireRun(&detail)}))
 }
 
@@ -528,7 +547,7 @@ pub async fn log_model(State(app): State<App>, ask: Ask) -> Reply {
         .and_then(|(_, value)| serde_json::from_str(value).ok())
         .unwrap_or_default();
     models.push(Value::Object(kept));
-    let value = Value::Array(models).to_string();
+    let value = wire::spaced(&Value::Array(models));
     let value = limits::tag(
         LOGGED_MODELS,
         value,
@@ -571,6 +590,7 @@ fn read_dataset(input: &Ask, run_id: &str) -> Result<Dataset, ApiError> {
         schema,
         profile,
         tags,
+        added_us: 0,
     })
 }
 
@@ -578,8 +598,10 @@ pub async fn log_inputs(State(app): State<App>, ask: Ask) -> Reply {
     let run_id = ask.required("run_id")?;
     limits::run_id(&run_id)?;
     let mut batch = Batch::default();
-    for input in ask.objects("datasets")? {
-        let dataset = read_dataset(&input, &run_id)?;
+    let now_us = app.now_us();
+    for (added_us, input) in (now_us..).zip(ask.objects("datasets")?) {
+        let mut dataset = read_dataset(&input, &run_id)?;
+        dataset.added_us = added_us;
         batch.datasets.push(dataset);
     }
     for model in ask.objects("models")? {

@@ -1,7 +1,7 @@
 //! `outlay server`: the ledger behind one port.
 
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use outlay_server::artifacts::Artifacts;
 use outlay_server::{App, Settings};
@@ -29,6 +29,10 @@ pub struct Args {
     /// Where files of runs are kept: a folder, or s3://bucket/prefix [default: .outlay/artifacts]
     #[arg(long, value_name = "PLACE")]
     artifacts: Option<String>,
+    /// What the places of new experiments' files begin with, where scripts are to write them themselves: a folder, or
+    /// s3://bucket/prefix [default: this server takes and sends them]
+    #[arg(long, value_name = "PLACE")]
+    artifact_root: Option<String>,
     /// Take new runs even where the budget of their project or team is spent
     #[arg(long)]
     over_budget: bool,
@@ -73,6 +77,15 @@ fn artifacts(place: Option<&str>) -> Result<Artifacts, Failure> {
         .map_err(|error| Failure::input(format!("--artifacts `{url}`: {error}")))
 }
 
+/// What the places of new experiments' files begin with.
+fn root(given: Option<&str>, folder: &Path) -> String {
+    match given {
+        None => "mlflow-artifacts:".to_owned(),
+        Some(place) if place.contains(':') => place.trim_end_matches('/').to_owned(),
+        Some(path) => folder.join(path).display().to_string(),
+    }
+}
+
 /// The addresses that a name stands for.
 fn addresses(host: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
     let found = (host, port)
@@ -93,9 +106,12 @@ pub fn run(args: &Args, _: &mut Printer) -> Result<(), Failure> {
         ))
         .hint("leave --host out to serve this machine alone"));
     }
+    let folder = std::env::current_dir()
+        .map_err(|error| Failure::outside(format!("cannot tell this folder's path: {error}")))?;
     let books = Books::open_for_many(&args.ledger.place())?;
     let settings = Settings {
-        artifact_root: "mlflow-artifacts:".to_owned(),
+        artifact_root: root(args.artifact_root.as_deref(), &folder),
+        folder,
         now_us,
         refuse_over_budget: !args.over_budget,
         truncate_long_values: !args.refuse_long_values,
