@@ -13,8 +13,8 @@ enum Cause {
     Input,
     /// Something outside failed: 3.
     Outside,
-    /// A command that was run said so itself; there is nothing to add.
-    Passed(u8),
+    /// `outlay run` ends with the code of its command, or with one of its own.
+    Code(u8),
 }
 
 /// An error on its way to the terminal.
@@ -53,11 +53,16 @@ impl Failure {
         }
     }
 
-    /// What a command that was run ended with, to end with in turn.
+    /// What a command that was run ended with, to end with in turn; there is nothing to add.
     pub fn passed(code: u8) -> Self {
+        Self::with_code(code, "")
+    }
+
+    /// A failure with a code of its own.
+    pub fn with_code(code: u8, message: impl Display) -> Self {
         Self {
-            cause: Cause::Passed(code),
-            message: String::new(),
+            cause: Cause::Code(code),
+            message: message.to_string(),
             hints: Vec::new(),
         }
     }
@@ -75,7 +80,9 @@ impl Failure {
 
     /// Prints to stderr and gives the exit code.
     pub fn report(&self) -> ExitCode {
-        if let Cause::Passed(code) = self.cause {
+        if let Cause::Code(code) = self.cause
+            && self.message.is_empty()
+        {
             return ExitCode::from(code);
         }
         let mut out = anstream::stderr().lock();
@@ -95,7 +102,7 @@ impl Failure {
             Cause::Check => 1,
             Cause::Input => 2,
             Cause::Outside => 3,
-            Cause::Passed(code) => code,
+            Cause::Code(code) => code,
         })
     }
 }

@@ -40,7 +40,7 @@ use terms::PriceArgs;
   outlay run --owned 30000usd --grid DEU --csv emissions.csv -- python train.py
   outlay run --resume
 
-The command's own exit code is passed on. 1: a budget or a rule stopped it. 126, 127: it could not be started.
+Exit codes: the command's own, or 128 and the number of the signal that ended it. 122: a budget stopped it. 123: --stop-when stopped it. 126, 127: it could not be started. 2, 3: Outlay could not run it.
 
 What it writes goes through files in .outlay/runs, so that it goes on when Outlay is killed; its output is then no terminal to it (PYTHONUNBUFFERED=1 is set). --no-capture leaves it the terminal.")]
 pub struct Args {

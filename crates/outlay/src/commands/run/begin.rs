@@ -1,6 +1,6 @@
 //! Starting a command.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,7 +12,7 @@ use outlay_ledger::{Batch, Label, Run, RunStatus};
 use outlay_meter::{Meter, ProcessId, Roots, Usage, Visible, VisibleGpus};
 use outlay_units::{duration, parse_duration_seconds, parse_money_usd};
 
-use super::guard::{Guard, Word};
+use super::guard::{Guard, StoppedBy, Word};
 use super::line::{Screen, StatusLine};
 use super::output::Outputs;
 use super::progress::Progress;
@@ -41,14 +41,48 @@ pub fn keep(mut arguments: impl Iterator<Item = OsString>) -> u8 {
 /// Runs the command.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let options = Options::read(args)?;
-    let books = open_books(args)?;
     match &args.resume {
         Some(which) => {
-            let books = books.ok_or_else(|| Failure::input("--resume needs a ledger"))?;
+            if !args.no_ledger {
+                // Only a ledger that is there knows of a run to take up.
+                Books::open(&args.ledger.place(), false)?.close();
+            }
+            let books =
+                open_books(args)?.ok_or_else(|| Failure::input("--resume needs a ledger"))?;
             super::resume::resume(args, &options, books, which.as_deref())
         }
-        None => begin(args, &options, books),
+        None => begin(args, &options),
     }
+}
+
+/// Whether there is a program to start: what was mistyped is refused before anything is written.
+fn check_program(program: &OsStr) -> Result<(), Failure> {
+    // Whoever has only to be found as a file says more when he is started.
+    let is_there = |path: &Path| path.metadata().is_ok_and(|data| !data.is_dir());
+    let is_found = if program.as_encoded_bytes().contains(&b'/') {
+        is_there(Path::new(program))
+    } else {
+        let path = std::env::var_os("PATH");
+        // Without the variable the system has its own places to look.
+        path.is_none_or(|path| {
+            std::env::split_paths(&path).any(|folder| is_there(&folder.join(program)))
+        })
+    };
+    if is_found {
+        return Ok(());
+    }
+    let name = program.to_string_lossy();
+    if name.starts_with('-') {
+        return Err(
+            Failure::input(format!("`{name}` is no option of `outlay run`"))
+                .hint("`outlay run --help` lists them; the command goes last, best after `--`"),
+        );
+    }
+    Err(Failure::with_code(
+        127,
+        format!("the command could not be started: `{name}` is not found"),
+    )
+    .hint("nothing was started or recorded; shell syntax needs a shell: outlay run -- sh -c '...'"))
 }
 
 /// What the options mean.
@@ -202,7 +236,11 @@ fn runs_folder() -> PathBuf {
 }
 
 /// Starts a command and meters it.
-fn begin(args: &Args, options: &Options, books: Option<Books>) -> Result<(), Failure> {
+fn begin(args: &Args, options: &Options) -> Result<(), Failure> {
+    if let Some(program) = args.command.first() {
+        check_program(program)?;
+    }
+    clock(&options.roots.proc)?;
     if let Some(path) = &args.csv {
         show::check_csv(path)?;
     }
@@ -224,23 +262,26 @@ fn begin(args: &Args, options: &Options, books: Option<Books>) -> Result<(), Fai
     if let Some(budget) = options.budget_usd {
         guard.limit_run(budget, &args.warn_at);
     }
-    if let Some(books) = &books {
-        guard.hear(&recorder::spent_of_all(books, &project, &args.team)?);
-    }
     if options.budget_usd.is_some() && !terms.has_price() {
         return Err(
             Failure::input("--budget needs a price").hint("give --price, --offer or --owned")
         );
+    }
+    // Last, so that what was refused until here has made none.
+    let books = open_books(args)?;
+    if let Some(books) = &books {
+        guard.hear(&recorder::spent_of_all(books, &project, &args.team)?);
     }
     if let Some(Word::Stop(why)) = guard
         .check(0.0, 0.0)
         .into_iter()
         .find(|word| matches!(word, Word::Stop(_)))
     {
-        return Err(
-            Failure::check(format!("{why}; the command was not started"))
-                .hint("`outlay budget` shows the budgets and changes them"),
-        );
+        return Err(Failure::with_code(
+            StoppedBy::Budget.exit_code(),
+            format!("{why}; the command was not started"),
+        )
+        .hint("`outlay budget` shows the budgets and changes them"));
     }
     let place = args.ledger.place();
     let mut id = [0; 16];

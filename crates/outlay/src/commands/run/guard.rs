@@ -2,6 +2,27 @@
 
 use outlay_ledger::{Budget, Micro};
 use outlay_units::usd;
+use serde::{Deserialize, Serialize};
+
+/// What a command was stopped by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StoppedBy {
+    /// A budget that is reached.
+    Budget,
+    /// The rule of `--stop-when`.
+    Rule,
+}
+
+impl StoppedBy {
+    /// What `outlay run` ends with: codes that few commands have, beside those of `timeout` (124) and `env` (125 to 127).
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Budget => 122,
+            Self::Rule => 123,
+        }
+    }
+}
 
 /// Shares of a budget at which to warn, in percent, where nothing else is said.
 pub const WARN_AT_PERCENT: [u32; 3] = [50, 80, 95];

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use outlay_ledger::{Run, RunStatus, Series};
-use outlay_meter::{Figure, Gap, Meter, ProcessId, Quality};
+use outlay_meter::{Ending, Figure, Gap, Meter, ProcessId, Quality};
 use outlay_units::duration;
 
 use super::begin::{Options, Signals, clock, finish_files, short};
@@ -66,9 +66,15 @@ pub fn resume(
         let Some(summary) = summary else {
             return Err(Failure::input(format!("run {} has ended", short(&run.id))));
         };
-        return finish_files(args, &summary).and_then(|()| match run.exit_code {
+        let code = match summary.stopped_by {
+            Some(by) => Some(by.exit_code()),
+            None => Ending::read(&state.ending_file())
+                .map(|ending| ending.shell_code())
+                .or(run.exit_code.map(|code| code as u8)),
+        };
+        return finish_files(args, &summary).and_then(|()| match code {
             Some(0) => Ok(()),
-            Some(code) => Err(Failure::passed(code as u8)),
+            Some(code) => Err(Failure::passed(code)),
             None => Err(Failure::outside(format!(
                 "run {} has ended, and nobody saw how",
                 short(&run.id)

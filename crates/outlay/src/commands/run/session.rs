@@ -9,7 +9,7 @@ use outlay_units::duration;
 
 use super::Args;
 use super::begin::{Options, Signals, clock, finish_files};
-use super::guard::{Guard, Word};
+use super::guard::{Guard, StoppedBy, Word};
 use super::line::Screen;
 use super::output::{self, Forwarder};
 use super::progress::{self, Progress, Remark};
@@ -31,6 +31,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// A command that is being stopped.
 pub struct Stop {
+    by: StoppedBy,
     why: String,
     since_s: f64,
     is_killed: bool,
@@ -239,7 +240,7 @@ impl Session<'_> {
             match word {
                 Word::Warn(text) => self.say(&text),
                 Word::Stop(why) => {
-                    self.stop(why, now_s);
+                    self.stop(StoppedBy::Budget, why, now_s);
                     return;
                 }
             }
@@ -251,15 +252,17 @@ impl Session<'_> {
         for remark in self.progress.look(self.state.elapsed_s()) {
             match remark {
                 Remark::Say(text) => self.say(&text),
-                Remark::Stop(why) if self.stop.is_none() => self.stop(why, now_s),
+                Remark::Stop(why) if self.stop.is_none() => {
+                    self.stop(StoppedBy::Rule, why, now_s);
+                }
                 Remark::Stop(_) => {}
             }
         }
     }
 
     /// What the run came to until now.
-    fn summary(&self, stopped_because: Option<String>) -> Summary {
-        let mut summary = Summary::of(&self.run, &self.state, stopped_because);
+    fn summary(&self, stopped: Option<(StoppedBy, String)>) -> Summary {
+        let mut summary = Summary::of(&self.run, &self.state, stopped);
         let planned = self.progress.planned().map(|answer| &answer.best);
         summary.planned_usd = planned.and_then(|best| best.usd);
         summary.planned_s = planned.map(|best| best.wall_clock_s);
@@ -269,13 +272,14 @@ impl Session<'_> {
     }
 
     /// Tells the command to end.
-    fn stop(&mut self, why: String, now_s: f64) {
+    fn stop(&mut self, by: StoppedBy, why: String, now_s: f64) {
         signal_all(self.meter.tree(), Signal::SIGTERM);
         self.say(&format!(
             "{why}; the command is told to end, and has {} for it",
             duration(self.state.grace_s)
         ));
         self.stop = Some(Stop {
+            by,
             why,
             since_s: now_s,
             is_killed: false,
@@ -398,15 +402,16 @@ impl Session<'_> {
         self.run.ended_us = Some(self.state.last_us);
         self.run.seen_us = self.state.last_us;
         let spending = self.state.entries(&self.run, "");
-        let stopped_because = self.stop.as_ref().map(|stop| {
-            if stop.is_killed {
-                format!("{}, and it had to be killed", stop.why)
+        let stopped = self.stop.as_ref().map(|stop| {
+            let killed = if stop.is_killed {
+                ", and it had to be killed"
             } else {
-                stop.why.clone()
-            }
+                ""
+            };
+            (stop.by, format!("{}{killed}", stop.why))
         });
         self.progress.look_now();
-        let summary = self.summary(stopped_because);
+        let summary = self.summary(stopped);
         let n_left = self.meter.tree().living().len();
         let mut asides = Vec::new();
         if n_left > 0 {
@@ -450,7 +455,7 @@ impl Session<'_> {
         }
         let written = finish_files(self.args, &summary);
         let answer = match (&self.stop, code) {
-            (Some(_), _) => Err(Failure::passed(1)),
+            (Some(stop), _) => Err(Failure::passed(stop.by.exit_code())),
             (None, Some(0)) => return written,
             (None, Some(code)) => Err(Failure::passed(code)),
             (None, None) => Err(Failure::outside(

@@ -7,6 +7,7 @@ use outlay_ledger::RunStatus;
 use outlay_meter::Figure;
 use outlay_units::{bytes, duration, energy_kwh, mass_kg, percent, price_usd};
 
+use super::guard::StoppedBy;
 use super::progress::Outlook;
 use super::state::Summary;
 use crate::failure::Failure;
@@ -25,7 +26,17 @@ fn usd(value: f64) -> String {
 pub fn show(summary: &Summary, printer: &mut Printer) {
     let ended = match (summary.status, summary.exit_code) {
         (RunStatus::Running, _) => "is running".to_owned(),
-        (RunStatus::Stopped, _) => "was stopped".to_owned(),
+        (RunStatus::Stopped, _) => match summary.stopped_by {
+            Some(by) => format!(
+                "was stopped {} (exit code {})",
+                match by {
+                    StoppedBy::Budget => "at a budget",
+                    StoppedBy::Rule => "by --stop-when",
+                },
+                by.exit_code()
+            ),
+            None => "was stopped".to_owned(),
+        },
         (RunStatus::Lost, _) => "ended while nobody saw it".to_owned(),
         (_, Some(code)) => format!("ended with exit code {code}"),
         (_, None) => "was ended by a signal".to_owned(),

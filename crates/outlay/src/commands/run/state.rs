@@ -8,6 +8,7 @@ use outlay_meter::{Figure, Gap, Kept, ProcessId, Quality, Sources, Usage};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::guard::StoppedBy;
 use super::progress::Outlook;
 use super::terms::{Cost, Terms};
 use crate::ledger::who;
@@ -181,6 +182,9 @@ pub struct Summary {
     pub status: RunStatus,
     /// What the command said at its end.
     pub exit_code: Option<i64>,
+    /// What it was stopped by, where it was: `outlay run` then ended with 122 (a budget) or 123 (the rule of `--stop-when`).
+    #[serde(default)]
+    pub stopped_by: Option<StoppedBy>,
     /// Why it was stopped, where it was.
     pub stopped_because: Option<String>,
     /// When it began, in UTC.
@@ -222,7 +226,8 @@ pub struct Summary {
 
 impl Summary {
     /// What a run came to.
-    pub fn of(run: &Run, state: &State, stopped_because: Option<String>) -> Self {
+    pub fn of(run: &Run, state: &State, stopped: Option<(StoppedBy, String)>) -> Self {
+        let (stopped_by, stopped_because) = stopped.unzip();
         let mut by_kind = BTreeMap::new();
         for cost in state.costs() {
             by_kind.insert(
@@ -247,6 +252,7 @@ impl Summary {
             command: run.command.clone(),
             status: run.status,
             exit_code: run.exit_code,
+            stopped_by,
             stopped_because,
             started: outlay_units::timestamp(run.started_us),
             ended: outlay_units::timestamp(run.ended_us.unwrap_or(run.seen_us)),
