@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::ProcessId;
 
+/// Bytes of room for an ending, which most take less than.
+const ROOM: usize = 4096;
+
 /// How a command ended.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ending {
@@ -45,10 +48,22 @@ impl Ending {
         serde_json::from_str(&fs::read_to_string(path).ok()?).ok()
     }
 
+    /// Takes the disk's room for an ending while there is some.
+    pub(crate) fn make_room(path: &Path) -> std::io::Result<()> {
+        fs::write(path.with_extension("part"), [b' '; ROOM])
+    }
+
+    /// Writes it where room was taken for it.
     pub(crate) fn write(&self, path: &Path) -> std::io::Result<()> {
         let part = path.with_extension("part");
-        let mut file = fs::File::create(&part)?;
-        file.write_all(&serde_json::to_vec(self)?)?;
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&part)?;
+        let text = serde_json::to_vec(self)?;
+        file.write_all(&text)?;
+        file.set_len(text.len() as u64)?;
         file.sync_all()?;
         fs::rename(part, path)
     }

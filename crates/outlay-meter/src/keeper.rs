@@ -65,6 +65,7 @@ pub fn keep(ending_at: &Path, command: &[std::ffi::OsString], now_us: fn() -> i6
     if let Some(kept) = kept {
         let _ = kept.write(ending_at);
     }
+    let _ = Ending::make_room(ending_at);
     let mut ending = Ending::default();
     let Some((program, arguments)) = command.split_first() else {
         return 127;
@@ -96,7 +97,7 @@ pub fn keep(ending_at: &Path, command: &[std::ffi::OsString], now_us: fn() -> i6
     }
     ending.ended_us = now_us();
     ending.left = children(proc);
-    // A disk that is full loses the note, not the command's end: the meter that still runs sees the code.
+    // Where there never was room for the note, the meter that still runs sees the code.
     let _ = ending.write(ending_at);
     ending.shell_code()
 }

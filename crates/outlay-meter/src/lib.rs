@@ -23,9 +23,9 @@ pub use gpu::{GpuProcess, GpuReading, GpuSource, ReadFault};
 pub use gpu_account::{AcceleratorUse, Gap, GpuAccount, GpuUse};
 #[cfg(unix)]
 pub use keeper::{become_foster, is_ignored, keep};
-#[cfg(unix)]
-pub use meter::signal_all;
 pub use meter::{Meter, Roots, Sources, Usage, VisibleGpus, modelled_cpu_joules};
+#[cfg(unix)]
+pub use meter::{break_pipe, signal_all};
 #[cfg(unix)]
 pub use nix::sys::signal::Signal;
 pub use nvml::Nvml;
@@ -36,5 +36,5 @@ pub use progress::{
 pub use quality::{Figure, Quality};
 pub use rapl::{Rapl, RaplReading};
 pub use rocm::Rocm;
-pub use tail::Tail;
+pub use tail::{Tail, give_back_room};
 pub use visible::{Device, Visible};

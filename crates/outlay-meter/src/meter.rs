@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::process::{
-    MachineReading, ProcessTree, TreeReading, allotted_cpus, cpu_model, read_machine,
+    MachineReading, ProcessId, ProcessTree, TreeReading, allotted_cpus, cpu_model, read_machine,
 };
 use crate::{
     Figure, Gap, GpuAccount, GpuReading, GpuSource, GpuUse, Nvml, Quality, Rapl, ReadFault, Rocm,
@@ -477,8 +477,19 @@ pub fn signal_all(tree: &mut ProcessTree, signal: nix::sys::signal::Signal) -> u
     // Whoever was started since the last reading is found now.
     let _ = tree.read();
     let living = tree.living();
-    for process in &living {
+    send(&living, signal);
+    living.len()
+}
+
+/// Does what a pipe would that nobody reads any more: ends those who have written to the file since the last reading, but for those who ignore it.
+#[cfg(unix)]
+pub fn break_pipe(tree: &mut ProcessTree, file: &std::path::Path) {
+    send(&tree.writers_to(file), nix::sys::signal::Signal::SIGPIPE);
+}
+
+#[cfg(unix)]
+fn send(processes: &[ProcessId], signal: nix::sys::signal::Signal) {
+    for process in processes {
         let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(process.pid as i32), signal);
     }
-    living.len()
 }

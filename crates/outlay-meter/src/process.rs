@@ -101,6 +101,8 @@ pub struct ProcessTree {
     foster: Option<u32>,
     /// Processes that are known to be of the run, by when they started: they stay so when their parents are gone.
     known: HashMap<u32, u64>,
+    /// Bytes that each had written at the last reading, to whatever.
+    written: HashMap<u32, u64>,
     last: TreeReading,
 }
 
@@ -113,6 +115,7 @@ impl ProcessTree {
             root,
             foster: None,
             known: HashMap::new(),
+            written: HashMap::new(),
             last: TreeReading::default(),
         }
     }
@@ -184,6 +187,7 @@ impl ProcessTree {
                 break;
             }
         }
+        self.written.clear();
         let mut reading = TreeReading::default();
         let (mut ticks, mut anonymous, mut shared) = (0, None, 0);
         for pid in self.known.keys() {
@@ -202,9 +206,10 @@ impl ProcessTree {
                 *anonymous.get_or_insert(0) += own;
                 shared = shared.max(resident.saturating_sub(own));
             }
-            if let Some((read, written)) = disk_bytes(&folder) {
-                *reading.read_bytes.get_or_insert(0) += read;
-                *reading.written_bytes.get_or_insert(0) += written;
+            if let Some(bytes) = moved_bytes(&folder) {
+                *reading.read_bytes.get_or_insert(0) += bytes.read_from_disk;
+                *reading.written_bytes.get_or_insert(0) += bytes.written_to_disk;
+                self.written.insert(*pid, bytes.written);
             }
         }
         reading.memory_bytes = anonymous.map(|own| own + shared);
@@ -215,6 +220,32 @@ impl ProcessTree {
         reading.written_bytes = not_less(reading.written_bytes, self.last.written_bytes);
         self.last = reading.clone();
         Ok(reading)
+    }
+
+    /// Processes that have a file as their standard output or error, and have written since the last reading. It reads anew.
+    #[cfg(unix)]
+    #[must_use]
+    pub fn writers_to(&mut self, file: &Path) -> Vec<ProcessId> {
+        let before = self.written.clone();
+        let (Ok(_), Ok(file)) = (self.read(), fs::metadata(file)) else {
+            return Vec::new();
+        };
+        let mut writers = self.living();
+        writers.retain(|process| {
+            let then = before.get(&process.pid).copied().unwrap_or(0);
+            let now = self.written.get(&process.pid).copied();
+            // Whose count may not be read may have written.
+            now.is_none_or(|now| now > then)
+                && ["1", "2"].iter().any(|number| {
+                    let path = self
+                        .proc
+                        .join(process.pid.to_string())
+                        .join("fd")
+                        .join(number);
+                    fs::metadata(path).is_ok_and(|open| is_same(&open, &file))
+                })
+        });
+        writers
     }
 
     /// The processes that live, but for the one that the tree begins with.
@@ -249,13 +280,32 @@ fn memory(folder: &Path) -> Option<(u64, u64)> {
     Some((kib("VmRSS:")?, kib("RssAnon:")?))
 }
 
-fn disk_bytes(folder: &Path) -> Option<(u64, u64)> {
+/// Bytes that a process moved.
+struct Moved {
+    read_from_disk: u64,
+    written_to_disk: u64,
+    /// To whatever.
+    written: u64,
+}
+
+fn moved_bytes(folder: &Path) -> Option<Moved> {
     let text = fs::read_to_string(folder.join("io")).ok()?;
     let field = |name: &str| {
         text.lines()
             .find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
     };
-    Some((field("read_bytes:")?, field("write_bytes:")?))
+    Some(Moved {
+        read_from_disk: field("read_bytes:")?,
+        written_to_disk: field("write_bytes:")?,
+        written: field("wchar:")?,
+    })
+}
+
+/// Whether two paths lead to the same file.
+#[cfg(unix)]
+fn is_same(a: &fs::Metadata, b: &fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (a.dev(), a.ino()) == (b.dev(), b.ino())
 }
 
 /// Reads what the machine did.
@@ -408,7 +458,7 @@ mod tests {
         .expect("writes");
         fs::write(
             folder.join("io"),
-            "rchar: 9\nread_bytes: 4096\nwrite_bytes: 8192\n",
+            "rchar: 9\nwchar: 5\nread_bytes: 4096\nwrite_bytes: 8192\n",
         )
         .expect("writes");
     }

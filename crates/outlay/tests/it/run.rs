@@ -5,6 +5,7 @@
 
 mod books;
 mod budgets;
+mod disk;
 mod files;
 mod gpus;
 mod kills;

@@ -460,7 +460,7 @@ fn start(
         cpu_share: None,
         recorded_at_s: f64::NEG_INFINITY,
         confirmed_micro: 0,
-        has_fault: false,
+        fault_at_s: f64::NEG_INFINITY,
         has_keeper: true,
         kept_code: None,
         is_gone: false,

@@ -1,7 +1,7 @@
 //! The thread that hands on what the command writes, and reads progress from it.
 
 use std::io::{IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,8 +16,14 @@ use crate::failure::Failure;
 /// What of each output lies on the disk at most.
 const KEEP_BYTES: u64 = 64 << 20;
 
-/// How often what was written is handed on.
-const EVERY: Duration = Duration::from_millis(30);
+/// How often what was written is handed on: soon after there was something, more seldom while there is nothing.
+const EVERY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(100));
+
+/// Bytes of what nobody is shown that are still read along at each turn.
+const LAST_BYTES: u64 = 256 << 10;
+
+/// Bytes of one output after which the other has its turn.
+const TURN_BYTES: u64 = 4 << 20;
 
 /// Where a piece of output goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,9 +38,22 @@ pub enum Stream {
 struct Flow {
     tail: Tail,
     stream: Stream,
-    /// Whoever reads our side has gone.
-    is_closed: bool,
-    at: Arc<AtomicU64>,
+    /// What is written is still shown.
+    is_shown: bool,
+    /// Whoever read our side has gone.
+    is_broken: bool,
+    told: Arc<Told>,
+}
+
+/// What is told of an output to other threads.
+struct Told {
+    path: PathBuf,
+    /// How far it was handed on.
+    at: AtomicU64,
+    /// Whether it was written to after whoever read our side had gone, since it was last asked.
+    is_broken: AtomicBool,
+    /// What is to be said.
+    words: Mutex<Vec<String>>,
 }
 
 /// What reads along, such as a reader of progress.
@@ -49,7 +68,7 @@ pub struct Outputs {
 pub struct Forwarder {
     thread: JoinHandle<()>,
     is_over: Arc<AtomicBool>,
-    at: Vec<Arc<AtomicU64>>,
+    told: Vec<Arc<Told>>,
 }
 
 /// Whether standard output and standard error are one thing, such as the same terminal.
@@ -103,26 +122,37 @@ impl Outputs {
     /// Begins to hand on.
     pub fn forward(self, line: Arc<Mutex<StatusLine>>, mut listener: Listener) -> Forwarder {
         let is_over = Arc::new(AtomicBool::new(false));
-        let at = self.flows.iter().map(|flow| Arc::clone(&flow.at)).collect();
+        let flows = self.flows.iter();
+        let told = flows.map(|flow| Arc::clone(&flow.told)).collect();
         let over = Arc::clone(&is_over);
         let mut flows = self.flows;
         let thread = std::thread::spawn(move || {
+            let (mut pause, mut has_said_full) = (EVERY.0, false);
             loop {
                 // Asked before reading: what was written before the end is read after it.
                 let last = over.load(Ordering::Acquire);
+                let mut most = 0;
                 for flow in &mut flows {
-                    flow.hand_on(&line, &mut listener);
+                    most = most.max(flow.hand_on(&line, &mut listener, &mut has_said_full));
+                }
+                if most >= TURN_BYTES {
+                    continue;
                 }
                 if last {
                     break;
                 }
-                std::thread::sleep(EVERY);
+                pause = if most > 0 {
+                    EVERY.0
+                } else {
+                    EVERY.1.min(pause * 2)
+                };
+                std::thread::park_timeout(pause);
             }
         });
         Forwarder {
             thread,
             is_over,
-            at,
+            told,
         }
     }
 }
@@ -130,15 +160,39 @@ impl Outputs {
 impl Forwarder {
     /// How far each output was handed on.
     pub fn at(&self) -> Vec<u64> {
-        self.at
-            .iter()
-            .map(|at| at.load(Ordering::Relaxed))
-            .collect()
+        let told = self.told.iter();
+        told.map(|told| told.at.load(Ordering::Relaxed)).collect()
+    }
+
+    /// Files that the command writes to although nobody reads them any more.
+    pub fn broken(&self) -> impl Iterator<Item = &Path> {
+        let told = self.told.iter();
+        told.filter(|told| told.is_broken.swap(false, Ordering::AcqRel))
+            .map(|told| told.path.as_path())
+    }
+
+    /// What is to be said of the outputs, each once.
+    pub fn words(&self) -> Vec<String> {
+        let told = self.told.iter();
+        told.flat_map(|told| {
+            let words = told.words.lock();
+            words.map_or_else(|_| Vec::new(), |mut words| std::mem::take(&mut *words))
+        })
+        .collect()
+    }
+
+    /// Gives the disk back the room that was held for the command, once nobody of it writes any more.
+    pub fn give_back_room(&self) {
+        for told in &self.told {
+            // What cannot be given back stays as it is.
+            let _ = outlay_meter::give_back_room(&told.path);
+        }
     }
 
     /// Hands on the rest, and waits for that for a while.
     pub fn end(&self, patience: Duration) {
         self.is_over.store(true, Ordering::Release);
+        self.thread.thread().unpark();
         let since = Instant::now();
         while !self.thread.is_finished() && since.elapsed() < patience {
             std::thread::sleep(Duration::from_millis(1));
@@ -148,27 +202,47 @@ impl Forwarder {
     /// Hands on the rest, however long it takes, and ends.
     pub fn finish(self) {
         self.is_over.store(true, Ordering::Release);
+        self.thread.thread().unpark();
         let _ = self.thread.join();
     }
 }
 
 impl Flow {
     fn new(tail: Tail, stream: Stream) -> Self {
-        let at = Arc::new(AtomicU64::new(tail.at()));
+        let told = Arc::new(Told {
+            path: tail.path().to_path_buf(),
+            at: AtomicU64::new(tail.at()),
+            is_broken: AtomicBool::new(false),
+            words: Mutex::default(),
+        });
         Self {
             tail,
             stream,
-            is_closed: false,
-            at,
+            is_shown: true,
+            is_broken: false,
+            told,
         }
     }
 
-    fn hand_on(&mut self, line: &Mutex<StatusLine>, listener: &mut Listener) {
-        let (stream, is_closed) = (self.stream, &mut self.is_closed);
+    /// Hands on what there is, up to a turn's share; gives how much that was. Tells once that the disk is full.
+    fn hand_on(
+        &mut self,
+        line: &Mutex<StatusLine>,
+        listener: &mut Listener,
+        has_said_full: &mut bool,
+    ) -> u64 {
+        if self.is_broken {
+            // Who writes for nobody may write more than can be read along; the newest of it tells how far he is.
+            self.tail.skip_all_but(LAST_BYTES);
+        }
+        let (stream, told) = (self.stream, &self.told);
+        let (is_shown, is_broken) = (&mut self.is_shown, &mut self.is_broken);
+        let mut n_bytes = 0;
         // A failure to read is tried again at the next turn.
         let _ = self.tail.read(|bytes| {
+            n_bytes += bytes.len() as u64;
             listener(stream, bytes);
-            if !*is_closed {
+            if *is_shown {
                 // While the line at the bottom is drawn, nothing else is.
                 let drawing = line.lock();
                 let written = match stream {
@@ -182,11 +256,40 @@ impl Flow {
                     }
                 };
                 drop(drawing);
-                *is_closed = written.is_err();
+                if let Err(error) = written {
+                    *is_shown = false;
+                    *is_broken = error.kind() == std::io::ErrorKind::BrokenPipe;
+                    if *is_broken {
+                        told.is_broken.store(true, Ordering::Release);
+                        return false;
+                    }
+                    told.say(format!(
+                        "what the command writes cannot be shown any more: {error}; the end of it is kept in `{}`",
+                        told.path.display()
+                    ));
+                }
             }
-            true
+            if *is_broken {
+                told.is_broken.store(true, Ordering::Release);
+            }
+            n_bytes < TURN_BYTES
         });
-        self.at.store(self.tail.at(), Ordering::Relaxed);
+        told.at.store(self.tail.at(), Ordering::Relaxed);
+        if self.tail.is_full() && !std::mem::replace(has_said_full, true) {
+            told.say(format!(
+                "the disk of `{}` is full: room that was held, and that of output already shown, still takes what the command prints, but what else it writes to that disk may be lost; make room there, or end it",
+                told.path.parent().unwrap_or(&told.path).display()
+            ));
+        }
+        n_bytes
+    }
+}
+
+impl Told {
+    fn say(&self, text: String) {
+        if let Ok(mut words) = self.words.lock() {
+            words.push(text);
+        }
     }
 }
 

@@ -235,7 +235,7 @@ fn take_up(
         cpu_share: None,
         recorded_at_s: f64::NEG_INFINITY,
         confirmed_micro,
-        has_fault: false,
+        fault_at_s: f64::NEG_INFINITY,
         has_keeper,
         kept_code: None,
         is_gone: false,

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use outlay_ledger::{Batch, Point, Run, RunChange, RunStatus, Series};
-use outlay_meter::{Ending, Meter, Signal, Usage, signal_all};
+use outlay_meter::{Ending, Meter, Signal, Usage, break_pipe, signal_all};
 use outlay_units::duration;
 
 use super::Args;
@@ -25,6 +25,9 @@ const TICK: Duration = Duration::from_millis(50);
 
 /// Seconds between two writes to the ledger: the first, and the most, after a quarter of an hour.
 const RECORD_EVERY_S: (f64, f64) = (1.0, 30.0);
+
+/// Seconds without a fault of the ledger after which the next is said again.
+const SAME_FAULT_S: f64 = 60.0;
 
 /// How long the end of a run waits for the last of the output to be handed on, before it closes the account.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -57,7 +60,8 @@ pub struct Session<'a> {
     pub recorded_at_s: f64,
     /// Money of this run that the ledger has said it holds, in millionths.
     pub confirmed_micro: i64,
-    pub has_fault: bool,
+    /// When the ledger last said that it could not be written to.
+    pub fault_at_s: f64,
     /// Whether someone waits for the command's end, and writes it down.
     pub has_keeper: bool,
     /// The code that the keeper ended with, which is the command's.
@@ -95,6 +99,7 @@ impl Session<'_> {
             }
             let now_s = self.now();
             self.pass_signals();
+            self.mind_outputs();
             // A limit is minded every second, however seldom there is a reading otherwise.
             let every_s = if self.guard.is_empty() {
                 interval_s
@@ -212,6 +217,19 @@ impl Session<'_> {
         }
     }
 
+    /// Ends those who write to an output of which nobody reads our side, and says what is to be said of the outputs.
+    fn mind_outputs(&mut self) {
+        let Some(forwarder) = &self.forwarder else {
+            return;
+        };
+        for path in forwarder.broken() {
+            break_pipe(self.meter.tree(), path);
+        }
+        for text in forwarder.words() {
+            self.say(&text);
+        }
+    }
+
     fn mind_budgets(&mut self, now_s: f64) {
         if let Some(news) = self.recorder.as_ref().and_then(Recorder::news) {
             self.guard.hear(&news.spent);
@@ -219,12 +237,15 @@ impl Session<'_> {
                 self.confirmed_micro = news.recorded;
             }
             match news.fault {
-                Some(fault) if !self.has_fault => {
-                    self.has_fault = true;
-                    self.say(&format!("{fault}; the command goes on, and what was metered is kept until it can be written"));
+                Some(fault) => {
+                    // Once, also where it is written to now and then meanwhile.
+                    let is_new = now_s - self.fault_at_s > SAME_FAULT_S;
+                    self.fault_at_s = now_s;
+                    if is_new {
+                        self.say(&format!("{fault}; the command goes on, and what was metered is kept until it can be written"));
+                    }
                 }
-                Some(_) => {}
-                None => self.has_fault = false,
+                None => {}
             }
         }
         if self.guard.is_empty() || self.stop.is_some() {
@@ -380,6 +401,7 @@ impl Session<'_> {
             forwarder.end(LAST_WORDS);
         }
         self.take_progress();
+        self.mind_outputs();
         // A note that could not be written is no loss: its keeper ends with the command's code.
         let ending = Ending::read(&self.state.ending_file()).or_else(|| {
             self.kept_code.map(|code| Ending {
@@ -418,6 +440,9 @@ impl Session<'_> {
             asides.push(format!(
                 "{n_left} process(es) that the command started still run, and are not metered any more"
             ));
+        } else if let Some(forwarder) = &self.forwarder {
+            // Before the ledger is written, which may lie on the same full disk.
+            forwarder.give_back_room();
         }
         let mut series = self.progress.drain(&self.run.id);
         series.extend(self.system_metrics());

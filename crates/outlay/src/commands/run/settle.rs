@@ -61,6 +61,10 @@ pub fn settle_all(books: &Books, proc: &Path) -> Result<Vec<Orphan>, Failure> {
 ///
 /// Where its keeper wrote down the end, the time until then is counted; else only until the last sign of life, and the rest is said to be unknown.
 pub fn settle(books: &Books, mut run: Run, mut state: State) -> Result<Summary, Failure> {
+    for name in ["output", "errors"] {
+        // Nobody writes any more.
+        let _ = outlay_meter::give_back_room(&state.folder.join(name));
+    }
     let last_us = state.last_us;
     let (end_us, why) = match Ending::read(&state.ending_file()) {
         Some(ending) => {

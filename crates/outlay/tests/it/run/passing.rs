@@ -1,7 +1,8 @@
 //! What a command says, hears and leaves behind is the same with a meter as without.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::Stdio;
+use std::path::Path;
+use std::process::{Output, Stdio};
 use std::time::Instant;
 
 use super::super::{stderr, stdout};
@@ -159,25 +160,49 @@ fn what_nohup_protects_stays_protected() {
     assert!(output.status.success());
 }
 
-#[test]
-fn a_reader_that_goes_away_does_not_end_the_command() {
-    let here = fresh("head");
+/// Runs a command whose output goes to `head -1`, and gives the code that Outlay ended with, too.
+fn before_head(here: &Path, command: &str) -> (Output, String) {
     let run = format!(
-        "'{}' run --quiet -- sh -c 'i=0; while [ $i -lt 5000 ]; do echo line $i; i=$((i+1)); done; echo done >&2' | head -1",
+        "{{ '{}' run --quiet -- {command}; echo $? > code; }} | head -1",
         env!("CARGO_BIN_EXE_outlay")
     );
     let output = std::process::Command::new("sh")
-        .current_dir(&here)
+        .current_dir(here)
         .args(["-c", &run])
         .output()
         .unwrap();
-    assert_eq!(stdout(&output), "line 0\n");
+    (output, wait_for_file(&here.join("code")))
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_who_writes_as_a_pipe_does() {
+    let here = fresh("broken");
+    let (output, code) = before_head(&here, "yes");
+    assert_eq!((stdout(&output).as_str(), code.as_str()), ("y\n", "141"));
+    let run = only_run(&here);
+    assert_eq!(
+        (&run["status"], &run["exit_code"]),
+        (&"failed".into(), &serde_json::Value::Null)
+    );
+    assert!(run["ended_us"].is_i64(), "{run}");
+    // Who does not write himself goes on.
+    let here = fresh("broken-child");
+    let (output, code) = before_head(&here, "sh -c 'yes; echo $? >&2; exit 4'");
+    assert_eq!((stderr(&output).as_str(), code.as_str()), ("141\n", "4"));
+}
+
+#[test]
+fn who_ignores_that_the_reader_has_gone_goes_on_and_his_output_is_kept() {
+    let here = fresh("head");
+    let script = "trap \"\" PIPE; i=0; while [ $i -lt 5000 ]; do echo line $i; i=$((i+1)); done; sleep 0.5; echo end; echo done >&2";
+    let (output, code) = before_head(&here, &format!("sh -c '{script}'"));
+    assert_eq!((stdout(&output).as_str(), code.as_str()), ("line 0\n", "0"));
     assert_eq!(stderr(&output), "done\n");
     let run = only_run(&here);
     assert_eq!(run["status"], "finished");
     let kept = here.join(".outlay/runs").join(run["id"].as_str().unwrap());
     let lines = std::fs::read_to_string(kept.join("output")).unwrap();
-    assert_eq!(lines.lines().count(), 5000);
+    assert_eq!(lines.lines().count(), 5001);
 }
 
 #[test]
