@@ -1,13 +1,20 @@
 //! A command and everything that it started, and the machine beside them, from `/proc`.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::ReadFault;
 
 /// Ticks in a second, in which the kernel gives times to users; 100 on every Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
+
+/// What most files of the kernel's are shorter than.
+const TEXT_BYTES: usize = 4096;
+
+/// Readings after which all processes are looked at anew: a number may have gone to another process.
+const LOOK_AT_ALL_EVERY: u32 = 30;
 
 /// What the processes of a run use.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -39,6 +46,15 @@ pub struct MachineReading {
     pub received_bytes: Option<u64>,
     /// Bytes that went over it.
     pub sent_bytes: Option<u64>,
+}
+
+/// Reads a file of the kernel's: with room for all of it, so that it takes as few calls as there can be.
+fn read_text(path: impl AsRef<Path>) -> std::io::Result<String> {
+    let mut text = String::with_capacity(TEXT_BYTES);
+    let file = fs::File::open(path)?;
+    // These have no length to be asked for first.
+    file.take(u64::MAX).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// One process, from its line of `stat`.
@@ -78,7 +94,7 @@ impl ProcessId {
     /// The process that has this number now.
     #[must_use]
     pub fn of(proc: &Path, pid: u32) -> Option<Self> {
-        let stat = parse_stat(&fs::read_to_string(proc.join(pid.to_string()).join("stat")).ok()?)?;
+        let stat = parse_stat(&read_text(proc.join(pid.to_string()).join("stat")).ok()?)?;
         (!stat.is_zombie).then_some(Self {
             pid,
             started_ticks: stat.started_ticks,
@@ -101,6 +117,10 @@ pub struct ProcessTree {
     foster: Option<u32>,
     /// Processes that are known to be of the run, by when they started: they stay so when their parents are gone.
     known: HashMap<u32, u64>,
+    /// Processes that are none of the run, as were all above them: they stay so.
+    strangers: HashSet<u32>,
+    /// Readings since all strangers were looked at.
+    n_readings: u32,
     /// Bytes that each had written at the last reading, to whatever.
     written: HashMap<u32, u64>,
     last: TreeReading,
@@ -115,6 +135,8 @@ impl ProcessTree {
             root,
             foster: None,
             known: HashMap::new(),
+            strangers: HashSet::new(),
+            n_readings: 0,
             written: HashMap::new(),
             last: TreeReading::default(),
         }
@@ -152,6 +174,11 @@ impl ProcessTree {
     /// When `/proc` cannot be listed.
     pub fn read(&mut self) -> Result<TreeReading, ReadFault> {
         let mut stats = HashMap::new();
+        let mut strangers = std::mem::take(&mut self.strangers);
+        if self.n_readings.is_multiple_of(LOOK_AT_ALL_EVERY) {
+            strangers.clear();
+        }
+        self.n_readings = self.n_readings.wrapping_add(1);
         let entries = fs::read_dir(&self.proc)
             .map_err(|error| ReadFault(format!("{}: {error}", self.proc.display())))?;
         for entry in entries.flatten() {
@@ -159,8 +186,12 @@ impl ProcessTree {
             let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else {
                 continue;
             };
+            if strangers.contains(&pid) && !self.known.contains_key(&pid) {
+                self.strangers.insert(pid);
+                continue;
+            }
             // One that ends between listing and reading is no failure.
-            if let Some(stat) = fs::read_to_string(entry.path().join("stat"))
+            if let Some(stat) = read_text(entry.path().join("stat"))
                 .ok()
                 .and_then(|text| parse_stat(&text))
             {
@@ -187,6 +218,7 @@ impl ProcessTree {
                 break;
             }
         }
+        self.tell_strangers(&stats);
         self.written.clear();
         let mut reading = TreeReading::default();
         let (mut ticks, mut anonymous, mut shared) = (0, None, 0);
@@ -220,6 +252,24 @@ impl ProcessTree {
         reading.written_bytes = not_less(reading.written_bytes, self.last.written_bytes);
         self.last = reading.clone();
         Ok(reading)
+    }
+
+    /// Takes those for strangers whose parents are, from the first processes down. Of whom nobody above is known, nothing is said yet.
+    fn tell_strangers(&mut self, stats: &HashMap<u32, Stat>) {
+        loop {
+            let before = self.strangers.len();
+            for (pid, stat) in stats {
+                if !self.known.contains_key(pid)
+                    && self.foster != Some(*pid)
+                    && (stat.parent == 0 || self.strangers.contains(&stat.parent))
+                {
+                    self.strangers.insert(*pid);
+                }
+            }
+            if self.strangers.len() == before {
+                break;
+            }
+        }
     }
 
     /// Processes that have a file as their standard output or error, and have written since the last reading. It reads anew.
@@ -264,7 +314,7 @@ impl ProcessTree {
 
 /// Bytes of memory that a process holds, and those of them that belong to no file and are not shared by name.
 fn memory(folder: &Path) -> Option<(u64, u64)> {
-    let text = fs::read_to_string(folder.join("status")).ok()?;
+    let text = read_text(folder.join("status")).ok()?;
     let kib = |name: &str| -> Option<u64> {
         let value = text.lines().find_map(|line| line.strip_prefix(name))?;
         Some(
@@ -289,7 +339,7 @@ struct Moved {
 }
 
 fn moved_bytes(folder: &Path) -> Option<Moved> {
-    let text = fs::read_to_string(folder.join("io")).ok()?;
+    let text = read_text(folder.join("io")).ok()?;
     let field = |name: &str| {
         text.lines()
             .find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
@@ -315,8 +365,8 @@ fn is_same(a: &fs::Metadata, b: &fs::Metadata) -> bool {
 /// When the processors' times cannot be read; everything else that cannot be is `None`.
 pub fn read_machine(proc: &Path) -> Result<MachineReading, ReadFault> {
     let path = proc.join("stat");
-    let text = fs::read_to_string(&path)
-        .map_err(|error| ReadFault(format!("{}: {error}", path.display())))?;
+    let text =
+        read_text(&path).map_err(|error| ReadFault(format!("{}: {error}", path.display())))?;
     let all = text
         .lines()
         .next()
@@ -338,7 +388,7 @@ pub fn read_machine(proc: &Path) -> Result<MachineReading, ReadFault> {
         .lines()
         .filter(|line| line.starts_with("cpu") && !line.starts_with("cpu "))
         .count();
-    let memory = fs::read_to_string(proc.join("meminfo")).unwrap_or_default();
+    let memory = read_text(proc.join("meminfo")).unwrap_or_default();
     let kib = |name: &str| -> Option<u64> {
         let value = memory.lines().find_map(|line| line.strip_prefix(name))?;
         Some(
@@ -352,7 +402,7 @@ pub fn read_machine(proc: &Path) -> Result<MachineReading, ReadFault> {
         )
     };
     let total = kib("MemTotal:");
-    let network = fs::read_to_string(proc.join("net/dev")).ok();
+    let network = read_text(proc.join("net/dev")).ok();
     let bytes = |at: usize| -> Option<u64> {
         let interfaces = network
             .as_ref()?
@@ -382,21 +432,21 @@ pub fn read_machine(proc: &Path) -> Result<MachineReading, ReadFault> {
 /// Seconds since the machine was started, of a clock that only goes forward, also while it sleeps.
 #[must_use]
 pub fn uptime_seconds(proc: &Path) -> Option<f64> {
-    let text = fs::read_to_string(proc.join("uptime")).ok()?;
+    let text = read_text(proc.join("uptime")).ok()?;
     text.split_ascii_whitespace().next()?.parse().ok()
 }
 
 /// What names this start of the machine: counters of another cannot be compared with its own.
 #[must_use]
 pub fn boot_id(proc: &Path) -> Option<String> {
-    let text = fs::read_to_string(proc.join("sys/kernel/random/boot_id")).ok()?;
+    let text = read_text(proc.join("sys/kernel/random/boot_id")).ok()?;
     Some(text.trim().to_owned())
 }
 
 /// The processor's name.
 #[must_use]
 pub fn cpu_model(proc: &Path) -> Option<String> {
-    let text = fs::read_to_string(proc.join("cpuinfo")).ok()?;
+    let text = read_text(proc.join("cpuinfo")).ok()?;
     let line = text.lines().find(|line| line.starts_with("model name"))?;
     Some(line.split_once(':')?.1.trim().to_owned())
 }
@@ -404,19 +454,19 @@ pub fn cpu_model(proc: &Path) -> Option<String> {
 /// Processors that a command may use: those that it may run on, within the limit of its control group.
 #[must_use]
 pub fn allotted_cpus(proc: &Path, sys: &Path, n_cpus: u32) -> f64 {
-    let status = fs::read_to_string(proc.join("self/status")).unwrap_or_default();
+    let status = read_text(proc.join("self/status")).unwrap_or_default();
     let may_run_on = status
         .lines()
         .find_map(|line| line.strip_prefix("Cpus_allowed_list:"))
         .map(|list| count_listed(list.trim()))
         .filter(|n| *n > 0)
         .unwrap_or(n_cpus);
-    let group = fs::read_to_string(proc.join("self/cgroup")).unwrap_or_default();
+    let group = read_text(proc.join("self/cgroup")).unwrap_or_default();
     let path = group
         .lines()
         .find_map(|line| line.strip_prefix("0::/"))
         .unwrap_or_default();
-    let limit = fs::read_to_string(sys.join("fs/cgroup").join(path).join("cpu.max"))
+    let limit = read_text(sys.join("fs/cgroup").join(path).join("cpu.max"))
         .ok()
         .and_then(|text| {
             let (quota, period) = text.trim().split_once(' ')?;
@@ -492,6 +542,30 @@ mod tests {
         process(proc, 9, 1, "stranger", [500, 0, 0, 0], 99);
         assert_eq!(tree.read().expect("reads").pids, BTreeSet::from([10]));
         assert!(!tree.holds(9));
+    }
+
+    #[test]
+    fn strangers_are_not_looked_at_each_time_and_who_is_new_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let proc = folder.path();
+        process(proc, 1, 0, "init", [9, 0, 0, 0], 1);
+        process(proc, 10, 1, "keeper", [1, 0, 0, 0], 5);
+        process(proc, 12, 1, "other", [9, 0, 0, 0], 7);
+        // Nobody knows yet whose child this is.
+        process(proc, 14, 13, "waif", [9, 0, 0, 0], 7);
+        let mut tree = ProcessTree::new(proc, 10);
+        assert_eq!(tree.read().expect("reads").pids, BTreeSet::from([10]));
+        assert_eq!(tree.strangers, HashSet::from([1, 12]));
+        process(proc, 11, 10, "python", [1, 0, 0, 0], 8);
+        process(proc, 13, 11, "worker", [1, 0, 0, 0], 9);
+        // The number of one that ended went to one of the run's: it is found in time.
+        process(proc, 12, 10, "python", [1, 0, 0, 0], 10);
+        let ours = BTreeSet::from([10, 11, 13, 14]);
+        assert_eq!(tree.read().expect("reads").pids, ours);
+        for _ in 0..LOOK_AT_ALL_EVERY {
+            let _ = tree.read();
+        }
+        assert!(tree.read().expect("reads").pids.contains(&12));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What `outlay run` costs the command that it meters, and the memory that it takes.
 //!
 //! `cargo bench -p outlay --bench run`, three minutes.
+//! Two figures say what it costs: how much longer the command takes, which is what matters and as noisy as the machine, and the processor time of Outlay and its keeper beside the command's, which is not.
 //! Targets: under 1% of the command's time, and at most 30 MB for the meter and its keeper together.
 
 #![allow(
@@ -13,13 +14,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::{UsageWho, getrusage};
+
 /// Pairs of a run without a meter and one with it, one after the other so that both meet the same machine.
 const N_PAIRS: usize = 15;
 
 /// How long memory is watched.
 const WATCHED_S: u64 = 25;
 
-/// Variable that makes this program a command to be metered: `loop` or `processes`.
+/// Variable that makes this program a command to be metered: `loop`, `processes` or `nothing`.
 const ROLE: &str = "OUTLAY_BENCH_ROLE";
 
 fn main() {
@@ -36,6 +39,7 @@ fn main() {
     ] {
         let mut ratios = Vec::new();
         let (mut alone_s, mut whole_s) = (Vec::new(), Vec::new());
+        let (mut own_s, mut shares) = (Vec::new(), Vec::new());
         for pair in 0..N_PAIRS {
             // Who comes first changes, so that a machine that slows down slows both.
             let (plain, metered) = if pair % 2 == 0 {
@@ -45,19 +49,25 @@ fn main() {
                 let metered = timed(&here, role, true);
                 (timed(&here, role, false), metered)
             };
-            ratios.push(metered.0 / plain.0);
-            alone_s.push(plain.1);
-            whole_s.push(metered.1 - metered.0);
+            ratios.push(metered.seconds / plain.seconds);
+            alone_s.push(plain.whole_s);
+            whole_s.push(metered.whole_s - metered.seconds);
+            // What starting and ending takes is told by itself.
+            let of_moment = timed(&here, "nothing", true).others_cpu_s;
+            own_s.push(of_moment);
+            shares.push((metered.others_cpu_s - of_moment) / metered.cpu_s);
         }
         ratios.sort_by(f64::total_cmp);
         let at = |share: f64| 100.0 * (ratios[(share * (N_PAIRS - 1) as f64) as usize] - 1.0);
         println!(
-            "{what} ({:.2} s): its own time changes by {:+.2}% (quartiles {:+.2}% to {:+.2}%); before and after it {:.0} ms",
+            "{what} ({:.2} s): its own time changes by {:+.2}% (quartiles {:+.2}% to {:+.2}%); before and after it {:.0} ms; Outlay's processor time is {:.2}% of its own, and {:.0} ms to begin and end",
             median(alone_s),
             at(0.5),
             at(0.25),
             at(0.75),
             median(whole_s) * 1e3,
+            median(shares) * 100.0,
+            median(own_s) * 1e3,
         );
     }
     memory(&here);
@@ -82,17 +92,41 @@ fn work(role: &str) {
             }
             std::hint::black_box(state);
         }
+        "nothing" => {}
         _ => {
             for _ in 0..1500 {
                 Command::new("/bin/true").status().unwrap();
             }
         }
     }
-    std::fs::write("seconds", since.elapsed().as_secs_f64().to_string()).unwrap();
+    let seconds = since.elapsed().as_secs_f64();
+    let cpu_s = cpu_s(UsageWho::RUSAGE_SELF) + cpu_s(UsageWho::RUSAGE_CHILDREN);
+    std::fs::write("seconds", format!("{seconds} {cpu_s}")).unwrap();
 }
 
-/// Seconds that the command took by its own watch, and from outside.
-fn timed(here: &Path, role: &str, is_metered: bool) -> (f64, f64) {
+/// Processor time of this process, or of those that it waited for and all below them.
+fn cpu_s(who: UsageWho) -> f64 {
+    let usage = getrusage(who).unwrap();
+    [usage.user_time(), usage.system_time()]
+        .iter()
+        .map(|time| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6)
+        .sum()
+}
+
+/// What a command took.
+struct Took {
+    /// By its own watch.
+    seconds: f64,
+    /// From outside.
+    whole_s: f64,
+    /// Processor time, by its own account.
+    cpu_s: f64,
+    /// Processor time of everything around it.
+    others_cpu_s: f64,
+}
+
+/// Runs the command, metered or not.
+fn timed(here: &Path, role: &str, is_metered: bool) -> Took {
     let me = std::env::current_exe().unwrap();
     let mut command = if is_metered {
         let mut command = Command::new(env!("CARGO_BIN_EXE_outlay"));
@@ -103,7 +137,7 @@ fn timed(here: &Path, role: &str, is_metered: bool) -> (f64, f64) {
     } else {
         Command::new(me)
     };
-    let since = Instant::now();
+    let (since, before_s) = (Instant::now(), cpu_s(UsageWho::RUSAGE_CHILDREN));
     let status = command
         .current_dir(here)
         .env(ROLE, role)
@@ -112,8 +146,16 @@ fn timed(here: &Path, role: &str, is_metered: bool) -> (f64, f64) {
         .unwrap();
     let whole_s = since.elapsed().as_secs_f64();
     assert!(status.success());
-    let seconds = std::fs::read_to_string(here.join("seconds")).unwrap();
-    (seconds.parse().unwrap(), whole_s)
+    let all_s = cpu_s(UsageWho::RUSAGE_CHILDREN) - before_s;
+    let said = std::fs::read_to_string(here.join("seconds")).unwrap();
+    let (seconds, cpu_s) = said.split_once(' ').unwrap();
+    let cpu_s: f64 = cpu_s.parse().unwrap();
+    Took {
+        seconds: seconds.parse().unwrap(),
+        whole_s,
+        cpu_s,
+        others_cpu_s: all_s - cpu_s,
+    }
 }
 
 /// Watches the memory of a meter of eight accelerators, and of its keeper.

@@ -20,8 +20,8 @@ use crate::failure::Failure;
 use crate::ledger::now_us;
 use crate::printer::aside;
 
-/// How often the loop looks around.
-const TICK: Duration = Duration::from_millis(50);
+/// How often the loop looks around, at least, and more often where readings are to be closer than that.
+const TICK_S: f64 = 0.1;
 
 /// Seconds between two writes to the ledger: the first, and the most, after a quarter of an hour.
 const RECORD_EVERY_S: (f64, f64) = (1.0, 30.0);
@@ -79,14 +79,15 @@ impl Session<'_> {
         let is_watched = output::is_watched() && !self.args.quiet && self.forwarder.is_some();
         let mut sampled_s = f64::NEG_INFINITY;
         let interval_s = self.options.interval_s;
+        let tick = Duration::from_secs_f64((interval_s / 2.0).min(TICK_S));
         // At once, so that a command of a moment has a beginning too.
         self.sample();
         self.record();
         loop {
             let is_over = if self.has_keeper {
-                ended(TICK).is_some_and(|code| self.keeper_ended(code))
+                ended(tick).is_some_and(|code| self.keeper_ended(code))
             } else {
-                std::thread::sleep(TICK);
+                std::thread::sleep(tick);
                 self.look_for_life();
                 self.is_gone
             };
@@ -236,16 +237,13 @@ impl Session<'_> {
             if news.fault.is_none() {
                 self.confirmed_micro = news.recorded;
             }
-            match news.fault {
-                Some(fault) => {
-                    // Once, also where it is written to now and then meanwhile.
-                    let is_new = now_s - self.fault_at_s > SAME_FAULT_S;
-                    self.fault_at_s = now_s;
-                    if is_new {
-                        self.say(&format!("{fault}; the command goes on, and what was metered is kept until it can be written"));
-                    }
+            if let Some(fault) = news.fault {
+                // Once, also where it is written to now and then meanwhile.
+                let is_new = now_s - self.fault_at_s > SAME_FAULT_S;
+                self.fault_at_s = now_s;
+                if is_new {
+                    self.say(&format!("{fault}; the command goes on, and what was metered is kept until it can be written"));
                 }
-                None => {}
             }
         }
         if self.guard.is_empty() || self.stop.is_some() {
