@@ -183,7 +183,7 @@ fn what_cannot_be_kept_is_refused() {
         let mut nul = run(1);
         nul.name = "a\0b".to_owned();
         let mut id = run(1);
-        id.id = "x".to_owned();
+        id.id = "../x".to_owned();
         let mut huge = said(1);
         huge.body = json!({"n": 9_007_199_254_740_993_i64});
         let mut zero = said(1);

@@ -7,6 +7,7 @@ mod forms;
 mod garbled;
 mod killed;
 mod own_server;
+mod tracking;
 mod verify;
 
 use outlay_ledger::{

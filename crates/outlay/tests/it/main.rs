@@ -5,6 +5,7 @@
 mod peers;
 mod run;
 mod serve;
+mod server;
 mod trends;
 
 use std::path::{Path, PathBuf};
