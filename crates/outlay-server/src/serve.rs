@@ -12,18 +12,22 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tower::ServiceExt;
 
-/// Most connections that are open at once; those beyond wait to be taken.
-const CONNECTIONS: usize = 16_384;
-
-/// How long a client may take for the head of a request.
+/// How long a client may take for the head of a request, and how long a connection may rest between two.
 const HEAD_SECONDS: u64 = 30;
 
 /// How long requests that are under way may take once the server is told to end.
 const LAST_SECONDS: u64 = 10;
 
 /// Serves until `end` resolves; then takes no more connections, and waits a while for requests that are under way.
-pub async fn serve(listener: TcpListener, router: Router, end: impl Future<Output = ()>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+///
+/// At most `n_connections` are open at once; those beyond wait until one ends or has rested for too long.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    n_connections: u32,
+    end: impl Future<Output = ()>,
+) {
+    let places = Arc::new(Semaphore::new(n_connections as usize));
     let (ending, told) = watch::channel(false);
     let mut end = std::pin::pin!(end);
     loop {
@@ -49,8 +53,8 @@ pub async fn serve(listener: TcpListener, router: Router, end: impl Future<Outpu
     }
     drop(listener);
     let _ = ending.send(true);
-    let all = u32::try_from(CONNECTIONS).unwrap_or(u32::MAX);
-    let _ = tokio::time::timeout(Duration::from_secs(LAST_SECONDS), places.acquire_many(all)).await;
+    let all_ended = places.acquire_many(n_connections);
+    let _ = tokio::time::timeout(Duration::from_secs(LAST_SECONDS), all_ended).await;
 }
 
 /// Some clients join an address that ends in `/` and a path that begins with one.

@@ -330,16 +330,11 @@ pub async fn search(State(app): State<App>, ask: Ask) -> Reply {
                 .all(|condition| holds(experiment, condition))
     });
     found.sort_by(|one, other| {
-        search::compare(&order, one, other, field_value)
-            .then(other.created_ms.cmp(&one.created_ms))
-            .then(
-                // Newest first, and of those that are as new as each other, the first made.
-                if order.is_empty() {
-                    other.id.cmp(&one.id)
-                } else {
-                    one.id.cmp(&other.id)
-                },
-            )
+        if order.is_empty() {
+            (other.created_ms, one.id).cmp(&(one.created_ms, other.id))
+        } else {
+            search::compare(&order, one, other, field_value).then(other.id.cmp(&one.id))
+        }
     });
     let (page, token) = search::page(found, offset, n_max);
     let experiments: Vec<Value> = page.iter().map(wire::experiment).collect();

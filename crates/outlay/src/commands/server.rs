@@ -131,11 +131,39 @@ pub fn run(args: &Args, _: &mut Printer) -> Result<(), Failure> {
             .local_addr()
             .map_err(|error| Failure::outside(error.to_string()))?;
         anstream::eprintln!("Serving {} at http://{address}", books.ledger().place());
-        outlay_server::serve(listener, outlay_server::router(app), asked_to_end()).await;
+        let router = outlay_server::router(app);
+        outlay_server::serve(listener, router, n_connections(), asked_to_end()).await;
         Ok(())
     });
     books.close();
     served
+}
+
+/// Files that the server needs for itself: the ledger, artifacts under way.
+const OWN_FILES: u64 = 256;
+
+/// Most connections that are of use.
+const CONNECTIONS: u64 = 16_384;
+
+/// How many connections this process may hold open, once it has asked for as many as it is allowed.
+#[cfg(unix)]
+fn n_connections() -> u32 {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return 512;
+    };
+    let wanted = hard.min(CONNECTIONS + OWN_FILES).max(soft);
+    let files = match setrlimit(Resource::RLIMIT_NOFILE, wanted, hard) {
+        Ok(()) => wanted,
+        Err(_) => soft,
+    };
+    let connections = files.saturating_sub(OWN_FILES).clamp(64, CONNECTIONS);
+    u32::try_from(connections).unwrap_or(512)
+}
+
+#[cfg(not(unix))]
+fn n_connections() -> u32 {
+    512
 }
 
 /// Until someone asks the server to end.
