@@ -52,7 +52,7 @@ impl Server {
     }
 
     /// Ends it as no program can prevent.
-    pub(crate) fn kill(mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().expect("is killed");
         self.child.wait().expect("ends");
     }
