@@ -3,6 +3,7 @@
 //! The only crate that knows HTTP.
 
 pub mod artifacts;
+pub mod doors;
 pub mod mlflow;
 mod serve;
 
@@ -31,6 +32,7 @@ struct Inner {
     ledger: Ledger,
     artifacts: Artifacts,
     settings: Settings,
+    doors: doors::Doors,
     events: tokio::sync::broadcast::Sender<Event>,
     /// The folder that new experiments begin with, where it is one of this machine.
     local_root: Option<(PathBuf, Artifacts)>,
@@ -52,9 +54,20 @@ pub struct Settings {
 }
 
 impl App {
-    /// Puts a ledger and a store of files behind the server.
+    /// Puts a ledger and a store of files behind the server, for this machine alone.
     #[must_use]
     pub fn new(ledger: Ledger, artifacts: Artifacts, settings: Settings) -> Self {
+        Self::guarded(ledger, artifacts, settings, doors::Rules::default())
+    }
+
+    /// Puts a ledger and a store of files behind the server, with rules on who may ask for what.
+    #[must_use]
+    pub fn guarded(
+        ledger: Ledger,
+        artifacts: Artifacts,
+        settings: Settings,
+        rules: doors::Rules,
+    ) -> Self {
         let local_root = mlflow::local_path(&settings.artifact_root)
             .map(|root| (root.clone(), Artifacts::folder(root)));
         Self {
@@ -63,6 +76,7 @@ impl App {
                 ledger,
                 artifacts,
                 settings,
+                doors: doors::Doors::new(rules),
                 events: tokio::sync::broadcast::channel(1024).0,
             }),
         }
@@ -90,6 +104,10 @@ impl App {
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.inner.settings
+    }
+
+    pub(crate) fn doors(&self) -> &doors::Doors {
+        &self.inner.doors
     }
 
     /// Tells those who watch that something happened to a run.
@@ -122,6 +140,12 @@ impl App {
             }
             let spent = self.inner.ledger.spent_of(&budget, self.now_us()).await?;
             if spent >= budget.limit_micro {
+                let more = serde_json::json!({"project": project, "team": team});
+                self.note(
+                    "run refused over budget",
+                    &format!("budget/{}", budget.name),
+                    &more,
+                );
                 return Err(ApiError::new(
                     Code::PermissionDenied,
                     format!(
@@ -181,5 +205,6 @@ pub struct Event {
 
 /// Everything that the server answers to.
 pub fn router(app: App) -> Router {
-    Router::new().merge(mlflow::router()).with_state(app)
+    let router = Router::new().merge(mlflow::router());
+    doors::around(router, &app).with_state(app)
 }

@@ -112,7 +112,9 @@ pub(super) async fn make(app: &App, new: NewRun) -> Result<RunDetail, ApiError> 
         name,
         project,
         team,
-        who: new.user_id,
+        who: Some(new.user_id)
+            .filter(|who| !who.is_empty())
+            .unwrap_or_else(|| app.who()),
         host: String::new(),
         command: Vec::new(),
         status: RunStatus::Running,
