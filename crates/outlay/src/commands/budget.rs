@@ -1,12 +1,14 @@
 //! `outlay budget`: limits on spending that the ledger keeps, over runs, projects and teams.
 
 use outlay_ledger::{Batch, Budget, Micro, Period};
+use outlay_server::doors::people::By;
 use outlay_units::{parse_money_usd, percent, usd};
 use serde::Serialize;
+use serde_json::json;
 
 use super::run::WARN_AT_PERCENT;
 use crate::failure::Failure;
-use crate::ledger::{Books, LedgerArgs, now_us};
+use crate::ledger::{Books, LedgerArgs, now_us, who};
 use crate::printer::{Align, Printer};
 
 /// Arguments of `outlay budget`.
@@ -103,8 +105,19 @@ fn set_budget(set: &Set, ledger: &LedgerArgs, printer: &mut Printer) -> Result<(
         set_us: now_us(),
     };
     let books = Books::open(&ledger.place(), true)?;
+    let record = By {
+        who: who(),
+        from: "terminal".to_owned(),
+        now_us: now_us(),
+    }
+    .evidence(
+        "budget changed",
+        format!("budget/{}", budget.name),
+        &json!({"limit_micro": budget.limit_micro, "period": budget.period, "currency": budget.currency}),
+    );
     let batch = Batch {
         budgets: vec![budget.clone()],
+        evidence: vec![record],
         ..Batch::default()
     };
     books.ask(books.ledger().write(batch))?;

@@ -1,9 +1,12 @@
 //! `outlay server`: the ledger behind one port.
 
+mod accounts;
+
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
 use outlay_server::artifacts::Artifacts;
+use outlay_server::doors::{Hosts, REQUESTS_PER_SECOND, Rules, people};
 use outlay_server::{App, Settings};
 
 use crate::failure::Failure;
@@ -12,15 +15,23 @@ use crate::printer::Printer;
 
 /// Arguments of `outlay server`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Examples:
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:
   outlay server
   MLFLOW_TRACKING_URI=http://127.0.0.1:5000 python train.py
+  outlay server user add ada --role admin
+  outlay server token create --user ada --scope write --expires 90d
+  outlay server --host 0.0.0.0 --allow-host outlay.example
 
-Training scripts log to it with the stock MLflow client. Files that they log are kept beside the ledger, or in a bucket.")]
+Training scripts log to it with the stock MLflow client. Files that they log are kept beside the ledger, or in a bucket."
+)]
 pub struct Args {
+    #[command(subcommand)]
+    action: Option<Action>,
     #[command(flatten)]
     ledger: LedgerArgs,
-    /// Address to listen on
+    /// Address to listen on; any but this machine's own (127.0.0.1, ::1) needs users
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     host: String,
     /// Port to listen on; 0 takes any that is free
@@ -39,6 +50,35 @@ pub struct Args {
     /// Refuse parameters and tags that are too long, where MLflow's own server would cut them
     #[arg(long)]
     refuse_long_values: bool,
+    #[command(flatten)]
+    doors: DoorArgs,
+}
+
+/// Who may ask the server, and how much.
+#[derive(clap::Args, Debug)]
+struct DoorArgs {
+    /// Another name under which the server may be asked, such as outlay.example or *.lab.example; can be repeated
+    #[arg(long, value_name = "NAME")]
+    allow_host: Vec<String>,
+    /// A proxy stands before the server: believe what it says of callers in X-Forwarded-For, -Proto and -Host; needs users
+    #[arg(long)]
+    behind_proxy: bool,
+    /// Most bytes of a file that is uploaded [default: any]
+    #[arg(long, value_name = "BYTES")]
+    max_artifact_bytes: Option<u64>,
+    /// Requests that one user or address may send in a second, ten times as many at once; 0 for any
+    #[arg(long, value_name = "NUMBER", default_value_t = REQUESTS_PER_SECOND)]
+    requests_per_second: u32,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Action {
+    /// Add, list, change and remove users
+    #[command(subcommand)]
+    User(accounts::UserAction),
+    /// Make, list and revoke tokens for scripts
+    #[command(subcommand)]
+    Token(accounts::TokenAction),
 }
 
 /// What the tools of S3 call the variables that say where a store is and who signs.
@@ -94,21 +134,56 @@ fn addresses(host: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
     Ok(found.collect())
 }
 
+/// Refuses to serve others while nobody would be asked who they are.
+fn check_users(args: &Args, addresses: &[SocketAddr], books: &Books) -> Result<bool, Failure> {
+    let reachable = addresses.iter().find(|address| !address.ip().is_loopback());
+    let why = match reachable {
+        Some(address) => format!(
+            "--host `{}` is {}, which others can reach",
+            args.host,
+            address.ip()
+        ),
+        None if args.doors.behind_proxy => "--behind-proxy lets others reach the server".to_owned(),
+        None => return Ok(true),
+    };
+    if books.ask(people::users(books.ledger()))?.is_empty() {
+        return Err(Failure::input(format!("{why}, and there are no users yet"))
+            .hint("`outlay server user add NAME --role admin` adds the first")
+            .hint("without --host and --behind-proxy the server serves this machine alone"));
+    }
+    Ok(false)
+}
+
+/// Makes room for as many connections as the system allows this process.
+#[cfg(unix)]
+fn open_many_files() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+    {
+        // Where it may not be raised, the server takes fewer connections at once.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
+
 /// Runs the command.
-pub fn run(args: &Args, _: &mut Printer) -> Result<(), Failure> {
+pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
+    match &args.action {
+        Some(Action::User(action)) => accounts::user(action, &args.ledger, printer),
+        Some(Action::Token(action)) => accounts::token(action, &args.ledger, printer),
+        None => serve(args),
+    }
+}
+
+fn serve(args: &Args) -> Result<(), Failure> {
     let artifacts = artifacts(args.artifacts.as_deref())?;
     let addresses = addresses(&args.host, args.port)?;
-    if let Some(open) = addresses.iter().find(|address| !address.ip().is_loopback()) {
-        return Err(Failure::input(format!(
-            "--host `{}` is {}, which others can reach, and there are no users yet",
-            args.host,
-            open.ip()
-        ))
-        .hint("leave --host out to serve this machine alone"));
-    }
+    #[cfg(unix)]
+    open_many_files();
     let folder = std::env::current_dir()
         .map_err(|error| Failure::outside(format!("cannot tell this folder's path: {error}")))?;
     let books = Books::open_for_many(&args.ledger.place())?;
+    let open_without_users = check_users(args, &addresses, &books)?;
     let settings = Settings {
         artifact_root: root(args.artifact_root.as_deref(), &folder),
         folder,
@@ -116,7 +191,6 @@ pub fn run(args: &Args, _: &mut Printer) -> Result<(), Failure> {
         refuse_over_budget: !args.over_budget,
         truncate_long_values: !args.refuse_long_values,
     };
-    let app = App::new(books.ledger().clone(), artifacts, settings);
     let served = books.runtime().block_on(async {
         let listener = tokio::net::TcpListener::bind(&addresses[..])
             .await
@@ -131,8 +205,19 @@ pub fn run(args: &Args, _: &mut Printer) -> Result<(), Failure> {
             .local_addr()
             .map_err(|error| Failure::outside(error.to_string()))?;
         anstream::eprintln!("Serving {} at http://{address}", books.ledger().place());
-        let router = outlay_server::router(app);
+        let mut names = args.doors.allow_host.clone();
+        names.push(args.host.clone());
+        let rules = Rules {
+            hosts: Hosts::new(address.ip(), &names),
+            open_without_users,
+            behind_proxy: args.doors.behind_proxy,
+            max_artifact_bytes: args.doors.max_artifact_bytes,
+            requests_per_second: args.doors.requests_per_second,
+        };
+        let app = App::guarded(books.ledger().clone(), artifacts, settings, rules);
+        let router = outlay_server::router(app.clone());
         outlay_server::serve(listener, router, n_connections(), asked_to_end()).await;
+        app.finish_records().await;
         Ok(())
     });
     books.close();
