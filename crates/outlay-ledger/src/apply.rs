@@ -161,7 +161,7 @@ fn currency(code: &str) -> Result<(), Fault> {
 }
 
 /// A point's value as it is stored: a number that SQLite keeps, and whether it stands for not-a-number.
-fn stored(value: f64) -> (f64, i64) {
+pub(crate) fn stored(value: f64) -> (f64, i64) {
     if value.is_nan() { (0.0, 1) } else { (value, 0) }
 }
 
@@ -170,14 +170,14 @@ type Row = (i64, Point);
 
 /// What a series' row says of its points: the newest of some, and their range.
 #[derive(Clone, Copy, Debug)]
-struct Newest {
-    id: i64,
-    last: Point,
-    range: Option<(f64, f64)>,
+pub(crate) struct Newest {
+    pub id: i64,
+    pub last: Point,
+    pub range: Option<(f64, f64)>,
 }
 
 /// What some points of one series say of it.
-fn newest(id: i64, points: &[Point]) -> Option<Newest> {
+pub(crate) fn newest(id: i64, points: &[Point]) -> Option<Newest> {
     let of_one = |point: &Point| Newest {
         id,
         last: *point,
@@ -187,7 +187,7 @@ fn newest(id: i64, points: &[Point]) -> Option<Newest> {
 }
 
 /// What two lots of points of one series say of it.
-fn merged(one: Newest, other: Newest) -> Newest {
+pub(crate) fn merged(one: Newest, other: Newest) -> Newest {
     let order = |of: &Newest| (of.last.step, of.last.at_us, stored(of.last.value).0);
     Newest {
         id: one.id,
@@ -205,7 +205,7 @@ fn merged(one: Newest, other: Newest) -> Newest {
     }
 }
 
-const NEWEST_SQLITE: &str = "UPDATE series SET
+pub(crate) const NEWEST_SQLITE: &str = "UPDATE series SET
     last_at_us = CASE WHEN last_step IS NULL OR (last_step, last_at_us, last_value) < (?2, ?3, ?4) THEN ?3 ELSE last_at_us END,
     last_is_nan = CASE WHEN last_step IS NULL OR (last_step, last_at_us, last_value) < (?2, ?3, ?4) THEN ?5 ELSE last_is_nan END,
     last_value = CASE WHEN last_step IS NULL OR (last_step, last_at_us, last_value) < (?2, ?3, ?4) THEN ?4 ELSE last_value END,

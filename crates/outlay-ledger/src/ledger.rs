@@ -11,6 +11,7 @@ use crate::apply::{self, SeriesIds, Signer};
 use crate::drawer::Drawer;
 use crate::error::{Fault, LedgerError};
 use crate::note::hex;
+use crate::quick::Quick;
 use crate::record::{
     Artifact, Batch, Budget, Dataset, Document, Evidence, Label, Micro, Microseconds, Period,
     Point, Run, RunStatus, Spending,
@@ -757,6 +758,15 @@ async fn write_together(
     signer: Option<&Signer>,
 ) {
     let batches: Vec<&Batch> = group.iter().map(|write| &write.batch).collect();
+    if let Store::Sqlite(pool) = store
+        && let Some(quick) = Quick::new(&batches, ids)
+        && quick.write(pool).await.is_ok()
+    {
+        for write in group {
+            let _ = write.done.send(Ok(()));
+        }
+        return;
+    }
     let mut outcome = write_group(store, &batches, ids, signer).await;
     if group.len() > 1 && outcome.as_ref().is_err_and(Fault::is_of_content) {
         // The others are not to suffer for it.

@@ -12,6 +12,7 @@ mod ledger;
 pub mod merkle;
 mod note;
 mod query;
+mod quick;
 mod record;
 mod search;
 mod store;

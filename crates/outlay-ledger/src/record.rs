@@ -471,6 +471,7 @@ impl Batch {
             + self.run_models.len()
             + self.model_points.len()
             + self.removed_tags.len()
+            + self.put_away.len()
     }
 
     /// Adds another batch behind this one.
