@@ -1,4 +1,5 @@
 //! The server from outside: what it takes and what it answers.
 
+mod doors;
 mod filter_cases;
 mod filter_properties;
