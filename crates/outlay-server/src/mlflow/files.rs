@@ -348,13 +348,24 @@ fn own_address(headers: &HeaderMap) -> String {
     format!("{scheme}://{host}")
 }
 
+/// The file of an upload in parts: the folder is in the address, and the name at the end of the client's own path.
+fn file_in_parts(folder: &str, ask: &Ask) -> Result<String, ApiError> {
+    let folder = safe_path(folder)?;
+    let path = ask.text("path")?.unwrap_or_default();
+    let name = path.rsplit(['/', '\\']).next().unwrap_or_default();
+    if name.is_empty() {
+        return Ok(folder);
+    }
+    Ok(format!("{}/{}", folder.trim_end_matches('/'), safe_path(name)?))
+}
+
 pub async fn begin_parts(
     State(app): State<App>,
     Path(path): Path<String>,
     headers: HeaderMap,
     ask: Ask,
 ) -> Reply {
-    let path = safe_path(&path)?;
+    let path = file_in_parts(&path, &ask)?;
     let n_parts = ask.integer("num_parts")?.unwrap_or(1);
     if !(1..=MAX_PARTS).contains(&n_parts) {
         return Err(super::ask::refused(
@@ -400,7 +411,7 @@ pub async fn upload_part(
 }
 
 pub async fn complete_parts(State(app): State<App>, Path(path): Path<String>, ask: Ask) -> Reply {
-    let path = safe_path(&path)?;
+    let path = file_in_parts(&path, &ask)?;
     let upload = ask.required("upload_id")?;
     let mut parts = Vec::new();
     for part in ask.objects("parts")? {

@@ -156,14 +156,14 @@ fn a_new_run_over_budget_is_refused_and_not_tried_again() {
     outlay(&[
         "run",
         "--price",
-        "3600000/h",
+        "90000/h",
         "--project",
         "paper",
         "--",
         "sleep",
-        "0.1",
+        "0.2",
     ]);
-    outlay(&["budget", "set", "small", "1usd", "--project", "paper"]);
+    outlay(&["budget", "set", "small", "0.5usd", "--project", "paper"]);
     let server = Server::start(folder.path(), 0);
     let mut client = Client::connect(&server.address).expect("connects");
     let run = |project: &str| json!({"experiment_id": "0", "tags": [{"key": "outlay.project", "value": project}]});

@@ -40,7 +40,7 @@ fn script(server: &Server, text: &str, modules: &str) -> bool {
 const TRACKING: &str = r#"
 import math, mlflow, pathlib
 from mlflow import MlflowClient
-from mlflow.exceptions import RestException
+from mlflow.exceptions import MlflowException
 
 mlflow.set_experiment("paper")
 with mlflow.start_run(run_name="first") as run:
@@ -68,12 +68,12 @@ assert [one.info.run_id for one in runs] == [run.info.run_id]
 try:
     client.log_param(run.info.run_id, "lr", "0.2")
     raise SystemExit("a parameter was changed")
-except RestException as error:
+except MlflowException as error:
     assert error.error_code == "INVALID_PARAMETER_VALUE", error
 try:
     client.get_run("0" * 32)
     raise SystemExit("a run was made up")
-except RestException as error:
+except MlflowException as error:
     assert error.error_code == "RESOURCE_DOES_NOT_EXIST", error
 print("done")
 "#;
