@@ -15,8 +15,11 @@ mod query;
 mod quick;
 mod record;
 mod search;
+mod standing;
 mod store;
+mod table;
 mod tables;
+mod thin;
 mod verify;
 
 pub use apply::Signer;
@@ -35,5 +38,8 @@ pub use record::{
     Period, Point, Run, RunChange, RunModel, RunStatus, Series, Spending,
 };
 pub use search::{Metric, RunDetail};
+pub use standing::{DaySpending, ProjectSpending, Totals};
 pub use store::Place;
+pub use table::{KeyKind, RunGroup, RunRow, Wanted};
+pub use thin::{Range, Thinned};
 pub use verify::{Tampering, Verification};

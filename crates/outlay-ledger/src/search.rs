@@ -41,7 +41,7 @@ pub struct RunDetail {
 
 /// A value to bind.
 #[derive(Clone, Debug)]
-enum Bind {
+pub(crate) enum Bind {
     Text(String),
     Integer(i64),
     Real(f64),
@@ -49,20 +49,20 @@ enum Bind {
 
 /// A statement that grows.
 #[derive(Debug)]
-struct Statement {
-    text: String,
-    binds: Vec<Bind>,
-    sqlite: bool,
+pub(crate) struct Statement {
+    pub(crate) text: String,
+    pub(crate) binds: Vec<Bind>,
+    pub(crate) sqlite: bool,
 }
 
 impl Statement {
-    fn bind(&mut self, bind: Bind) -> String {
+    pub(crate) fn bind(&mut self, bind: Bind) -> String {
         self.binds.push(bind);
         format!("${}", self.binds.len())
     }
 
     /// One of some texts, however many.
-    fn one_of(&mut self, texts: &[String]) -> String {
+    pub(crate) fn one_of(&mut self, texts: &[String]) -> String {
         let list = serde_json::to_string(texts).unwrap_or_default();
         let place = self.bind(Bind::Text(list));
         if self.sqlite {
@@ -240,8 +240,16 @@ const STATUS: &str = "CASE WHEN runs.scheduled = 1 THEN 'SCHEDULED' WHEN runs.st
     WHEN runs.status = 'finished' THEN 'FINISHED' WHEN runs.status = 'stopped' THEN 'KILLED' ELSE 'FAILED' END";
 
 /// A field of a run as SQL, and whether it is a number. Times are milliseconds, as clients write them.
-fn attribute(name: &str) -> Result<(&'static str, bool), Fault> {
+pub(crate) fn attribute(name: &str) -> Result<(&'static str, bool), Fault> {
     Ok(match name {
+        "spent_usd" => (
+            "(SELECT sum(amount_micro) / 1e6 FROM spending WHERE run_id = runs.id AND currency = 'USD')",
+            true,
+        ),
+        "duration_s" => (
+            "((coalesce(runs.ended_us, runs.seen_us) - runs.started_us) / 1e6)",
+            true,
+        ),
         "run_id" => ("runs.id", false),
         "run_name" => ("runs.name", false),
         "user_id" => ("runs.who", false),
@@ -264,20 +272,21 @@ fn attribute(name: &str) -> Result<(&'static str, bool), Fault> {
 /// Runs a statement with its binds, in either database.
 macro_rules! fetch {
     ($connection:ident, $query:expr, $statement:expr) => {{
-        let mut query = $query(AssertSqlSafe($statement.text.clone()));
+        let mut query = $query(sqlx::AssertSqlSafe($statement.text.clone()));
         for bind in &$statement.binds {
             query = match bind {
-                Bind::Text(text) => query.bind(text),
-                Bind::Integer(number) => query.bind(number),
-                Bind::Real(number) => query.bind(number),
+                crate::search::Bind::Text(text) => query.bind(text),
+                crate::search::Bind::Integer(number) => query.bind(number),
+                crate::search::Bind::Real(number) => query.bind(number),
             };
         }
         query.fetch_all(&mut *$connection).await?
     }};
 }
+pub(crate) use fetch;
 
 impl Ledger {
-    fn statement(&self, text: impl Into<String>) -> Statement {
+    pub(crate) fn statement(&self, text: impl Into<String>) -> Statement {
         Statement {
             text: text.into(),
             binds: Vec::new(),
@@ -314,25 +323,16 @@ impl Ledger {
         read.await.map_err(|fault: Fault| self.at(fault))
     }
 
-    fn run_statement(&self, query: &RunQuery, columns: &str) -> Result<Statement, Fault> {
+    pub(crate) fn run_statement(
+        &self,
+        query: &RunQuery,
+        columns: &str,
+    ) -> Result<Statement, Fault> {
         let mut statement = self.statement(String::new());
-        let mut text = format!("SELECT {columns} FROM runs WHERE 1 = 1");
-        if let Some(ids) = &query.experiment_ids {
-            let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-            text.push_str(&format!(
-                " AND runs.experiment_id IN ({})",
-                join_or(&ids, "NULL")
-            ));
-        }
-        match query.view {
-            View::Active => text.push_str(" AND runs.deleted_us IS NULL"),
-            View::Deleted => text.push_str(" AND runs.deleted_us IS NOT NULL"),
-            View::All => {}
-        }
-        for condition in &query.conditions {
-            let test = statement.condition(condition)?;
-            text.push_str(&format!(" AND {test}"));
-        }
+        let mut text = format!(
+            "SELECT {columns} FROM runs WHERE {}",
+            which(&mut statement, query)?
+        );
         text.push_str(" ORDER BY ");
         for order in &query.order {
             let terms = statement.order(order)?;
@@ -594,7 +594,29 @@ impl Ledger {
     }
 }
 
-fn point(step: i64, at_us: i64, value: f64, is_nan: i64) -> Point {
+/// What must hold of the runs that a query asks for.
+pub(crate) fn which(statement: &mut Statement, query: &RunQuery) -> Result<String, Fault> {
+    let mut text = "1 = 1".to_owned();
+    if let Some(ids) = &query.experiment_ids {
+        let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        text.push_str(&format!(
+            " AND runs.experiment_id IN ({})",
+            join_or(&ids, "NULL")
+        ));
+    }
+    match query.view {
+        View::Active => text.push_str(" AND runs.deleted_us IS NULL"),
+        View::Deleted => text.push_str(" AND runs.deleted_us IS NOT NULL"),
+        View::All => {}
+    }
+    for condition in &query.conditions {
+        let test = statement.condition(condition)?;
+        text.push_str(&format!(" AND {test}"));
+    }
+    Ok(text)
+}
+
+pub(crate) fn point(step: i64, at_us: i64, value: f64, is_nan: i64) -> Point {
     Point {
         step,
         at_us,

@@ -361,6 +361,14 @@ impl Block {
 }
 
 impl Model {
+    /// Whether a diffusion model's network runs in steps; an autoencoder, which has a decoder, does not.
+    pub fn runs_in_steps(&self) -> bool {
+        !self
+            .blocks
+            .iter()
+            .any(|block| block.name.starts_with("decoder"))
+    }
+
     /// All parameters, towers and prediction modules included.
     pub fn parameters(&self) -> u64 {
         self.blocks

@@ -19,6 +19,7 @@ mod memory;
 mod minimise;
 mod operator;
 mod random;
+pub mod request;
 mod rl;
 mod scaling;
 mod search;

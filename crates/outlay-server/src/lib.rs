@@ -2,9 +2,12 @@
 //!
 //! The only crate that knows HTTP.
 
+pub mod api;
 pub mod artifacts;
 pub mod doors;
 pub mod mlflow;
+pub mod pages;
+pub mod plan;
 mod serve;
 
 use std::path::{Path, PathBuf};
@@ -36,6 +39,10 @@ struct Inner {
     events: tokio::sync::broadcast::Sender<Event>,
     /// The folder that new experiments begin with, where it is one of this machine.
     local_root: Option<(PathBuf, Artifacts)>,
+    /// Held by whoever looks at the ledger for those who watch.
+    lookout: Arc<tokio::sync::Mutex<()>>,
+    ending: tokio::sync::watch::Sender<bool>,
+    planner: plan::Planner,
 }
 
 /// How the server is set up.
@@ -78,6 +85,9 @@ impl App {
                 settings,
                 doors: doors::Doors::new(rules),
                 events: tokio::sync::broadcast::channel(1024).0,
+                lookout: Arc::default(),
+                ending: tokio::sync::watch::Sender::new(false),
+                planner: plan::Planner::default(),
             }),
         }
     }
@@ -98,6 +108,12 @@ impl App {
     pub(crate) fn local_root(&self) -> Option<(&Path, &Artifacts)> {
         let root = self.inner.local_root.as_ref()?;
         Some((&root.0, &root.1))
+    }
+
+    /// What plans are made with.
+    #[must_use]
+    pub fn planner(&self) -> &plan::Planner {
+        &self.inner.planner
     }
 
     /// How the server is set up.
@@ -123,6 +139,32 @@ impl App {
     #[must_use]
     pub fn watch(&self) -> tokio::sync::broadcast::Receiver<Event> {
         self.inner.events.subscribe()
+    }
+
+    /// Whether anyone watches.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.inner.events.receiver_count() > 0
+    }
+
+    /// The duty to look at the ledger for those who watch; `None` where someone has it.
+    pub(crate) fn take_watch(&self) -> Option<tokio::sync::OwnedMutexGuard<()>> {
+        Arc::clone(&self.inner.lookout).try_lock_owned().ok()
+    }
+
+    /// Ends what would go on for ever: replies that tell what happens.
+    pub fn end(&self) {
+        self.inner.ending.send_replace(true);
+    }
+
+    /// Whether the server ends.
+    pub(crate) fn has_ended(&self) -> bool {
+        *self.inner.ending.borrow()
+    }
+
+    /// Waits until the server ends.
+    pub(crate) async fn ended(&self) {
+        // The other half is kept by this very app.
+        let _ = self.inner.ending.subscribe().wait_for(|ends| *ends).await;
     }
 
     /// Refuses a run whose budget is spent.
@@ -174,6 +216,12 @@ impl App {
         self.now_us().div_euclid(1000)
     }
 
+    /// Today, as `YYYY-MM-DD`.
+    #[must_use]
+    pub fn today(&self) -> String {
+        outlay_units::date_of_day(self.now_us().div_euclid(86_400_000_000))
+    }
+
     /// Random hexadecimal digits: 32 of them.
     #[must_use]
     pub fn fresh_id(&self) -> String {
@@ -205,6 +253,10 @@ pub struct Event {
 
 /// Everything that the server answers to.
 pub fn router(app: App) -> Router {
-    let router = Router::new().merge(mlflow::router());
+    let router = Router::new()
+        .merge(mlflow::router())
+        .merge(api::router())
+        .merge(pages::router())
+        .merge(plan::router());
     doors::around(router, &app).with_state(app)
 }

@@ -5,7 +5,7 @@
 pub mod ask;
 pub mod error;
 mod experiments;
-mod files;
+pub(crate) mod files;
 pub mod filter;
 mod history;
 pub mod limits;
@@ -14,7 +14,7 @@ mod names;
 mod promptlab;
 mod registry;
 mod runs;
-mod search;
+pub(crate) mod search;
 pub mod things;
 pub mod wire;
 

@@ -4,6 +4,8 @@ use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
+use outlay_plan::request::Refusal;
+
 /// Whose fault it is, which decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cause {
@@ -104,6 +106,16 @@ impl Failure {
             Cause::Outside => 3,
             Cause::Code(code) => code,
         })
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            cause: Cause::Input,
+            message: refusal.message,
+            hints: refusal.hints,
+        }
     }
 }
 

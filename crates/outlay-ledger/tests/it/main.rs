@@ -7,6 +7,7 @@ mod forms;
 mod garbled;
 mod killed;
 mod own_server;
+mod shown;
 mod tracking;
 mod verify;
 

@@ -3,3 +3,4 @@
 mod doors;
 mod filter_cases;
 mod filter_properties;
+mod plan;

@@ -1,10 +1,10 @@
 //! `--bill`: options for what surrounds a run, and how the bill is shown.
 
-use outlay_plan::{Bill, Surroundings};
-use outlay_units::{Estimate, mass_kg, parse_tokens, usd};
+use outlay_plan::Bill;
+use outlay_plan::request::BillRequest;
+use outlay_units::{Estimate, mass_kg, usd};
 use serde::Deserialize;
 
-use crate::failure::Failure;
 use crate::printer::{Align, Printer};
 
 /// Options of the whole bill.
@@ -117,76 +117,19 @@ impl BillArgs {
         self.egress = self.egress.or(egress);
     }
 
-    /// What surrounds the run.
-    ///
-    /// # Errors
-    /// A value that makes no sense.
-    pub fn surroundings(&self, passes: f64) -> Result<Surroundings, Failure> {
-        let usual = Surroundings::default();
-        let within =
-            |option: &str, value: Option<f64>, usual: f64, least: f64, most: f64| match value {
-                None => Ok(usual),
-                Some(value) if (least..=most).contains(&value) => Ok(value),
-                Some(value) => Err(Failure::input(format!(
-                    "--{option} is `{value}`; allowed: {least} to {most}"
-                ))),
-            };
-        if self.evaluations.is_some() != self.evaluation_tokens.is_some() {
-            return Err(Failure::input(
-                "the bill has one of `evaluations` and `evaluation_tokens`; allowed: both, or neither",
-            ));
-        }
-        let evaluation_tokens = match self.evaluation_tokens.as_deref() {
-            None => 0.0,
-            Some(text) => parse_tokens(text)
-                .map_err(|error| Failure::input(format!("--evaluation-tokens: {error}")))?,
-        };
-        Ok(Surroundings {
-            preemptions_per_node_day: within(
-                "preemptions",
-                self.preemptions,
-                usual.preemptions_per_node_day,
-                0.0,
-                1000.0,
-            )?,
-            evaluation_tokens: evaluation_tokens
-                * within("evaluations", self.evaluations, 0.0, 0.0, 1e9)?,
-            failures_per_accelerator_day: within(
-                "failures",
-                self.failures,
-                usual.failures_per_accelerator_day,
-                0.0,
-                1.0,
-            )?,
-            data_bytes: match self.data_size {
-                None => None,
-                size => Some(1e9 * within("data-size", size, 0.0, 0.0, 1e9)?),
-            },
-            // Less than one pass stores what it reads.
-            passes: passes.max(1.0),
-            checkpoints_kept: within(
-                "checkpoints",
-                self.checkpoints,
-                usual.checkpoints_kept,
-                0.0,
-                1e6,
-            )?,
-            storage_usd_per_gb_month: within(
-                "storage",
-                self.storage,
-                usual.storage_usd_per_gb_month,
-                0.0,
-                100.0,
-            )?,
-            egress_usd_per_gb: within("egress", self.egress, usual.egress_usd_per_gb, 0.0, 100.0)?,
-            idle_share: within("idle", self.idle, usual.idle_share, 0.0, 100.0)?,
-            all_runs_factor: within(
-                "all-runs",
-                self.all_runs,
-                usual.all_runs_factor,
-                1.0,
-                1000.0,
-            )?,
+    /// What the bill counts, where it was asked for; its options need it.
+    pub fn request(self) -> Option<BillRequest> {
+        self.bill.then_some(BillRequest {
+            failures: self.failures,
+            preemptions: self.preemptions,
+            evaluations: self.evaluations,
+            evaluation_tokens: self.evaluation_tokens,
+            all_runs: self.all_runs,
+            idle: self.idle,
+            data_size: self.data_size,
+            checkpoints: self.checkpoints,
+            storage: self.storage,
+            egress: self.egress,
         })
     }
 }

@@ -4,9 +4,10 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::path::Path;
 
 use outlay_model::Model;
+use outlay_plan::request::accelerators_of;
 use outlay_units::{parse_count, parse_duration_seconds, parse_money_usd, parse_tokens};
 
-use super::plan_train::{load_model, parse_gpus_of};
+use super::plan_train::load_model;
 use crate::failure::{Failure, write_whole};
 use crate::printer::Printer;
 
@@ -153,7 +154,8 @@ fn project(person: &mut Person<impl BufRead>) -> Result<String, Failure> {
             if text.is_empty() {
                 return Ok(None);
             }
-            parse_gpus_of("accelerators", text).map(|_| Some(text.to_owned()))
+            accelerators_of("accelerators", text)?;
+            Ok(Some(text.to_owned()))
         },
     )?;
     let budget = person.ask(

@@ -5,12 +5,12 @@ use std::path::Path;
 use outlay_model::{Model, builtin, find, read_path};
 use outlay_units::count;
 
+use outlay_plan::request::accelerators_of;
 use outlay_plan::{
     Adapters, AttentionKernel, Calibration, Costing, Framework, Method, Optimizer, Precision,
     SOFTWARE_YEAR, Space, Workload, search,
 };
 
-use crate::commands::plan_train::parse_gpus_of as parse_gpus;
 use crate::failure::Failure;
 use crate::printer::{Align, Printer};
 
@@ -114,7 +114,7 @@ fn fits(
     json: bool,
     printer: &mut Printer,
 ) -> Result<(), Failure> {
-    let (n, accelerator) = parse_gpus("--fits", hardware)?;
+    let (n, accelerator) = accelerators_of("--fits", hardware)?;
     let calibration = Calibration::built_in();
     let precision = Precision::usual(accelerator);
     let mut rows = Vec::new();

@@ -2,14 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use outlay_catalog::{accelerators, carbon_intensity};
+use outlay_catalog::accelerators;
+use outlay_plan::request::{At, carbon, deadline_seconds, precision_or_usual};
 use outlay_plan::{
     BESIROGLU_2024, BudgetAnswer, BudgetQuestion, Choice, HOFFMANN_2022, plan_budget,
 };
 use outlay_units::{count, duration, parse_money_usd, parse_tokens, usd};
 
-use crate::commands::offers::{At, listed_offers};
-use crate::commands::plan_train::{deadline_seconds, parse_gpus, precision_or_usual};
+use crate::commands::offers::{listed_at, market};
+use crate::commands::plan_train::parse_gpus;
 use crate::failure::Failure;
 use crate::printer::{Align, Printer};
 
@@ -90,8 +91,9 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     let fixed = args.gpus.as_deref().map(parse_gpus).transpose()?;
     let precision = precision_or_usual(args.precision.as_deref(), fixed)?;
     let model = args.model.as_deref().map(model).transpose()?;
-    let mut offers = listed_offers(args.catalog.as_deref(), args.spot, args.reserved, fixed)?;
-    let projection = At::read(&args.at)?.apply(&mut offers, fixed)?;
+    let market = market(args.catalog.as_deref(), &args.at)?;
+    let at = At::read(&args.at, &market.today)?;
+    let (offers, projection) = listed_at(&market, (args.spot, args.reserved), &at, fixed)?;
     let choices: Vec<Choice<'_>> = accelerators()
         .iter()
         .filter(|accelerator| fixed.is_none_or(|(_, wanted)| wanted.id == accelerator.id))
@@ -128,10 +130,7 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
             BESIROGLU_2024
         },
         model,
-        carbon: |provider, region| {
-            let intensity = carbon_intensity(provider, region);
-            (intensity.g_co2e_per_kwh, intensity.basis)
-        },
+        carbon,
         pue: 1.2,
         precision,
         own_calibration: args.calibration.is_some(),

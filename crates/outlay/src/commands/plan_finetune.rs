@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use outlay_plan::request::{Extras, choice, whole};
 use outlay_plan::{Adapters, Targets};
 use outlay_units::count;
 
-use crate::commands::plan_train::{self, Extras, choice, load_model, whole};
+use crate::commands::plan_train::{self, load_model};
 use crate::data::read_lengths;
 use crate::failure::Failure;
 use crate::printer::Printer;
@@ -289,10 +290,10 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         ..plan_train::Args::of(&args.model)
     };
     let extras = Extras {
-        model: Some(model),
         adapters,
         notes,
         batch_may_grow: args.batch.is_none(),
+        ..Extras::default()
     };
-    plan_train::run_with(inner, extras, printer)
+    plan_train::run_with(inner, Some(model), extras, printer)
 }

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use outlay_catalog::{Accelerator, Offer, Pricing, accelerators, builtin_api_prices, read_litellm};
 use outlay_model::Family;
+use outlay_plan::request::{
+    At, carbon, deadline_seconds, latency, number, precision_or_usual, tokens,
+};
 use outlay_plan::serving::{Demand, Engine, Limits, NumberFormat, ServeQuestion, is_measured};
 use outlay_plan::{
     BESIROGLU_2024, Choice, LifecycleAnswer, LifecycleQuestion, PriceFactors, Trends, overtakes,
@@ -12,9 +15,8 @@ use outlay_plan::{
 };
 use outlay_units::{count, duration, parse_rate_per_second, parse_tokens, significant, usd};
 
-use super::offers::{At, listed_offers};
-use super::plan_serve::{carbon, latency_of, number, tokens};
-use super::plan_train::{deadline_seconds, load_model, parse_gpus, precision_or_usual, today};
+use super::offers::{listed_at, market};
+use super::plan_train::{load_model, parse_gpus, today};
 use super::trends::{DatedPrices, SNAPSHOTS};
 use crate::failure::{Failure, read_text};
 use crate::plot::{Picture, Point};
@@ -156,9 +158,9 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         .map(outlay_catalog::find_accelerator)
         .transpose()
         .map_err(|error| Failure::input(error).hint("run `outlay hardware` to see them all"))?;
-    let mut offers = listed_offers(args.catalog.as_deref(), false, args.reserved, None)?;
-    let at = At::read(&args.at)?;
-    let projection = at.apply(&mut offers, None)?;
+    let market = market(args.catalog.as_deref(), &args.at)?;
+    let at = At::read(&args.at, &market.today)?;
+    let (offers, projection) = listed_at(&market, (false, args.reserved), &at, None)?;
     let mut prices = match &args.api_prices {
         None => builtin_api_prices().to_vec(),
         Some(path) => {
@@ -203,8 +205,8 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
                 cached_prefix: number("cached", &args.cached, 0.0, 0.99)?,
             },
             limits: Limits {
-                ttft_s: latency_of("ttft", args.ttft.as_deref())?,
-                tpot_s: latency_of("tpot", args.tpot.as_deref())?,
+                ttft_s: latency("ttft", args.ttft.as_deref())?,
+                tpot_s: latency("tpot", args.tpot.as_deref())?,
                 for_99_in_100: true,
             },
             draft: None,

@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 
 use outlay_model::Family;
+use outlay_plan::request::{
+    At, Terms, carbon, holds, precision_or_usual, tokens, whole, whole_number,
+};
 use outlay_plan::{RlAnswer, RlMethod, RlQuestion, plan_rl};
 use outlay_units::{count, duration, parse_count, percent, usd};
 
-use super::offers::{At, gather_offers, old_price};
-use super::plan_serve::{carbon, holds, tokens, whole_number};
-use super::plan_train::{Args as TrainArgs, load_model, parse_gpus, precision_or_usual, whole};
+use super::offers::{market, old_price};
+use super::plan_train::{load_model, parse_gpus};
 use crate::failure::Failure;
 use crate::printer::{Align, Printer, Ranges};
 
@@ -119,16 +121,16 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     };
     let (n, accelerator) = parse_gpus(&args.gpus)?;
     let fixed = Some((n, accelerator));
-    let mut offers = gather_offers(
-        &TrainArgs {
-            price: args.price.clone(),
-            spot: args.spot,
-            reserved: args.reserved,
-            ..TrainArgs::of(&args.model)
-        },
-        fixed,
-    )?;
-    let projection = At::read(&args.at)?.apply(&mut offers, fixed)?;
+    let market = market(None, &args.at)?;
+    let terms = Terms {
+        price: args.price.as_deref(),
+        spot: args.spot,
+        reserved: args.reserved,
+        ..Terms::default()
+    };
+    let mut offers = market.gather(&terms, fixed)?;
+    let at = At::read(&args.at, &market.today)?;
+    let projection = at.apply(&mut offers, fixed, &market.dated)?;
     let cheapest = offers
         .iter()
         .filter(|offer| offer.accelerator == accelerator.id)

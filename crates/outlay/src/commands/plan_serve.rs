@@ -2,18 +2,15 @@
 
 use std::path::PathBuf;
 
-use outlay_catalog::{Offer, accelerators, carbon_intensity};
-use outlay_model::{Family, Model};
-use outlay_plan::Choice;
-use outlay_plan::serving::{
-    Demand, Engine, Limits, NumberFormat, Request, ServeAnswer, ServeError, ServeExport,
-    ServeQuestion, export_serving, is_measured, plan_serve,
-};
-use outlay_units::{parse_count, parse_latency_seconds, parse_rate_per_second};
+use outlay_catalog::ApiPrice;
+use outlay_model::Model;
+use outlay_plan::Calibration;
+use outlay_plan::request::{self, Fleet, ServeReply, ServeRequest};
+use outlay_plan::serving::{NumberFormat, ServeAnswer, ServeExport, export_serving};
 
 use super::exports::write_exports;
-use super::offers::{At, gather_offers, old_price};
-use super::plan_train::{Args as TrainArgs, load_pipeline, parse_gpus_of};
+use super::offers::market;
+use super::plan_train::{Args as TrainArgs, load_pipeline};
 use super::serve_batched;
 use super::serve_show::{explain_plan, show};
 use crate::failure::{Failure, read_text};
@@ -162,187 +159,46 @@ pub struct Args {
     pub(super) json: bool,
 }
 
-/// Reads a number of an option between limits.
-pub(super) fn number(option: &str, text: &str, least: f64, most: f64) -> Result<f64, Failure> {
-    match text.trim().parse::<f64>() {
-        Ok(value) if (least..=most).contains(&value) => Ok(value),
-        _ => Err(Failure::input(format!(
-            "--{option} is `{text}`; allowed: {least} to {most}"
-        ))),
-    }
-}
-
-/// Reads a whole number of an option, from 1.
-pub(super) fn whole_number(option: &str, text: &str, most: f64) -> Result<f64, Failure> {
-    match number(option, text, 1.0, most)? {
-        value if value.fract() == 0.0 => Ok(value),
-        _ => Err(Failure::input(format!(
-            "--{option} is `{text}`; allowed: whole numbers from 1 to {most}"
-        ))),
-    }
-}
-
-/// Reads tokens of an option.
-pub(super) fn tokens(option: &str, text: &str) -> Result<f64, Failure> {
-    match parse_count(text) {
-        Ok(value) if (1.0..=1e7).contains(&value) => Ok(value),
-        _ => Err(Failure::input(format!(
-            "--{option} is `{text}`; allowed: 1 to 10000000 tokens"
-        ))),
-    }
-}
-
-/// Hardware and offers to consider.
-pub(super) struct Hardware {
-    offers: Vec<Offer>,
-    fixed: Vec<(Option<u32>, &'static outlay_catalog::Accelerator)>,
-    /// A sentence where prices are projected.
-    pub(super) projection: Option<String>,
-}
-
-impl Hardware {
-    fn read(args: &Args) -> Result<Self, Failure> {
-        let fixed = args
-            .gpu
-            .iter()
-            .map(|text| {
-                let counted = text.trim().starts_with(|c: char| c.is_ascii_digit())
-                    && text.contains(['x', 'X', '*'])
-                    && outlay_catalog::find_accelerator(text).is_err();
-                let (n, accelerator) = parse_gpus_of("--gpu", text)?;
-                Ok((counted.then_some(n), accelerator))
-            })
-            .collect::<Result<Vec<_>, Failure>>()?;
-        let hardware = TrainArgs {
-            price: args.price.clone(),
-            spot: args.spot,
-            reserved: args.reserved,
-            catalog: args.catalog.clone(),
-            ..TrainArgs::of(&args.model)
-        };
-        if args.price.is_some() && fixed.len() != 1 {
-            return Err(Failure::input(
-                "--price needs one --gpu: a price belongs to an accelerator",
-            ));
-        }
-        let one = match fixed.as_slice() {
-            [(count, accelerator)] => Some((count.unwrap_or(1), *accelerator)),
-            _ => None,
-        };
-        let mut offers = gather_offers(&hardware, one)?;
-        let projection = At::read(&args.at)?.apply(&mut offers, one)?;
-        Ok(Self {
-            offers,
-            fixed,
-            projection,
-        })
-    }
-
-    /// What is considered. Where hardware is searched, `measured_only` keeps the generations whose engines were measured.
-    pub(super) fn choices(&self, measured_only: bool) -> Vec<Choice<'_>> {
-        let of = |accelerator: &outlay_catalog::Accelerator| -> Vec<&Offer> {
-            self.offers
-                .iter()
-                .filter(|offer| offer.accelerator == accelerator.id)
-                .collect()
-        };
-        if !self.fixed.is_empty() {
-            return self
-                .fixed
-                .iter()
-                .map(|&(count, accelerator)| Choice {
-                    accelerator,
-                    count,
-                    offers: of(accelerator),
-                })
-                .collect();
-        }
-        accelerators()
-            .iter()
-            .filter_map(|accelerator| {
-                let offers = of(accelerator);
-                let known = !measured_only || is_measured(&accelerator.generation);
-                (!offers.is_empty() && accelerator.vendor == "NVIDIA" && known).then_some(Choice {
-                    accelerator,
-                    count: None,
-                    offers,
-                })
-            })
-            .collect()
-    }
-}
-
-/// What the options say of every kind of service.
-pub(super) struct Common {
-    /// Requests each second in the busiest hour.
-    pub requests_per_s: f64,
-    /// Mean rate over the month, relative to the busiest hour.
-    pub mean_over_peak: f64,
-    /// Rate of each hour relative to the busiest; empty where no load was given.
-    pub hours: Vec<f64>,
-    /// Whether limits hold for 99 in 100 requests.
-    pub for_99_in_100: bool,
-    /// Number formats; empty where none were given.
-    pub formats: Vec<NumberFormat>,
-    /// Power usage effectiveness.
-    pub pue: f64,
-    /// Hardware.
-    pub hardware: Hardware,
-}
-
-impl Common {
-    fn read(args: &Args) -> Result<Self, Failure> {
-        let requests_per_s = parse_rate_per_second(&args.requests)
-            .map_err(|error| Failure::input(format!("--requests: {error}")))?;
-        if requests_per_s > 1e6 {
-            return Err(Failure::input(format!(
-                "--requests is `{}`; allowed: up to 1000000/s",
-                args.requests
-            )));
-        }
-        let formats = args
-            .precision
-            .iter()
-            .map(|name| {
-                NumberFormat::from_name(name).ok_or_else(|| {
-                    Failure::input(format!(
-                        "--precision `{name}` is not known; allowed: {}",
-                        NumberFormat::ALL.map(NumberFormat::name).join(", ")
-                    ))
-                })
-            })
-            .collect::<Result<_, _>>()?;
-        let hours = args
-            .load
-            .as_deref()
-            .map(read_load)
-            .transpose()?
-            .unwrap_or_default();
-        Ok(Self {
-            requests_per_s,
-            mean_over_peak: if hours.is_empty() {
-                number("mean-over-peak", &args.mean_over_peak, 0.01, 1.0)?
-            } else {
-                hours.iter().sum::<f64>() / hours.len() as f64
-            },
-            hours,
-            for_99_in_100: match args.percentile.as_str() {
-                "99" | "p99" => true,
-                "50" | "p50" => false,
-                other => {
-                    return Err(Failure::input(format!(
-                        "--percentile is `{other}`; allowed: 50, 99"
-                    )));
-                }
-            },
-            formats,
-            pue: number("pue", &args.pue, 1.0, 10.0)?,
-            hardware: Hardware::read(args)?,
+impl Args {
+    /// The options as a request.
+    fn request(&self) -> Result<ServeRequest, Failure> {
+        Ok(ServeRequest {
+            requests: Some(self.requests.clone()),
+            input: self.input.clone(),
+            output: self.output.clone(),
+            p99: self.p99.clone(),
+            steps: self.steps.clone(),
+            guidance: self.guidance.clone(),
+            resolution: self.resolution.clone(),
+            frames: self.frames.clone(),
+            cached: Some(self.cached.clone()),
+            mean_over_peak: Some(self.mean_over_peak.clone()),
+            load: self
+                .load
+                .as_deref()
+                .map(read_load)
+                .transpose()?
+                .unwrap_or_default(),
+            autoscale: self.autoscale,
+            ttft: self.ttft.clone(),
+            tpot: self.tpot.clone(),
+            percentile: Some(self.percentile.clone()),
+            gpu: self.gpu.clone(),
+            engine: self.engine.clone(),
+            precision: self.precision.clone(),
+            draft: self.draft.clone(),
+            apart: self.apart,
+            price: self.price.clone(),
+            spot: self.spot,
+            reserved: self.reserved,
+            at: self.at.clone(),
+            pue: Some(self.pue.clone()),
+            compare_api: self.compare_api,
         })
     }
 }
 
-/// Reads --load: the rate of each hour relative to the busiest.
+/// Reads --load: the requests of each hour.
 fn read_load(text: &str) -> Result<Vec<f64>, Failure> {
     let listed = text.contains(',') && !std::path::Path::new(text).exists();
     let (place, cells): (&str, Vec<String>) = if listed {
@@ -378,32 +234,7 @@ fn read_load(text: &str) -> Result<Vec<f64>, Failure> {
             hours.len()
         )));
     }
-    Ok(hours.into_iter().map(|hour| hour / most).collect())
-}
-
-/// Refuses prompts and answers that a model cannot hold together.
-pub(super) fn holds(model: &Model, input_tokens: f64, output_tokens: f64) -> Result<(), Failure> {
-    let together = input_tokens + output_tokens;
-    match model.max_sequence_tokens {
-        Some(most) if together > most as f64 => Err(Failure::input(format!(
-            "--input and --output are {together} tokens together, but {} holds {most}; allowed: up to {most}",
-            model.name
-        ))),
-        _ => Ok(()),
-    }
-}
-
-/// Carbon intensity of an offer's grid.
-pub(super) fn carbon(provider: &str, region: &str) -> (f64, String) {
-    let intensity = carbon_intensity(provider, region);
-    (intensity.g_co2e_per_kwh, intensity.basis)
-}
-
-/// Reads a latency of an option.
-pub(super) fn latency_of(option: &str, text: Option<&str>) -> Result<Option<f64>, Failure> {
-    text.map(parse_latency_seconds)
-        .transpose()
-        .map_err(|error| Failure::input(format!("--{option}: {error}")))
+    Ok(hours)
 }
 
 /// The number format nearest to the weights that a GGUF file holds, and their bits; `None` for other files.
@@ -425,29 +256,24 @@ fn held_format(model: &str) -> Result<Option<(NumberFormat, f64)>, Failure> {
     }))
 }
 
-/// What a request to a model that answers whole asks for.
-fn whole_request(args: &Args, model: &Model) -> Result<Request, Failure> {
-    let usual_input = model
-        .max_sequence_tokens
-        .map_or(1000.0, |most| 1000.0_f64.min(most as f64));
-    Ok(Request {
-        input_tokens: match args.input.as_deref() {
-            Some(text) => tokens("input", text)?,
-            None => usual_input,
-        },
-        output_tokens: match args.output.as_deref() {
-            Some(text) if model.family == Family::EncoderDecoder => tokens("output", text)?,
-            _ => 100.0,
-        },
-        steps: match args.steps.as_deref() {
-            Some(text) => whole_number("steps", text, 1000.0)?,
-            None => 30.0,
-        },
-        passes_per_step: match args.guidance.as_deref() {
-            Some(text) => whole_number("guidance", text, 4.0)?,
-            None => usual_passes(model),
-        },
-    })
+/// Prices of APIs, where they are asked for.
+fn api_prices(args: &Args) -> Result<Vec<ApiPrice>, Failure> {
+    let Some(path) = args.api_prices.as_deref().filter(|_| args.compare_api) else {
+        return Ok(outlay_catalog::builtin_api_prices().to_vec());
+    };
+    let (prices, findings) =
+        outlay_catalog::read_litellm(&read_text(path)?, &path.display().to_string(), "")
+            .map_err(|error| Failure::input(error.to_string()))?;
+    let left_out = findings.iter().filter(|finding| finding.left_out).count();
+    if left_out > 0 {
+        crate::printer::aside(&format!(
+            "{left_out} of {} entries of `{}` have no price for text tokens and were left out; `outlay prices --apis {}` says why",
+            left_out + prices.len(),
+            path.display(),
+            path.display()
+        ));
+    }
+    Ok(prices)
 }
 
 /// Runs the command.
@@ -464,99 +290,31 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         beside.push(pipeline(name)?.0);
     }
     let calibration = super::calibration(args.calibration.as_deref())?;
-    let common = Common::read(args)?;
-    let embeds = model.family == Family::Decoder && args.output.as_deref() == Some("0");
-    if model.family != Family::Decoder || embeds {
-        let request = whole_request(args, &model)?;
-        return serve_batched::run(
-            args,
-            &model,
-            &beside,
-            request,
-            &common,
-            &calibration,
-            printer,
-        );
-    }
-    for (option, given) in [
-        ("p99", args.p99.is_some()),
-        ("steps", args.steps.is_some()),
-        ("guidance", args.guidance.is_some()),
-        ("resolution", args.resolution.is_some()),
-        ("frames", args.frames.is_some()),
-        ("beside", !args.beside.is_empty()),
-    ] {
-        if given {
-            return Err(Failure::input(format!(
-                "--{option} is of no use to {}, which writes tokens; allowed: --ttft, --tpot, --input, --output",
-                model.name
-            )));
-        }
-    }
-    let demand = Demand {
-        requests_per_s: common.requests_per_s,
-        mean_over_peak: common.mean_over_peak,
-        input_tokens: tokens("input", args.input.as_deref().unwrap_or("1000"))?,
-        output_tokens: tokens("output", args.output.as_deref().unwrap_or("300"))?,
-        cached_prefix: number("cached", &args.cached, 0.0, 0.99)?,
-    };
-    holds(&model, demand.input_tokens, demand.output_tokens)?;
-    let limits = Limits {
-        ttft_s: latency_of("ttft", args.ttft.as_deref())?,
-        tpot_s: latency_of("tpot", args.tpot.as_deref())?,
-        for_99_in_100: common.for_99_in_100,
-    };
-    let engines = match args.engine.as_deref() {
-        None => vec![Engine::Vllm],
-        Some("any") => Engine::ALL.to_vec(),
-        Some(name) => vec![Engine::from_name(name).ok_or_else(|| {
-            Failure::input(format!(
-                "--engine `{name}` is not known; allowed: vllm, sglang, tensorrt-llm, any"
-            ))
-        })?],
-    };
-    let held = held_format(&args.model)?;
-    let formats = match (&held, common.formats.is_empty()) {
-        (_, false) => common.formats.clone(),
-        (Some((format, _)), true) => vec![*format],
-        (None, true) => vec![NumberFormat::Bf16, NumberFormat::Fp8],
-    };
-    let draft = args.draft.as_deref().map(read_draft).transpose()?;
-    let question = ServeQuestion {
+    let request = args.request()?;
+    let market = market(args.catalog.as_deref(), &args.at)?;
+    let api_prices = api_prices(args)?;
+    let fleet = Fleet {
         model: &model,
-        choices: common.hardware.choices(true),
-        engines,
-        formats,
-        demand,
-        limits,
-        draft,
-        apart: args.apart,
-        hours: if args.autoscale {
-            common.hours.clone()
-        } else {
-            Vec::new()
-        },
-        carbon,
-        pue: common.pue,
+        beside: &beside,
+        held: held_format(&args.model)?,
+        api_prices: &api_prices,
     };
-    let mut answer = plan_serve(&question, &calibration).map_err(|error| explain(&error))?;
-    if let (Some((format, bits)), true) = (held, common.formats.is_empty()) {
-        answer.notes.push(format!(
-            "The file's weights take {bits:.1} bits each, and are planned as {} (--precision says otherwise).",
-            format.name()
-        ));
+    match request::serve(&request, fleet, &market, &calibration)? {
+        ServeReply::Tokens(answer) => tell(args, &model, &answer, &calibration, printer),
+        ServeReply::Whole(answer) => serve_batched::tell(args, &model, &answer, printer),
     }
-    answer.notes.extend(common.hardware.projection.clone());
-    answer.notes.extend(old_price(
-        &answer.best.accelerator,
-        &answer.best.provider,
-        &answer.best.price_as_of,
-    ));
-    if args.compare_api {
-        compare(args, &model.name, &mut answer)?;
-    }
+}
+
+/// Draws, writes and prints the answer.
+fn tell(
+    args: &Args,
+    model: &Model,
+    answer: &ServeAnswer,
+    calibration: &Calibration,
+    printer: &mut Printer,
+) -> Result<(), Failure> {
     if let Some(path) = &args.plot {
-        super::serve_picture::draw(&answer, path)?;
+        super::serve_picture::draw(answer, path)?;
     }
     if answer.best.prompt_workers > 0 && !args.export.is_empty() {
         return Err(Failure::input(
@@ -568,14 +326,14 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         &args.export,
         &ServeExport::ALL.map(ServeExport::name),
         ServeExport::from_name,
-        |format| export_serving(format, &answer),
+        |format| export_serving(format, answer),
     )?;
     if args.json {
-        printer.json(&answer)?;
+        printer.json(answer)?;
     } else {
-        show(&answer, args, printer);
+        show(answer, args, printer);
         if args.explain {
-            explain_plan(&model, &answer, &calibration, printer);
+            explain_plan(model, answer, calibration, printer);
         }
     }
     if answer.meets_limits {
@@ -584,94 +342,5 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         Err(Failure::check(
             "no plan considered meets the limits given (see the sentences above)",
         ))
-    }
-}
-
-/// Passes of a diffusion network in each step, as diffusers' pipelines run it: guidance was distilled into Flux; other
-/// networks run with and without the caption.
-fn usual_passes(model: &Model) -> f64 {
-    if model.architecture.starts_with("Flux") {
-        1.0
-    } else {
-        2.0
-    }
-}
-
-/// Models that most people know, shown beside an open one for reference.
-const FOR_REFERENCE: [&str; 5] = [
-    "gpt-5-mini",
-    "gpt-5-nano",
-    "claude-haiku-4-5",
-    "gemini/gemini-2.5-flash",
-    "gemini/gemini-2.5-flash-lite",
-];
-
-/// Adds the APIs to an answer.
-fn compare(args: &Args, model: &str, answer: &mut ServeAnswer) -> Result<(), Failure> {
-    if answer.best.usd_per_accelerator_hour.is_none() {
-        return Err(Failure::input(format!(
-            "--compare-api: no price of {} is known",
-            answer.best.accelerator
-        ))
-        .hint("give its price: `--price 2.49/h`"));
-    }
-    let listed;
-    let prices = match &args.api_prices {
-        None => outlay_catalog::builtin_api_prices(),
-        Some(path) => {
-            let (prices, findings) =
-                outlay_catalog::read_litellm(&read_text(path)?, &path.display().to_string(), "")
-                    .map_err(|error| Failure::input(error.to_string()))?;
-            let left_out = findings.iter().filter(|finding| finding.left_out).count();
-            if left_out > 0 {
-                crate::printer::aside(&format!(
-                    "{left_out} of {} entries of `{}` have no price for text tokens and were left out; `outlay prices --apis {}` says why",
-                    left_out + prices.len(),
-                    path.display(),
-                    path.display()
-                ));
-            }
-            listed = prices;
-            &listed
-        }
-    };
-    let wanted = outlay_model::find(model).ok().map(|found| &found.name);
-    let is_same = |name: &str| {
-        wanted.is_some() && outlay_model::find_served(name).map(|found| &found.name) == wanted
-    };
-    answer.apis = outlay_plan::serving::compare_api(answer, prices, is_same, &FOR_REFERENCE);
-    if !answer.apis.iter().any(|api| api.is_same_model) {
-        answer.notes.push(format!(
-            "No API on the list sells {} by the token; others are shown for reference.",
-            answer.model
-        ));
-    }
-    Ok(())
-}
-
-/// Reads --draft.
-fn read_draft(text: &str) -> Result<(f64, f64), Failure> {
-    let wrong = || {
-        Failure::input(format!(
-            "--draft is `{text}`; allowed: tokens drafted and tokens that a pass yields, such as 3:2.2 (1 to 16, and a yield from 1 to one more than is drafted)"
-        ))
-    };
-    let (drafted, yields) = text.split_once(':').ok_or_else(wrong)?;
-    let drafted: f64 = drafted.trim().parse().map_err(|_| wrong())?;
-    let yields: f64 = yields.trim().parse().map_err(|_| wrong())?;
-    if (1.0..=16.0).contains(&drafted) && (1.0..=drafted + 1.0).contains(&yields) {
-        Ok((drafted, yields))
-    } else {
-        Err(wrong())
-    }
-}
-
-pub(super) fn explain(error: &ServeError) -> Failure {
-    let failure = Failure::input(error.to_string());
-    match error {
-        ServeError::FitsNowhere { .. } => failure.hint(
-            "allow narrower weights (`--precision int4`), more accelerators for a replica, or leave out --gpu to search",
-        ),
-        ServeError::NotGenerative { .. } | ServeError::NotServed { .. } => failure,
     }
 }

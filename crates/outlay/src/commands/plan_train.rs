@@ -2,21 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use outlay_catalog::{Offer, accelerators, carbon_intensity, find_accelerator};
+use outlay_catalog::find_accelerator;
 use outlay_model::{Family, Input, Model, SampleUnit};
-use outlay_plan::{
-    Adapters, Answer, AttentionKernel, Choice, Costing, ExportFormat, Framework, Layout, Method,
-    Optimizer, Plan, PlanError, Precision, Question, SOFTWARE_YEAR, Workload, plan_train,
-};
-use outlay_units::{
-    count, duration, energy_kwh, mass_kg, parse_duration_seconds, parse_money_usd, parse_tokens,
-    percent, significant, usd,
-};
+use outlay_plan::request::{self, Extras, Refusal, TrainRequest};
+use outlay_plan::{Answer, Costing, ExportFormat, Plan, Workload};
+use outlay_units::{count, duration, energy_kwh, mass_kg, percent, significant, usd};
 use serde::Deserialize;
 
 use super::bill::BillArgs;
 use super::exports::write_exports;
-use super::offers::{At, gather_offers, listed_offers, old_price, price_day};
+use super::offers::{market, price_day};
 use crate::failure::{Failure, read_text, toml_message};
 use crate::printer::{Align, Printer, Ranges};
 
@@ -201,19 +196,6 @@ struct TrainTable {
     layout: Option<String>,
 }
 
-/// What other commands ask of a plan beyond the options.
-#[derive(Default)]
-pub struct Extras {
-    /// The model, in place of the argument's.
-    pub model: Option<Model>,
-    /// Adapters, where the method has them.
-    pub adapters: Adapters,
-    /// Sentences worth reading.
-    pub notes: Vec<String>,
-    /// Whether the batch is a default that grows until the accelerators divide it.
-    pub batch_may_grow: bool,
-}
-
 impl Args {
     /// The arguments of a plan of which nothing but the model is said.
     pub fn of(model: &str) -> Self {
@@ -255,6 +237,39 @@ impl Args {
             json: false,
         }
     }
+
+    /// The options as a request.
+    fn request(&self) -> TrainRequest {
+        let said = self.clone();
+        TrainRequest {
+            tokens: said.tokens,
+            samples: said.samples,
+            epochs: said.epochs,
+            resolution: said.resolution,
+            frames: said.frames,
+            gpus: said.gpus,
+            budget: said.budget,
+            deadline: said.deadline,
+            sequence: said.sequence,
+            batch: said.batch,
+            precision: said.precision,
+            optimizer: said.optimizer,
+            method: said.method,
+            framework: said.framework,
+            price: said.price,
+            spot: said.spot,
+            reserved: said.reserved,
+            owned: said.owned,
+            lifetime: said.lifetime,
+            utilisation: said.utilisation,
+            electricity: said.electricity,
+            layout: said.layout,
+            at: said.at,
+            pue: Some(said.pue),
+            levers: said.levers,
+            bill: said.bill.request(),
+        }
+    }
 }
 
 /// Reads a model by its built-in name or from its file.
@@ -273,7 +288,7 @@ pub fn load_pipeline(args: &Args) -> Result<(Model, Vec<Model>), Failure> {
     if !path.exists() {
         return Ok((named(args, &args.model)?, Vec::new()));
     }
-    let input = input(args)?;
+    let input = sample_size(args)?;
     let model = outlay_model::read_path_with(path, &input)
         .map(|loaded| loaded.model)
         .map_err(Failure::input)?;
@@ -288,7 +303,7 @@ pub fn load_pipeline(args: &Args) -> Result<(Model, Vec<Model>), Failure> {
 /// Runs the command.
 pub fn run(args: Args, printer: &mut Printer) -> Result<(), Failure> {
     if args.also.is_empty() {
-        run_with(args, Extras::default(), printer)
+        run_with(args, None, Extras::default(), printer)
     } else {
         side_by_side(&args, printer)
     }
@@ -308,7 +323,7 @@ fn side_by_side(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
             ..args.clone()
         };
         let mut quiet = Printer::new();
-        let outcome = run_with(one, Extras::default(), &mut quiet);
+        let outcome = run_with(one, None, Extras::default(), &mut quiet);
         // A plan that misses a limit is written all the same; one that could not be made is not.
         let Ok(answer) = serde_json::from_str(quiet.written()) else {
             outcome?;
@@ -334,274 +349,24 @@ fn side_by_side(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     }
 }
 
-/// Runs the command for another one.
-pub fn run_with(mut args: Args, extras: Extras, printer: &mut Printer) -> Result<(), Failure> {
-    let model = match extras.model {
+/// Runs the command for another one, with the model in place of the argument's.
+pub fn run_with(
+    mut args: Args,
+    model: Option<Model>,
+    extras: Extras,
+    printer: &mut Printer,
+) -> Result<(), Failure> {
+    let model = match model {
         Some(model) => model,
         None => load(&mut args)?,
     };
     let calibration = super::calibration(args.calibration.as_deref())?;
-    let epochs = match args.epochs.as_deref().map(str::parse::<f64>) {
-        None => 1.0,
-        Some(Ok(epochs)) if (0.001..=1e6).contains(&epochs) => epochs,
-        Some(_) => {
-            return Err(Failure::input(format!(
-                "--epochs is `{}`; allowed: 0.001 to 1000000",
-                args.epochs.as_deref().unwrap_or_default()
-            )));
-        }
-    };
-    let pue = match args.pue.trim().parse::<f64>() {
-        Ok(pue) if (1.0..=10.0).contains(&pue) => pue,
-        _ => {
-            return Err(Failure::input(format!(
-                "--pue is `{}`; allowed: 1 to 10",
-                args.pue
-            )));
-        }
-    };
-    let sequence = whole("sequence", args.sequence.as_deref(), 100_000_000)?;
-    let batch = whole("batch", args.batch.as_deref(), 1_000_000_000)?;
-    let fixed = args.gpus.as_deref().map(parse_gpus).transpose()?;
-    let unit = model.sample.unit.plural();
-    let budget_usd = args
-        .budget
-        .as_deref()
-        .map(parse_money_usd)
-        .transpose()
-        .map_err(|error| Failure::input(format!("--budget: {error}")))?;
-    let deadline_s = deadline_seconds(args.deadline.as_deref())?;
-    let precision = precision_or_usual(args.precision.as_deref(), fixed)?;
-    let optimizer = choice(
-        args.optimizer.as_deref(),
-        "optimizer",
-        Optimizer::from_name,
-        &Optimizer::ALL.map(Optimizer::name),
-    )?
-    .unwrap_or(Optimizer::Adamw);
-    let method = match args.method.as_deref() {
-        None | Some("full") => Method::Full,
-        Some("lora") => Method::Lora,
-        Some("qlora") => Method::Qlora,
-        Some(other) => {
-            return Err(Failure::input(format!(
-                "--method `{other}` is not known; allowed: full, lora, qlora"
-            )));
-        }
-    };
-    let framework = choice(
-        args.framework.as_deref(),
-        "framework",
-        Framework::from_name,
-        &Framework::ALL.map(Framework::name),
-    )?
-    .unwrap_or_else(|| {
-        if method == Method::Full {
-            Framework::usual(
-                fixed.map_or("", |(_, accelerator)| &accelerator.generation),
-                &model,
-            )
-        } else {
-            // Adapters are mostly trained with plain PyTorch scripts.
-            Framework::Pytorch
-        }
-    });
-    if let Some((_, accelerator)) = fixed
-        && accelerator.vendor == "Google"
-        && framework != Framework::Jax
-    {
-        return Err(Failure::input(format!(
-            "--framework {} does not run on {}; allowed: jax",
-            framework.name(),
-            accelerator.id
-        )));
-    }
-    let mut assumed = Vec::new();
-    let sequence_tokens = match (sequence, model.sample.positions) {
-        (Some(_), Some(_)) => {
-            return Err(Failure::input(format!(
-                "--sequence is of no use to {}, which takes {unit}; allowed: --resolution or --frames",
-                model.name
-            )));
-        }
-        (None, Some(positions)) => positions,
-        (Some(length), None) => length,
-        (None, None) => {
-            let length = model.max_sequence_tokens.unwrap_or(4096).clamp(1, 4096);
-            assumed.push(format!("sequences of {length} tokens"));
-            length
-        }
-    };
-    let tokens = epochs * how_much(&args, &model, sequence_tokens)?;
-    if let Some(positions) = model.learned_positions()
-        && sequence_tokens > positions
-    {
-        return Err(Failure::input(format!(
-            "--sequence is {sequence_tokens}, but {} has learned positions for {positions} tokens; allowed: up to {positions}",
-            model.name
-        )));
-    }
-    let global_batch_sequences = match batch {
-        Some(batch) if batch as f64 * sequence_tokens as f64 > tokens => {
-            return Err(Failure::input(format!(
-                "one step of --batch {batch} {unit} is more than the {} {unit} to train on{}",
-                count(tokens / sequence_tokens as f64),
-                if args.tokens.is_some() {
-                    " (--tokens)"
-                } else {
-                    ""
-                }
-            )));
-        }
-        Some(batch) => match fixed {
-            // The batch must divide among the accelerators.
-            Some((n, _)) if extras.batch_may_grow => batch.next_multiple_of(u64::from(n)),
-            _ => batch,
-        },
-        None => {
-            // A step of 4M tokens, as Llama 2 and GPT-3's larger models used, or of up to 2,048 images, as Stable Diffusion
-            // did (arXiv:2112.10752 and its model card); and at least a hundred steps.
-            let most = match model.sample.positions {
-                Some(positions) => (4_194_304.0 / positions as f64).clamp(32.0, 2048.0),
-                None => 4_194_304.0 / sequence_tokens as f64,
-            };
-            let wanted = most.min(tokens / 100.0 / sequence_tokens as f64);
-            let mut batch = 1u64 << (wanted.max(1.0).log2().round() as u32).min(30);
-            if let Some((n, _)) = fixed {
-                // The batch must divide among the accelerators, whatever their number.
-                let n = u64::from(n);
-                batch = if batch.is_multiple_of(n) {
-                    batch
-                } else {
-                    n * (batch as f64 / n as f64).ceil() as u64
-                };
-            }
-            assumed.push(if model.sample.positions.is_some() {
-                format!("{batch} {unit} in a step")
-            } else {
-                format!(
-                    "{batch} sequences in a step ({} tokens)",
-                    count((batch * sequence_tokens) as f64)
-                )
-            });
-            batch
-        }
-    };
-    let workload = Workload {
-        model,
-        sequence_tokens,
-        global_batch_sequences,
-        tokens_total: tokens,
-        precision,
-        optimizer,
-        method,
-        adapters: extras.adapters,
-        framework,
-        attention: AttentionKernel::Fused,
-        channels_last: framework == Framework::Jax,
-        software_year: SOFTWARE_YEAR,
-    };
-    let mut offers = gather_offers(&args, fixed)?;
-    let projection = At::read(&args.at)?.apply(&mut offers, fixed)?;
-    let choices: Vec<Choice<'_>> = match fixed {
-        Some((n, accelerator)) => vec![Choice {
-            accelerator,
-            count: Some(n),
-            offers: offers
-                .iter()
-                .filter(|offer| offer.accelerator == accelerator.id)
-                .collect(),
-        }],
-        None => accelerators()
-            .iter()
-            .filter_map(|accelerator| {
-                let offers: Vec<&Offer> = offers
-                    .iter()
-                    .filter(|offer| offer.accelerator == accelerator.id)
-                    .collect();
-                (!offers.is_empty()).then_some(Choice {
-                    accelerator,
-                    count: None,
-                    offers,
-                })
-            })
-            .collect(),
-    };
-    let question = Question {
-        workload: &workload,
-        choices,
-        budget_usd,
-        deadline_s,
-        layout: args
-            .layout
-            .as_deref()
-            .map(|text| match fixed {
-                Some((n, _)) => Layout::parse(text, n)
-                    .map_err(|error| Failure::input(format!("--layout: {error}"))),
-                None => Err(Failure::input("--layout needs --gpus")),
-            })
-            .transpose()?,
-        carbon: |provider, region| {
-            let intensity = carbon_intensity(provider, region);
-            (intensity.g_co2e_per_kwh, intensity.basis)
-        },
-        pue,
-        framework_given: args.framework.is_some() || method != Method::Full,
+    let extras = Extras {
         own_calibration: args.calibration.is_some(),
-        exhaustive: false,
+        ..extras
     };
-    let surroundings = args.bill.surroundings(epochs)?;
-    let mut answer = plan_train(&question, &calibration).map_err(|error| explain_error(&error))?;
-    if args.levers {
-        let offers = listed_offers(args.catalog.as_deref(), true, true, None)?;
-        let everywhere: Vec<Choice<'_>> = accelerators()
-            .iter()
-            .map(|accelerator| Choice {
-                accelerator,
-                count: None,
-                offers: offers
-                    .iter()
-                    .filter(|offer| offer.accelerator == accelerator.id)
-                    .collect(),
-            })
-            .collect();
-        answer.levers = outlay_plan::levers(&question, &answer, &everywhere, &calibration);
-    }
-    if args.bill.bill {
-        answer.bill = outlay_plan::bill(&question, &answer, &surroundings, &calibration);
-        if answer.bill.is_none() {
-            return Err(Failure::input(format!(
-                "--bill: no price of {} is known",
-                answer.best.accelerator
-            ))
-            .hint("give its price: `--price 2.49/h`"));
-        }
-    }
-    if budget_usd.is_some() && answer.best.usd.is_none() {
-        return Err(Failure::input(format!(
-            "--budget cannot be checked: no price of {} is known",
-            answer.best.accelerator
-        ))
-        .hint("give its price: `--price 2.49/h`"));
-    }
-    answer.notes.extend(extras.notes);
-    if args.framework.is_none() {
-        assumed.push(format!(
-            "software as fast as {} (--framework says which)",
-            answer.best.framework.name()
-        ));
-    }
-    if !assumed.is_empty() {
-        answer
-            .notes
-            .push(format!("Assumed: {}.", assumed.join("; ")));
-    }
-    answer.notes.extend(projection);
-    answer.notes.extend(old_price(
-        &answer.best.accelerator,
-        &answer.best.provider,
-        &answer.best.price_as_of,
-    ));
+    let market = market(args.catalog.as_deref(), &args.at)?;
+    let (answer, workload) = request::train(&args.request(), model, extras, &market, &calibration)?;
     if let Some(path) = &args.plot {
         super::plan_picture::draw(&answer, path)?;
     }
@@ -726,109 +491,13 @@ fn load(args: &mut Args) -> Result<Model, Failure> {
     }
 }
 
-/// Reads --deadline, in seconds.
-pub fn deadline_seconds(text: Option<&str>) -> Result<Option<f64>, Failure> {
-    text.map(parse_duration_seconds)
-        .transpose()
-        .map_err(|error| Failure::input(format!("--deadline: {error}")))
-}
-
-/// Reads --precision; where nothing is said, the usual format of the accelerator.
-pub fn precision_or_usual(
-    text: Option<&str>,
-    fixed: Option<(u32, &outlay_catalog::Accelerator)>,
-) -> Result<Precision, Failure> {
-    let given = choice(
-        text,
-        "precision",
-        Precision::from_name,
-        &Precision::ALL.map(Precision::name),
-    )?;
-    Ok(given.unwrap_or_else(|| {
-        fixed.map_or(Precision::Bf16, |(_, accelerator)| {
-            Precision::usual(accelerator)
-        })
-    }))
-}
-
-/// Reads a whole number of an option, from 1.
-pub fn whole(option: &str, text: Option<&str>, most: u64) -> Result<Option<u64>, Failure> {
-    let Some(text) = text else { return Ok(None) };
-    match outlay_units::parse_count(text) {
-        Ok(value) if value.fract() == 0.0 && value <= most as f64 => Ok(Some(value as u64)),
-        _ => Err(Failure::input(format!(
-            "--{option} is `{text}`; allowed: whole numbers from 1 to {most}"
-        ))),
-    }
-}
-
 /// Size of a sample, from the options.
-fn input(args: &Args) -> Result<Input, Failure> {
-    let frames = whole("frames", args.frames.as_deref(), 100_000)?;
-    let Some(text) = args.resolution.as_deref() else {
-        return Ok(Input {
-            frames,
-            ..Input::default()
-        });
-    };
-    let side = |text: &str| {
-        text.trim()
-            .parse::<u64>()
-            .ok()
-            .filter(|side| (1..=65_536).contains(side))
-    };
-    let sides = match text.split_once(['x', 'X']) {
-        Some((width, height)) => side(width).zip(side(height)),
-        None => side(text).map(|side| (side, side)),
-    };
-    let Some((width, height)) = sides else {
-        return Err(Failure::input(format!(
-            "--resolution is `{text}`; allowed: a side such as 1024, or width x height such as 1280x720"
-        )));
-    };
-    Ok(Input {
-        height_px: Some(height),
-        width_px: Some(width),
-        frames,
-        caption_tokens: None,
-    })
-}
-
-/// Tokens of the whole run in one epoch, from --tokens or --samples.
-fn how_much(args: &Args, model: &Model, sequence_tokens: u64) -> Result<f64, Failure> {
-    let unit = model.sample.unit.plural();
-    match (args.tokens.as_deref(), args.samples.as_deref()) {
-        (Some(_), _) if model.sample.positions.is_some() => Err(Failure::input(format!(
-            "--tokens is of no use to {}, which takes {unit}; allowed: --samples",
-            model.name
-        ))),
-        (Some(text), _) => match parse_tokens(text) {
-            Ok(tokens) if tokens >= 1.0 => Ok(tokens),
-            Ok(tokens) => Err(Failure::input(format!(
-                "--tokens is {tokens}; allowed: 1 and more"
-            ))),
-            Err(error) => Err(Failure::input(format!("--tokens: {error}"))),
-        },
-        (None, Some(text)) => match outlay_units::parse_count(text) {
-            Ok(samples) if samples >= 1.0 => Ok(samples * sequence_tokens as f64),
-            _ => Err(Failure::input(format!(
-                "--samples is `{text}`; allowed: a number from 1, such as 1.28M"
-            ))),
-        },
-        (None, None) if model.sample.positions.is_some() => Err(Failure::input(format!(
-            "the number of {unit} to train on is not given"
-        ))
-        .hint("add `--samples 10M`, and `--epochs 90` where each is seen more than once")),
-        (None, None) => Err(
-            Failure::input("the number of tokens to train on is not given").hint(
-                "add `--tokens 20B`; a compute-optimal run uses about 20 tokens for each parameter",
-            ),
-        ),
-    }
+fn sample_size(args: &Args) -> Result<Input, Refusal> {
+    request::sample_size(args.resolution.as_deref(), args.frames.as_deref())
 }
 
 fn read_model_file(args: &Args, path: &Path) -> Result<Model, Failure> {
-    let input = input(args)?;
+    let input = sample_size(args)?;
     let mut model = outlay_model::read_path_with(path, &input)
         .map(|loaded| loaded.model)
         .map_err(Failure::input)?;
@@ -857,7 +526,9 @@ fn named(args: &Args, name: &str) -> Result<Model, Failure> {
             .iter()
             .any(|ending| name.ends_with(ending));
     match outlay_model::find(name) {
-        Ok(found) => found.model_with(&input(args)?).map_err(Failure::input),
+        Ok(found) => found
+            .model_with(&sample_size(args)?)
+            .map_err(Failure::input),
         Err(_) if looks_like_path => Err(Failure::input(format!(
             "model file `{name}` does not exist"
         ))
@@ -868,63 +539,8 @@ fn named(args: &Args, name: &str) -> Result<Model, Failure> {
 }
 
 /// Reads `64xH100-SXM`, or `H100-SXM` for one.
-pub fn parse_gpus(text: &str) -> Result<(u32, &'static outlay_catalog::Accelerator), Failure> {
-    parse_gpus_of("--gpus", text)
-}
-
-/// As [`parse_gpus`], for another option.
-pub fn parse_gpus_of(
-    option: &str,
-    text: &str,
-) -> Result<(u32, &'static outlay_catalog::Accelerator), Failure> {
-    let wrong = |what: String| {
-        Failure::input(format!("{option} `{text}`: {what}"))
-            .hint("write a number, `x` and an accelerator, such as 64xH100-SXM")
-    };
-    let (n, name) = match text.split_once(['x', 'X', '*']) {
-        Some((n, name)) if n.trim().chars().all(|c| c.is_ascii_digit()) && !n.trim().is_empty() => {
-            (n.trim(), name.trim())
-        }
-        _ => ("1", text.trim()),
-    };
-    let n = match n.parse::<u32>() {
-        Ok(n) if (1..=1_000_000).contains(&n) => n,
-        _ => return Err(wrong(format!("{n} accelerators; allowed: 1 to 1,000,000"))),
-    };
-    if !name.chars().any(|c| c.is_ascii_alphabetic()) {
-        return Err(wrong("no accelerator is named".to_owned()));
-    }
-    let accelerator = find_accelerator(name)
-        .map_err(|error| wrong(error.to_string()).hint("run `outlay hardware` to see them all"))?;
-    Ok((n, accelerator))
-}
-
-pub fn choice<T>(
-    text: Option<&str>,
-    option: &str,
-    read: fn(&str) -> Option<T>,
-    allowed: &[&str],
-) -> Result<Option<T>, Failure> {
-    match text {
-        None => Ok(None),
-        Some(text) => match read(text) {
-            Some(value) => Ok(Some(value)),
-            None => Err(Failure::input(format!(
-                "--{option} `{text}` is not known; allowed: {}",
-                allowed.join(", ")
-            ))),
-        },
-    }
-}
-
-fn explain_error(error: &PlanError) -> Failure {
-    let mut failure = Failure::input(error);
-    if let PlanError::FitsNowhere { hints, .. } = error {
-        for hint in hints {
-            failure = failure.hint(hint);
-        }
-    }
-    failure
+pub fn parse_gpus(text: &str) -> Result<(u32, &'static outlay_catalog::Accelerator), Refusal> {
+    request::accelerators_of("--gpus", text)
 }
 
 /// Today as `YYYY-MM-DD`, from the system clock (only the binary may ask).

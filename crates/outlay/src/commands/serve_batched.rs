@@ -1,143 +1,42 @@
 //! `outlay plan serve` for models that answer a request whole: images, embeddings, speech.
 
 use outlay_model::{Family, Model};
-use outlay_plan::Calibration;
-use outlay_plan::serving::{
-    BatchedAnswer, BatchedDemand, BatchedPlan, BatchedQuestion, NumberFormat, Request, Service,
-    plan_batched,
-};
+use outlay_plan::request::no_use;
+use outlay_plan::serving::{BatchedAnswer, BatchedPlan};
 use outlay_units::{count, percent, price_usd, significant, usd};
 
 use super::exports::write_exports;
-use super::offers::{old_price, price_day};
-use super::plan_serve::{Args, Common, carbon, explain, latency_of};
+use super::offers::price_day;
+use super::plan_serve::Args;
 use super::serve_show::{energy, grams, latency};
 use crate::failure::Failure;
 use crate::printer::{Align, Printer, Ranges};
 
-/// Formats that compiled networks run in.
-const FORMATS: [NumberFormat; 3] = [NumberFormat::Bf16, NumberFormat::Fp8, NumberFormat::Int8];
-
-/// Accelerators that a plan may take at most.
-const MOST_ACCELERATORS: u32 = 1_000_000;
-
-/// Runs the command.
-pub fn run(
+/// Draws, writes and prints the answer.
+pub fn tell(
     args: &Args,
     model: &Model,
-    beside: &[Model],
-    request: Request,
-    common: &Common,
-    calibration: &Calibration,
+    answer: &BatchedAnswer,
     printer: &mut Printer,
 ) -> Result<(), Failure> {
-    refuse_options(args, model)?;
-    if let Some(format) = common
-        .formats
-        .iter()
-        .find(|format| !FORMATS.contains(format))
-    {
-        return Err(Failure::input(format!(
-            "--precision `{}` is for language models; allowed for {}: {}",
-            format.name(),
-            model.name,
-            FORMATS.map(NumberFormat::name).join(", ")
-        )));
-    }
-    if let Some(most) = model.max_sequence_tokens
-        && model.sample.positions.is_none()
-        && request.input_tokens > most as f64
-    {
-        return Err(Failure::input(format!(
-            "--input is {} tokens, but {} holds {most}; allowed: up to {most}",
-            request.input_tokens, model.name
-        )));
-    }
-    for part in beside {
-        let sound = matches!(part.family, Family::Encoder | Family::Decoder)
-            || (part.family == Family::Diffusion && !request_steps(part));
-        if !sound {
-            return Err(Failure::input(format!(
-                "--beside `{}` is neither a text encoder nor an autoencoder; allowed: those (`outlay models` lists clip-text, t5 and vae)",
-                part.name
-            )));
+    for (option, given) in [("precisions", args.precisions), ("explain", args.explain)] {
+        if given {
+            return Err(no_use(option, model).into());
         }
     }
-    if beside
-        .iter()
-        .filter(|part| part.family == Family::Diffusion)
-        .count()
-        > 1
-    {
-        return Err(Failure::input(
-            "--beside names more than one autoencoder; allowed: one",
-        ));
-    }
-    if model.family == Family::EncoderDecoder
-        && let Some(most) = model.max_sequence_tokens
-        && request.output_tokens > most as f64
-    {
-        return Err(Failure::input(format!(
-            "--output is {} tokens, but {} writes {most}; allowed: up to {most}",
-            request.output_tokens, model.name
-        )));
-    }
-    let service = Service::new(model, beside, &request);
-    let question = BatchedQuestion {
-        model: &model.name,
-        service: &service,
-        request,
-        choices: common.hardware.choices(false),
-        formats: if common.formats.is_empty() {
-            vec![NumberFormat::Bf16]
-        } else {
-            common.formats.clone()
-        },
-        demand: BatchedDemand {
-            requests_per_s: common.requests_per_s,
-            mean_over_peak: common.mean_over_peak,
-            latency_s: latency_of("p99", args.p99.as_deref())?,
-            for_99_in_100: common.for_99_in_100,
-        },
-        carbon,
-        pue: common.pue,
-    };
-    let mut answer = plan_batched(&question, calibration).map_err(|error| explain(&error))?;
-    let n = answer.best.accelerators;
-    if n > MOST_ACCELERATORS {
-        return Err(Failure::input(format!(
-            "--requests is `{}`, which takes {n} accelerators; allowed: what {MOST_ACCELERATORS} take",
-            args.requests
-        )));
-    }
-    if model.family == Family::Diffusion && service.parts.len() == 1 && request_steps(model) {
-        answer.notes.push(
-            "No text encoder and no autoencoder is beside it, so that they are not counted: give the pipeline's folder, or --beside.".to_owned(),
-        );
-    }
-    // What the reader says of speech is about training.
-    if model.family != Family::EncoderDecoder {
-        answer.notes.extend(model.notes.iter().cloned());
-    }
-    answer.notes.extend(common.hardware.projection.clone());
-    answer.notes.extend(old_price(
-        &answer.best.accelerator,
-        &answer.best.provider,
-        &answer.best.price_as_of,
-    ));
     if let Some(path) = &args.plot {
-        super::serve_picture::draw_batched(&answer, path)?;
+        super::serve_picture::draw_batched(answer, path)?;
     }
     write_exports(
         &args.export,
         &["triton"],
         |name| (name == "triton").then_some(()),
-        |()| triton(&answer),
+        |()| triton(answer),
     )?;
     if args.json {
-        printer.json(&answer)?;
+        printer.json(answer)?;
     } else {
-        show(&answer, model, args, printer);
+        show(answer, model, args, printer);
     }
     if answer.meets_limit {
         Ok(())
@@ -205,58 +104,6 @@ fn plural(n: u32, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
-/// Options of language models are slips here.
-fn refuse_options(args: &Args, model: &Model) -> Result<(), Failure> {
-    let diffusion = model.family == Family::Diffusion && request_steps(model);
-    let text = matches!(model.family, Family::Decoder | Family::Encoder);
-    let writes = model.family == Family::EncoderDecoder;
-    let embeds = model.family == Family::Decoder;
-    for (option, given) in [
-        ("ttft", args.ttft.is_some()),
-        ("tpot", args.tpot.is_some()),
-        ("draft", args.draft.is_some()),
-        ("cached", args.cached != "0"),
-        ("engine", args.engine.is_some()),
-        ("precisions", args.precisions),
-        ("compare-api", args.compare_api),
-        ("explain", args.explain),
-        ("apart", args.apart),
-        ("autoscale", args.autoscale),
-        ("input", args.input.is_some() && !text),
-        ("output", args.output.is_some() && !writes && !embeds),
-        ("frames", args.frames.is_some() && model.sample.frames < 2),
-        (
-            "resolution",
-            args.resolution.is_some() && model.sample.width_px == 0,
-        ),
-        ("steps", args.steps.is_some() && !diffusion),
-        ("guidance", args.guidance.is_some() && !diffusion),
-        ("beside", !args.beside.is_empty() && !diffusion),
-    ] {
-        if given {
-            return Err(Failure::input(format!(
-                "--{option} is of no use to {}, which answers whole{}; allowed: --p99, --requests, --precision, --curve{}",
-                model.name,
-                if embeds { " with --output 0" } else { "" },
-                if diffusion {
-                    ", --steps, --guidance, --resolution, --beside"
-                } else {
-                    ""
-                }
-            )));
-        }
-    }
-    Ok(())
-}
-
-/// Whether a diffusion model's network runs in steps; its autoencoder does not.
-fn request_steps(model: &Model) -> bool {
-    !model
-        .blocks
-        .iter()
-        .any(|block| block.name.starts_with("decoder"))
-}
-
 /// What a request is, in words.
 fn request_words(answer: &BatchedAnswer, model: &Model) -> String {
     let request = &answer.request;
@@ -281,7 +128,7 @@ fn request_words(answer: &BatchedAnswer, model: &Model) -> String {
             answer.unit,
             count(request.output_tokens)
         ),
-        Family::Diffusion if !request_steps(model) => format!("({}{size})", answer.unit),
+        Family::Diffusion if !model.runs_in_steps() => format!("({}{size})", answer.unit),
         Family::Diffusion => format!(
             "({}{size}), {} steps of {} {}",
             answer.unit,

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 
 use outlay_server::artifacts::Artifacts;
 use outlay_server::doors::{Hosts, REQUESTS_PER_SECOND, Rules, people};
+use outlay_server::plan::Prices;
 use outlay_server::{App, Settings};
 
+use super::trends::{SNAPSHOTS, Snapshots};
 use crate::failure::Failure;
 use crate::ledger::{Books, FOLDER, LedgerArgs, now_us};
 use crate::printer::Printer;
@@ -154,16 +156,13 @@ fn check_users(args: &Args, addresses: &[SocketAddr], books: &Books) -> Result<b
     Ok(false)
 }
 
-/// Makes room for as many connections as the system allows this process.
-#[cfg(unix)]
-fn open_many_files() {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
-        && soft < hard
-    {
-        // Where it may not be raised, the server takes fewer connections at once.
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
-    }
+/// The price lists that `outlay prices --import` kept.
+fn imported_prices() -> Result<Prices, Failure> {
+    let kept = Snapshots::read(Path::new(SNAPSHOTS))?;
+    Ok(Prices {
+        offers: kept.offers,
+        apis: kept.apis,
+    })
 }
 
 /// Runs the command.
@@ -178,8 +177,6 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
 fn serve(args: &Args) -> Result<(), Failure> {
     let artifacts = artifacts(args.artifacts.as_deref())?;
     let addresses = addresses(&args.host, args.port)?;
-    #[cfg(unix)]
-    open_many_files();
     let folder = std::env::current_dir()
         .map_err(|error| Failure::outside(format!("cannot tell this folder's path: {error}")))?;
     let books = Books::open_for_many(&args.ledger.place())?;
@@ -215,8 +212,14 @@ fn serve(args: &Args) -> Result<(), Failure> {
             requests_per_second: args.doors.requests_per_second,
         };
         let app = App::guarded(books.ledger().clone(), artifacts, settings, rules);
+        app.planner().import(imported_prices()?);
+        let ending = app.clone();
+        let end = async move {
+            asked_to_end().await;
+            ending.end();
+        };
         let router = outlay_server::router(app.clone());
-        outlay_server::serve(listener, router, n_connections(), asked_to_end()).await;
+        outlay_server::serve(listener, router, n_connections(), end).await;
         app.finish_records().await;
         Ok(())
     });

@@ -68,10 +68,30 @@ impl DatedPrices {
     /// # Errors
     /// A snapshot that is no price list.
     pub fn read(folder: &Path) -> Result<Self, Failure> {
-        let mut prices = Self {
-            offers: [builtin_price_history(), builtin_offers()].concat(),
-            apis: [builtin_api_history(), builtin_api_prices()].concat(),
-        };
+        let kept = Snapshots::read(folder)?;
+        Ok(Self {
+            offers: [builtin_price_history(), builtin_offers(), &kept.offers].concat(),
+            apis: [builtin_api_history(), builtin_api_prices(), &kept.apis].concat(),
+        })
+    }
+}
+
+/// Price lists that `outlay prices --import` kept.
+#[derive(Default)]
+pub struct Snapshots {
+    /// Of accelerators.
+    pub offers: Vec<Offer>,
+    /// Of APIs.
+    pub apis: Vec<ApiPrice>,
+}
+
+impl Snapshots {
+    /// Reads those in a folder, where there is one.
+    ///
+    /// # Errors
+    /// A snapshot that is no price list.
+    pub fn read(folder: &Path) -> Result<Self, Failure> {
+        let mut prices = Self::default();
         let Ok(entries) = std::fs::read_dir(folder) else {
             return Ok(prices);
         };

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 mod peers;
+mod planner;
 mod run;
 mod serve;
 mod server;

@@ -1,0 +1,515 @@
+//! `plan train`: from what was said to the answer.
+
+use outlay_catalog::{Accelerator, Offer, accelerators};
+use outlay_model::Model;
+use outlay_units::{count, parse_money_usd, parse_tokens};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::values::{accelerators_of, carbon, choice, deadline_seconds, precision_or_usual, whole};
+use super::{At, BillRequest, Market, Refusal, Terms, old_price, said};
+use crate::adapters::Adapters;
+use crate::constants::Calibration;
+use crate::layout::Layout;
+use crate::train::{Answer, Choice, PlanError, Question, plan_train};
+use crate::workload::{AttentionKernel, Framework, Method, Optimizer, SOFTWARE_YEAR, Workload};
+
+/// What `outlay plan train` is asked, in the words of its options. Quantities are texts as on the command line (`20B`, `14d`,
+/// `64xH100-SXM`); numbers are taken for the texts that say them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainRequest {
+    /// Tokens to train on, such as `1T` or `20B`.
+    #[serde(deserialize_with = "said::text")]
+    pub tokens: Option<String>,
+    /// Images, videos, recordings or sequences to train on, such as `500M`.
+    #[serde(deserialize_with = "said::text")]
+    pub samples: Option<String>,
+    /// Passes over them; 1 where nothing is said.
+    #[serde(deserialize_with = "said::text")]
+    pub epochs: Option<String>,
+    /// Size of an image or frame in pixels: `1024`, or `1280x720`.
+    #[serde(deserialize_with = "said::text")]
+    pub resolution: Option<String>,
+    /// Frames of a video.
+    #[serde(deserialize_with = "said::text")]
+    pub frames: Option<String>,
+    /// Accelerators, such as `64xH100-SXM`; without it hardware and offers are searched.
+    #[serde(deserialize_with = "said::text")]
+    pub gpus: Option<String>,
+    /// Most to spend, such as `5000usd`.
+    #[serde(deserialize_with = "said::text")]
+    pub budget: Option<String>,
+    /// Longest to take, such as `14d`.
+    #[serde(deserialize_with = "said::text")]
+    pub deadline: Option<String>,
+    /// Tokens in a sequence; what the model supports, up to 4096, where nothing is said.
+    #[serde(deserialize_with = "said::text")]
+    pub sequence: Option<String>,
+    /// Sequences in an optimizer step; about 4M tokens where nothing is said.
+    #[serde(deserialize_with = "said::text")]
+    pub batch: Option<String>,
+    /// Number format of matrix products: `fp32`, `tf32`, `bf16`, `fp16`, `fp8`, `mxfp8`, `mxfp4` or `nvfp4`.
+    #[serde(deserialize_with = "said::text")]
+    pub precision: Option<String>,
+    /// Optimizer: `adamw`, `adam8bit`, `adafactor`, `muon` or `sgd`.
+    #[serde(deserialize_with = "said::text")]
+    pub optimizer: Option<String>,
+    /// What is trained: `full`, `lora` or `qlora`.
+    #[serde(deserialize_with = "said::text")]
+    pub method: Option<String>,
+    /// Training software: `megatron`, `megatron-deepspeed`, `fsdp`, `internevo`, `jax` or `pytorch`.
+    #[serde(deserialize_with = "said::text")]
+    pub framework: Option<String>,
+    /// Price of one accelerator-hour, such as `2.49/h`, in place of the listed offers.
+    #[serde(deserialize_with = "said::text")]
+    pub price: Option<String>,
+    /// Whether spot offers count.
+    #[serde(deserialize_with = "said::flag")]
+    pub spot: bool,
+    /// Whether reserved offers count (commitments of a month to three years).
+    #[serde(deserialize_with = "said::flag")]
+    pub reserved: bool,
+    /// What one accelerator cost with its share of the server, where hardware is owned, such as `30000usd`.
+    #[serde(deserialize_with = "said::text")]
+    pub owned: Option<String>,
+    /// Years over which owned hardware is written off; 4 where nothing is said.
+    #[serde(deserialize_with = "said::number")]
+    pub lifetime: Option<f64>,
+    /// Share of those years in which it is in use; 0.7 where nothing is said.
+    #[serde(deserialize_with = "said::number")]
+    pub utilisation: Option<f64>,
+    /// Dollars for a kWh of its electricity; 0.12 where nothing is said.
+    #[serde(deserialize_with = "said::number")]
+    pub electricity: Option<f64>,
+    /// A layout to price in place of a search, in the words of the answer: `TP4 PP2x2 ZeRO-1 mb1 selective`.
+    #[serde(deserialize_with = "said::text")]
+    pub layout: Option<String>,
+    /// Regions whose name holds this; or a month such as `2027-06`, to which prices are projected; or both.
+    #[serde(deserialize_with = "said::texts")]
+    pub at: Vec<String>,
+    /// Power usage effectiveness of the data centre; 1.2 where nothing is said.
+    #[serde(deserialize_with = "said::text")]
+    pub pue: Option<String>,
+    /// Whether to look for what would make this very workload cheaper.
+    #[serde(deserialize_with = "said::flag")]
+    pub levers: bool,
+    /// The whole bill, with what surrounds the run.
+    pub bill: Option<BillRequest>,
+}
+
+/// What other commands ask of a plan beyond the request.
+#[derive(Clone, Debug, Default)]
+pub struct Extras {
+    /// Adapters, where the method has them.
+    pub adapters: Adapters,
+    /// Sentences worth reading.
+    pub notes: Vec<String>,
+    /// Whether the batch is a default that grows until the accelerators divide it.
+    pub batch_may_grow: bool,
+    /// Whether the constants were fitted by the person who asks.
+    pub own_calibration: bool,
+}
+
+/// Plans a training run. Gives the workload, too, for those who explain the answer.
+///
+/// # Errors
+/// [`Refusal`] where a field is wrong, or nothing considered can run the workload.
+pub fn train(
+    request: &TrainRequest,
+    model: Model,
+    extras: Extras,
+    market: &Market,
+    calibration: &Calibration,
+) -> Result<(Answer, Workload), Refusal> {
+    let epochs = between(request.epochs.as_deref(), "epochs", 1.0, 0.001, 1e6)?;
+    let pue = between(request.pue.as_deref(), "pue", 1.2, 1.0, 10.0)?;
+    let sequence = whole("sequence", request.sequence.as_deref(), 100_000_000)?;
+    let batch = whole("batch", request.batch.as_deref(), 1_000_000_000)?;
+    let fixed = request
+        .gpus
+        .as_deref()
+        .map(|text| accelerators_of("--gpus", text))
+        .transpose()?;
+    let budget_usd = request
+        .budget
+        .as_deref()
+        .map(parse_money_usd)
+        .transpose()
+        .map_err(|error| Refusal::new("budget", format!("--budget: {error}")))?;
+    let deadline_s = deadline_seconds(request.deadline.as_deref())?;
+    let mut assumed = Vec::new();
+    let mut workload = unsized_workload(request, model, extras.adapters, fixed)?;
+    let sequence_tokens = sequence_of(&workload.model, sequence, &mut assumed)?;
+    workload.sequence_tokens = sequence_tokens;
+    workload.tokens_total = epochs * how_much(request, &workload.model, sequence_tokens)?;
+    learned_positions(&workload.model, sequence_tokens)?;
+    workload.global_batch_sequences = match batch {
+        Some(batch) => given_batch(request, &workload, batch, fixed, extras.batch_may_grow)?,
+        None => usual_batch(&workload, fixed, &mut assumed),
+    };
+    let terms = Terms {
+        price: request.price.as_deref(),
+        spot: request.spot,
+        reserved: request.reserved,
+        owned: request.owned.as_deref(),
+        lifetime: request.lifetime,
+        utilisation: request.utilisation,
+        electricity: request.electricity,
+        pue: Some(pue),
+    };
+    let mut offers = market.gather(&terms, fixed)?;
+    let projection =
+        At::read(&request.at, &market.today)?.apply(&mut offers, fixed, &market.dated)?;
+    let question = Question {
+        workload: &workload,
+        choices: choices(&offers, fixed),
+        budget_usd,
+        deadline_s,
+        layout: layout(request.layout.as_deref(), fixed)?,
+        carbon,
+        pue,
+        framework_given: request.framework.is_some() || workload.method != Method::Full,
+        own_calibration: extras.own_calibration,
+        exhaustive: false,
+    };
+    let bill = request
+        .bill
+        .as_ref()
+        .map(|bill| bill.surroundings(epochs))
+        .transpose()?;
+    let mut answer = plan_train(&question, calibration).map_err(|error| refused(&error))?;
+    if request.levers {
+        let offers = market.sold(true, true, None);
+        let everywhere = everywhere(&offers);
+        answer.levers = crate::levers::levers(&question, &answer, &everywhere, calibration);
+    }
+    if let Some(surroundings) = bill {
+        answer.bill = crate::bill::bill(&question, &answer, &surroundings, calibration);
+        if answer.bill.is_none() {
+            return Err(no_price("bill", "--bill:", &answer));
+        }
+    }
+    if budget_usd.is_some() && answer.best.usd.is_none() {
+        return Err(no_price("budget", "--budget cannot be checked:", &answer));
+    }
+    answer.notes.extend(extras.notes);
+    if request.framework.is_none() {
+        assumed.push(format!(
+            "software as fast as {} (--framework says which)",
+            answer.best.framework.name()
+        ));
+    }
+    if !assumed.is_empty() {
+        answer
+            .notes
+            .push(format!("Assumed: {}.", assumed.join("; ")));
+    }
+    answer.notes.extend(projection);
+    answer.notes.extend(old_price(
+        &answer.best.accelerator,
+        &answer.best.provider,
+        &answer.best.price_as_of,
+        &market.today,
+    ));
+    drop(question);
+    Ok((answer, workload))
+}
+
+type Fixed = Option<(u32, &'static Accelerator)>;
+
+/// Reads a number that has a usual value.
+fn between(
+    text: Option<&str>,
+    option: &str,
+    usual: f64,
+    least: f64,
+    most: f64,
+) -> Result<f64, Refusal> {
+    let Some(text) = text else { return Ok(usual) };
+    match text.trim().parse::<f64>() {
+        Ok(value) if (least..=most).contains(&value) => Ok(value),
+        _ => Err(Refusal::new(
+            option,
+            format!("--{option} is `{text}`; allowed: {least} to {most}"),
+        )),
+    }
+}
+
+/// The workload, but for its sizes.
+fn unsized_workload(
+    request: &TrainRequest,
+    model: Model,
+    adapters: Adapters,
+    fixed: Fixed,
+) -> Result<Workload, Refusal> {
+    let precision = precision_or_usual(request.precision.as_deref(), fixed)?;
+    let optimizer = choice(
+        request.optimizer.as_deref(),
+        "optimizer",
+        Optimizer::from_name,
+        &Optimizer::ALL.map(Optimizer::name),
+    )?
+    .unwrap_or(Optimizer::Adamw);
+    let method = match request.method.as_deref() {
+        None | Some("full") => Method::Full,
+        Some("lora") => Method::Lora,
+        Some("qlora") => Method::Qlora,
+        Some(other) => {
+            return Err(Refusal::new(
+                "method",
+                format!("--method `{other}` is not known; allowed: full, lora, qlora"),
+            ));
+        }
+    };
+    let framework = choice(
+        request.framework.as_deref(),
+        "framework",
+        Framework::from_name,
+        &Framework::ALL.map(Framework::name),
+    )?
+    .unwrap_or_else(|| {
+        if method == Method::Full {
+            let generation = fixed.map_or("", |(_, accelerator)| &accelerator.generation);
+            Framework::usual(generation, &model)
+        } else {
+            // Adapters are mostly trained with plain PyTorch scripts.
+            Framework::Pytorch
+        }
+    });
+    if let Some((_, accelerator)) = fixed
+        && accelerator.vendor == "Google"
+        && framework != Framework::Jax
+    {
+        return Err(Refusal::new(
+            "framework",
+            format!(
+                "--framework {} does not run on {}; allowed: jax",
+                framework.name(),
+                accelerator.id
+            ),
+        ));
+    }
+    Ok(Workload {
+        model,
+        sequence_tokens: 1,
+        global_batch_sequences: 1,
+        tokens_total: 1.0,
+        precision,
+        optimizer,
+        method,
+        adapters,
+        framework,
+        attention: AttentionKernel::Fused,
+        channels_last: framework == Framework::Jax,
+        software_year: SOFTWARE_YEAR,
+    })
+}
+
+/// Tokens in a sequence, or positions of a sample.
+fn sequence_of(
+    model: &Model,
+    given: Option<u64>,
+    assumed: &mut Vec<String>,
+) -> Result<u64, Refusal> {
+    match (given, model.sample.positions) {
+        (Some(_), Some(_)) => Err(Refusal::new(
+            "sequence",
+            format!(
+                "--sequence is of no use to {}, which takes {}; allowed: --resolution or --frames",
+                model.name,
+                model.sample.unit.plural()
+            ),
+        )),
+        (None, Some(positions)) => Ok(positions),
+        (Some(length), None) => Ok(length),
+        (None, None) => {
+            let length = model.max_sequence_tokens.unwrap_or(4096).clamp(1, 4096);
+            assumed.push(format!("sequences of {length} tokens"));
+            Ok(length)
+        }
+    }
+}
+
+fn learned_positions(model: &Model, sequence_tokens: u64) -> Result<(), Refusal> {
+    match model.learned_positions() {
+        Some(positions) if sequence_tokens > positions => Err(Refusal::new(
+            "sequence",
+            format!(
+                "--sequence is {sequence_tokens}, but {} has learned positions for {positions} tokens; allowed: up to {positions}",
+                model.name
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Tokens of the whole run in one epoch.
+fn how_much(request: &TrainRequest, model: &Model, sequence_tokens: u64) -> Result<f64, Refusal> {
+    let unit = model.sample.unit.plural();
+    match (request.tokens.as_deref(), request.samples.as_deref()) {
+        (Some(_), Some(_)) => Err(Refusal::new(
+            "samples",
+            "both --tokens and --samples are given; allowed: one of them",
+        )),
+        (Some(_), _) if model.sample.positions.is_some() => Err(Refusal::new(
+            "tokens",
+            format!(
+                "--tokens is of no use to {}, which takes {unit}; allowed: --samples",
+                model.name
+            ),
+        )),
+        (Some(text), _) => match parse_tokens(text) {
+            Ok(tokens) if tokens >= 1.0 => Ok(tokens),
+            Ok(tokens) => Err(Refusal::new(
+                "tokens",
+                format!("--tokens is {tokens}; allowed: 1 and more"),
+            )),
+            Err(error) => Err(Refusal::new("tokens", format!("--tokens: {error}"))),
+        },
+        (None, Some(text)) => match outlay_units::parse_count(text) {
+            Ok(samples) if samples >= 1.0 => Ok(samples * sequence_tokens as f64),
+            _ => Err(Refusal::new(
+                "samples",
+                format!("--samples is `{text}`; allowed: a number from 1, such as 1.28M"),
+            )),
+        },
+        (None, None) if model.sample.positions.is_some() => Err(Refusal::new(
+            "samples",
+            format!("the number of {unit} to train on is not given"),
+        )
+        .hint("add `--samples 10M`, and `--epochs 90` where each is seen more than once")),
+        (None, None) => Err(Refusal::new(
+            "tokens",
+            "the number of tokens to train on is not given",
+        )
+        .hint("add `--tokens 20B`; a compute-optimal run uses about 20 tokens for each parameter")),
+    }
+}
+
+fn given_batch(
+    request: &TrainRequest,
+    workload: &Workload,
+    batch: u64,
+    fixed: Fixed,
+    may_grow: bool,
+) -> Result<u64, Refusal> {
+    let sequence_tokens = workload.sequence_tokens as f64;
+    if batch as f64 * sequence_tokens > workload.tokens_total {
+        let unit = workload.model.sample.unit.plural();
+        return Err(Refusal::new(
+            "batch",
+            format!(
+                "one step of --batch {batch} {unit} is more than the {} {unit} to train on{}",
+                count(workload.tokens_total / sequence_tokens),
+                if request.tokens.is_some() {
+                    " (--tokens)"
+                } else {
+                    ""
+                }
+            ),
+        ));
+    }
+    Ok(match fixed {
+        // The batch must divide among the accelerators.
+        Some((n, _)) if may_grow => batch.next_multiple_of(u64::from(n)),
+        _ => batch,
+    })
+}
+
+/// A step of 4M tokens, as Llama 2 and GPT-3's larger models used, or of up to 2,048 images, as Stable Diffusion did
+/// (arXiv:2112.10752 and its model card); and at least a hundred steps.
+fn usual_batch(workload: &Workload, fixed: Fixed, assumed: &mut Vec<String>) -> u64 {
+    let sequence_tokens = workload.sequence_tokens;
+    let sample = &workload.model.sample;
+    let most = match sample.positions {
+        Some(positions) => (4_194_304.0 / positions as f64).clamp(32.0, 2048.0),
+        None => 4_194_304.0 / sequence_tokens as f64,
+    };
+    let wanted = most.min(workload.tokens_total / 100.0 / sequence_tokens as f64);
+    let mut batch = 1u64 << (wanted.max(1.0).log2().round() as u32).min(30);
+    if let Some((n, _)) = fixed {
+        // The batch must divide among the accelerators, whatever their number.
+        let n = u64::from(n);
+        batch = if batch.is_multiple_of(n) {
+            batch
+        } else {
+            n * (batch as f64 / n as f64).ceil() as u64
+        };
+    }
+    assumed.push(if sample.positions.is_some() {
+        format!("{batch} {} in a step", sample.unit.plural())
+    } else {
+        format!(
+            "{batch} sequences in a step ({} tokens)",
+            count(batch.saturating_mul(sequence_tokens) as f64)
+        )
+    });
+    batch
+}
+
+/// The hardware given, or all that is for rent.
+fn choices(offers: &[Offer], fixed: Fixed) -> Vec<Choice<'_>> {
+    match fixed {
+        Some((n, accelerator)) => vec![Choice {
+            accelerator,
+            count: Some(n),
+            offers: offers
+                .iter()
+                .filter(|offer| offer.accelerator == accelerator.id)
+                .collect(),
+        }],
+        None => {
+            let mut all = everywhere(offers);
+            all.retain(|choice| !choice.offers.is_empty());
+            all
+        }
+    }
+}
+
+/// Every accelerator with its offers.
+fn everywhere(offers: &[Offer]) -> Vec<Choice<'_>> {
+    accelerators()
+        .iter()
+        .map(|accelerator| Choice {
+            accelerator,
+            count: None,
+            offers: offers
+                .iter()
+                .filter(|offer| offer.accelerator == accelerator.id)
+                .collect(),
+        })
+        .collect()
+}
+
+fn layout(text: Option<&str>, fixed: Fixed) -> Result<Option<Layout>, Refusal> {
+    text.map(|text| match fixed {
+        Some((n, _)) => Layout::parse(text, n)
+            .map_err(|error| Refusal::new("layout", format!("--layout: {error}"))),
+        None => Err(Refusal::new("layout", "--layout needs --gpus")),
+    })
+    .transpose()
+}
+
+fn no_price(field: &str, what: &str, answer: &Answer) -> Refusal {
+    Refusal::new(
+        field,
+        format!("{what} no price of {} is known", answer.best.accelerator),
+    )
+    .hint("give its price: `--price 2.49/h`")
+}
+
+fn refused(error: &PlanError) -> Refusal {
+    let field = match error {
+        PlanError::NoFormat { .. } => "precision",
+        PlanError::FitsNowhere { .. } | PlanError::NoLegalLayout { .. } => "gpus",
+        PlanError::Illegal { .. } => "layout",
+    };
+    let mut refusal = Refusal::new(field, error);
+    if let PlanError::FitsNowhere { hints, .. } = error {
+        for hint in hints {
+            refusal = refusal.hint(hint);
+        }
+    }
+    refusal
+}

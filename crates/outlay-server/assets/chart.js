@@ -1,0 +1,124 @@
+// Charts of metrics: the server thins them, and a zoom asks for its range anew.
+"use strict";
+
+const Chart = (() => {
+  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const curves = {
+    light: ["#0b7a66", "#b3541e", "#4457a6", "#a3266f", "#6b7a1a", "#1f7fa8", "#8a4f9e", "#5d5d5d"],
+    dark: ["#4fc3ad", "#f0a069", "#93a5f5", "#f08abf", "#c3d16a", "#7cc9ee", "#cf9fe3", "#b8b8b8"],
+  };
+
+  function axis(given, isLogarithmic) {
+    return {
+      ...given,
+      type: isLogarithmic ? "log" : "linear",
+      automargin: true,
+      gridcolor: css("--line"),
+      linecolor: css("--line"),
+      zerolinecolor: css("--line"),
+      tickfont: { size: 11 },
+      title: { ...given?.title, font: { size: 12 }, standoff: 8 },
+      exponentformat: "power",
+    };
+  }
+
+  /** The server's layout in this page's colours. */
+  function dressed(layout, options) {
+    return {
+      ...layout,
+      height: options.height,
+      margin: { l: 54, r: 12, t: 8, b: 42 },
+      paper_bgcolor: "rgba(0,0,0,0)",
+      plot_bgcolor: "rgba(0,0,0,0)",
+      font: { family: "system-ui, sans-serif", size: 12, color: css("--dim") },
+      colorway: curves[Outlay.theme()],
+      hoverlabel: { bgcolor: css("--sheet"), bordercolor: css("--line"), font: { color: css("--ink") } },
+      legend: { orientation: "h", y: -0.25, font: { size: 11 } },
+      dragmode: "zoom",
+      uirevision: options.revision,
+      xaxis: axis(layout.xaxis, false),
+      yaxis: axis({ ...layout.yaxis, title: undefined }, options.isLogarithmic),
+    };
+  }
+
+  class Chart {
+    /** A chart of a metric of some runs, within an element that it fills. */
+    constructor(place, runs, key, options) {
+      this.runs = runs;
+      this.key = key;
+      this.options = { height: 260, x: "step", isLogarithmic: false, ...options };
+      this.range = null;
+      this.scale = 1;
+      this.title = Outlay.make("h3", { class: "break" }, key);
+      this.plot = Outlay.make("div", { class: "plot", role: "img", "aria-label": `Chart of ${key}` });
+      this.note = Outlay.make("p", { class: "dim small", role: "status" });
+      this.reset = Outlay.make("button", { type: "button", class: "quiet low", hidden: true, onclick: () => this.zoom(null) }, "Whole range");
+      place.append(Outlay.make("figure", { class: "chart" }, Outlay.make("div", { class: "row apart" }, this.title, this.reset), this.plot, this.note));
+      document.addEventListener("outlay-theme", () => this.figure && this.draw());
+      this.load();
+    }
+
+    set(options) {
+      if (options.x && options.x !== this.options.x) this.range = null;
+      Object.assign(this.options, options);
+      return this.load();
+    }
+
+    zoom(range) {
+      this.range = range;
+      this.reset.hidden = !range;
+      return this.load();
+    }
+
+    async load() {
+      this.asking?.abort();
+      const asking = (this.asking = new AbortController());
+      const fields = new URLSearchParams({ key: this.key, x: this.options.x, points: 2000 });
+      for (const run of this.runs) fields.append("run", run);
+      if (this.range) {
+        fields.set("from", this.range[0] * this.scale);
+        fields.set("to", this.range[1] * this.scale);
+      }
+      try {
+        const figure = await Outlay.ask(`/api/v1/figures/metric?${fields}`, { signal: asking.signal });
+        this.figure = figure;
+        this.scale = figure.scale;
+        await this.draw();
+      } catch (error) {
+        if (error.name !== "AbortError") this.note.textContent = error.message;
+      }
+    }
+
+    async draw() {
+      const { data, layout, n_points: total, notes } = this.figure;
+      const shown = data.reduce((sum, curve) => sum + curve.x.length, 0);
+      const said = [...notes];
+      if (total > shown) said.push(`${Outlay.significant(total)} points, drawn with ${Outlay.significant(shown)}; zoom in for more.`);
+      if (shown === 0 && notes.length === 0) said.push("No points here.");
+      this.note.textContent = said.join(" ");
+      const dress = dressed(layout, { ...this.options, revision: `${this.options.x}` });
+      if (this.range) dress.xaxis.range = this.range;
+      await Plotly.react(this.plot, data, dress, { displayModeBar: false, responsive: true, doubleClick: false, scrollZoom: false });
+      if (!this.isListening) {
+        this.isListening = true;
+        this.plot.on("plotly_relayout", (change) => {
+          const from = change["xaxis.range[0]"];
+          const to = change["xaxis.range[1]"];
+          if (from !== undefined && to !== undefined) this.zoom([from, to]);
+        });
+        this.plot.on("plotly_doubleclick", () => this.zoom(null));
+      }
+      this.plot.dataset.drawn = String(performance.now() | 0);
+      const last = data[0]?.y.at(-1);
+      this.plot.setAttribute("aria-label", `Chart of ${this.key}: ${shown} points${last === undefined ? "" : `, the last is ${Outlay.number(last)}`}`);
+    }
+
+    remove() {
+      this.asking?.abort();
+      Plotly.purge(this.plot);
+      this.plot.closest("figure").remove();
+    }
+  }
+
+  return Chart;
+})();
