@@ -530,6 +530,7 @@ pub(crate) async fn edit(
     connection: &mut Connection,
     shelves: &[(&'static str, String)],
     change: impl FnOnce(&mut Drawer) -> Result<(), Fault>,
+    more: Option<tokio::sync::mpsc::Receiver<Option<Batch>>>,
     ids: &mut SeriesIds,
     signer: Option<&Signer>,
 ) -> Result<(), Fault> {
@@ -562,7 +563,18 @@ pub(crate) async fn edit(
         };
         query.execute(&mut *connection).await?;
     }
-    apply(connection, &[&also], ids, signer).await
+    apply(connection, &[&also], ids, signer).await?;
+    let Some(mut more) = more else {
+        return Ok(());
+    };
+    while let Some(next) = more.recv().await {
+        let Some(batch) = next else {
+            return Ok(());
+        };
+        check(&batch)?;
+        apply(connection, &[&batch], ids, signer).await?;
+    }
+    Err(Fault::Input("what was to be written together broke off before its end".to_owned()))
 }
 
 /// Refuses a run that is not there, or is put away.

@@ -56,6 +56,7 @@ struct Write {
 struct Edit {
     shelves: Vec<(&'static str, String)>,
     change: Box<dyn FnOnce(&mut Drawer) -> Result<(), Fault> + Send>,
+    more: Option<mpsc::Receiver<Option<Batch>>>,
     done: oneshot::Sender<Result<(), Fault>>,
 }
 
@@ -178,6 +179,31 @@ impl Ledger {
         shelves: &[(&'static str, &str)],
         change: impl FnOnce(&mut Drawer) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, LedgerError> {
+        self.edit_then(shelves, change, None).await
+    }
+
+    /// As [`Self::edit`], and then writes batches as they come, until a `None`, all in the same transaction.
+    ///
+    /// It is for more than fits in memory at once. Others who write wait until the end.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Self::edit`] and [`Self::write`], or batches that end without a `None`; then nothing was changed.
+    pub async fn edit_with<T: Send + 'static>(
+        &self,
+        shelves: &[(&'static str, &str)],
+        change: impl FnOnce(&mut Drawer) -> Result<T, Fault> + Send + 'static,
+        more: mpsc::Receiver<Option<Batch>>,
+    ) -> Result<T, LedgerError> {
+        self.edit_then(shelves, change, Some(more)).await
+    }
+
+    async fn edit_then<T: Send + 'static>(
+        &self,
+        shelves: &[(&'static str, &str)],
+        change: impl FnOnce(&mut Drawer) -> Result<T, Fault> + Send + 'static,
+        more: Option<mpsc::Receiver<Option<Batch>>>,
+    ) -> Result<T, LedgerError> {
         let closed = || self.at(Fault::Unreachable("it was closed".to_owned()));
         let (done, written) = oneshot::channel();
         let (hand_over, outcome) = oneshot::channel();
@@ -190,6 +216,7 @@ impl Ledger {
                 let _ = hand_over.send(change(drawer)?);
                 Ok(())
             }),
+            more,
             done,
         }));
         self.queue.send(job).await.map_err(|_| closed())?;
@@ -247,6 +274,12 @@ impl Ledger {
             let _ = closed.await;
         }
         self.store.close().await;
+    }
+
+    /// Batches that wait to be written.
+    #[must_use]
+    pub fn n_waiting(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -730,15 +763,16 @@ async fn edit_documents(store: &Store, edit: Edit, ids: &mut SeriesIds, signer: 
     let Edit {
         shelves,
         change,
+        more,
         done,
     } = edit;
     let written = async {
         match store {
             Store::Sqlite(pool) => transaction!(pool, BEGIN_SQLITE, connection => {
-                apply::sqlite::edit(connection, &shelves, change, ids, signer).await?;
+                apply::sqlite::edit(connection, &shelves, change, more, ids, signer).await?;
             }),
             Store::Postgres(pool) => transaction!(pool, BEGIN_POSTGRES, connection => {
-                apply::postgres::edit(connection, &shelves, change, ids, signer).await?;
+                apply::postgres::edit(connection, &shelves, change, more, ids, signer).await?;
             }),
         }
         Ok::<_, Fault>(())

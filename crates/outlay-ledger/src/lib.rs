@@ -10,6 +10,7 @@ mod error;
 mod files;
 mod ledger;
 pub mod merkle;
+mod mlflow_file;
 mod note;
 mod query;
 mod quick;
@@ -17,6 +18,7 @@ mod record;
 mod search;
 mod standing;
 mod store;
+mod sums;
 mod table;
 mod tables;
 mod thin;
@@ -28,6 +30,7 @@ pub use drawer::Drawer;
 pub use error::{Fault, LedgerError};
 pub use files::{Counts, Format};
 pub use ledger::Ledger;
+pub use mlflow_file::{Among, Cell, MlflowFile, unbounded};
 pub use note::{Checkpoint, NoteError, SignKey, VerifyKey, hex};
 pub use query::{
     Condition, Field, MetricDataset, Operand, Order, RunQuery, Test, View, matches_ilike,
@@ -40,6 +43,7 @@ pub use record::{
 pub use search::{Metric, RunDetail};
 pub use standing::{DaySpending, ProjectSpending, Totals};
 pub use store::Place;
+pub use sums::Spent;
 pub use table::{KeyKind, RunGroup, RunRow, Wanted};
 pub use thin::{Range, Thinned};
 pub use verify::{Tampering, Verification};

@@ -6,8 +6,10 @@ pub mod api;
 pub mod artifacts;
 pub mod doors;
 pub mod mlflow;
+mod otlp;
 pub mod pages;
 pub mod plan;
+mod prometheus;
 mod serve;
 
 use std::path::{Path, PathBuf};
@@ -16,7 +18,7 @@ use std::sync::Arc;
 use axum::Router;
 use outlay_ledger::{Ledger, Microseconds};
 
-pub use serve::serve;
+pub use serve::{open_connections, serve};
 
 use artifacts::Artifacts;
 use mlflow::error::{ApiError, Code};
@@ -37,6 +39,8 @@ struct Inner {
     settings: Settings,
     doors: doors::Doors,
     events: tokio::sync::broadcast::Sender<Event>,
+    /// What was asked so far, and how long it took.
+    requests: prometheus::Requests,
     /// The folder that new experiments begin with, where it is one of this machine.
     local_root: Option<(PathBuf, Artifacts)>,
     /// Held by whoever looks at the ledger for those who watch.
@@ -88,6 +92,7 @@ impl App {
                 lookout: Arc::default(),
                 ending: tokio::sync::watch::Sender::new(false),
                 planner: plan::Planner::default(),
+                requests: prometheus::Requests::default(),
             }),
         }
     }
@@ -114,6 +119,10 @@ impl App {
     #[must_use]
     pub fn planner(&self) -> &plan::Planner {
         &self.inner.planner
+    }
+
+    pub(crate) fn requests(&self) -> &prometheus::Requests {
+        &self.inner.requests
     }
 
     /// How the server is set up.
@@ -257,6 +266,12 @@ pub fn router(app: App) -> Router {
         .merge(mlflow::router())
         .merge(api::router())
         .merge(pages::router())
-        .merge(plan::router());
+        .merge(plan::router())
+        .merge(otlp::router())
+        .merge(prometheus::router())
+        .layer(axum::middleware::from_fn_with_state(
+            app.clone(),
+            prometheus::measure,
+        ));
     doors::around(router, &app).with_state(app)
 }

@@ -8,6 +8,7 @@ mod experiments;
 pub(crate) mod files;
 pub mod filter;
 mod history;
+pub mod import;
 pub mod limits;
 mod logged_models;
 mod names;

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -17,6 +18,15 @@ const HEAD_SECONDS: u64 = 30;
 
 /// How long requests that are under way may take once the server is told to end.
 const LAST_SECONDS: u64 = 10;
+
+/// Connections of this process that are open.
+static OPEN: AtomicU64 = AtomicU64::new(0);
+
+/// How many connections are open.
+#[must_use]
+pub fn open_connections() -> u64 {
+    OPEN.load(Ordering::Relaxed)
+}
 
 /// Serves until `end` resolves; then takes no more connections, and waits a while for requests that are under way.
 ///
@@ -47,7 +57,9 @@ pub async fn serve(
         };
         let (router, told) = (router.clone(), told.clone());
         tokio::spawn(async move {
+            OPEN.fetch_add(1, Ordering::Relaxed);
             connection(stream, peer, router, told).await;
+            OPEN.fetch_sub(1, Ordering::Relaxed);
             drop(place);
         });
     }

@@ -6,6 +6,7 @@ pub mod calibrate;
 pub mod compare;
 mod exports;
 pub mod hardware;
+pub mod import;
 pub mod init;
 pub mod ledger;
 pub mod models;

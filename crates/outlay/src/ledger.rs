@@ -37,6 +37,8 @@ impl LedgerArgs {
 pub struct Books {
     runtime: tokio::runtime::Runtime,
     ledger: Ledger,
+    /// A folder that goes when the ledger is closed.
+    aside: Option<PathBuf>,
 }
 
 impl Books {
@@ -64,6 +66,27 @@ impl Books {
         Self::open_on(runtime, place, true)
     }
 
+    /// An empty ledger that goes when it is closed, for a command that would make one and is not to.
+    pub fn open_aside() -> Result<Self, Failure> {
+        let folder = std::env::temp_dir().join(format!("outlay-aside-{}", std::process::id()));
+        let fail = |error: std::io::Error| {
+            Failure::outside(format!("cannot make `{}`: {error}", folder.display()))
+        };
+        std::fs::create_dir_all(&folder).map_err(fail)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::outside(format!("cannot start a thread: {error}")))?;
+        let ledger = runtime
+            .block_on(Ledger::open(&Place::File(folder.join("ledger.db")), true))
+            .map_err(of_ledger)?;
+        Ok(Self {
+            runtime,
+            ledger,
+            aside: Some(folder),
+        })
+    }
+
     fn open_on(
         runtime: tokio::runtime::Runtime,
         place: &Place,
@@ -75,7 +98,11 @@ impl Books {
                 Ok::<_, LedgerError>(ledger)
             })
             .map_err(of_ledger)?;
-        let books = Self { runtime, ledger };
+        let books = Self {
+            runtime,
+            ledger,
+            aside: None,
+        };
         if create {
             let signer = books.signer()?;
             books.wait(books.ledger.sign_with(signer));
@@ -143,8 +170,16 @@ impl Books {
 
     /// Writes what waits and closes the connections.
     pub fn close(self) {
-        let Self { runtime, ledger } = self;
+        let Self {
+            runtime,
+            ledger,
+            aside,
+        } = self;
         runtime.block_on(ledger.close());
+        if let Some(folder) = aside {
+            // What is left of it lies among other files that nobody needs.
+            let _ = std::fs::remove_dir_all(folder);
+        }
     }
 }
 

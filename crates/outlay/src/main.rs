@@ -68,6 +68,8 @@ enum Command {
     Run(Box<commands::run::Args>),
     /// Serve the ledger on one port: for training scripts (MLflow's clients) and for people
     Server(commands::server::Args),
+    /// Bring over what another program recorded: MLflow's database or folder of files
+    Import(commands::import::Args),
     /// Show the limits on spending, and set them
     Budget(commands::budget::Args),
     /// What was recorded: runs, spending, evidence; check, copy and move it
@@ -149,6 +151,7 @@ fn run(cli: Cli, printer: &mut Printer) -> Result<(), Failure> {
         Command::Plan(Plan::Budget(args)) => commands::plan_budget::run(&args, printer),
         Command::Run(args) => commands::run::run(&args, printer),
         Command::Server(args) => commands::server::run(&args, printer),
+        Command::Import(args) => commands::import::run(&args, printer),
         Command::Budget(args) => commands::budget::run(&args, printer),
         Command::Ledger(args) => commands::ledger::run(&args, printer),
         Command::Init(args) => commands::init::run(&args, printer),

@@ -61,7 +61,7 @@ impl<S: Send + Sync> FromRequest<S> for Ask {
 }
 
 /// Reads a body of bounded size, at a bounded pace. Only a few large ones are in memory at once.
-async fn whole_body(body: Body) -> Result<Vec<u8>, ApiError> {
+pub(crate) async fn whole_body(body: Body) -> Result<Vec<u8>, ApiError> {
     let bad = |why: String| ApiError::new(Code::BadRequest, format!("the body {why}"));
     let mut chunks = body.into_data_stream();
     let mut bytes = Vec::new();

@@ -356,7 +356,11 @@ fn file_in_parts(folder: &str, ask: &Ask) -> Result<String, ApiError> {
     if name.is_empty() {
         return Ok(folder);
     }
-    Ok(format!("{}/{}", folder.trim_end_matches('/'), safe_path(name)?))
+    Ok(format!(
+        "{}/{}",
+        folder.trim_end_matches('/'),
+        safe_path(name)?
+    ))
 }
 
 pub async fn begin_parts(

@@ -72,6 +72,7 @@ async fn create(State(app): State<App>, ask: Ask) -> Reply {
         created_ms: app.now_ms(),
         updated_ms: app.now_ms(),
         status: "LOGGED_MODEL_PENDING".to_owned(),
+        status_message: None,
         model_type: ask.text("model_type")?.unwrap_or_default(),
         source_run_id: ask.text("source_run_id")?.unwrap_or_default(),
         deleted: false,

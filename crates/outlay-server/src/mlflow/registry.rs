@@ -464,6 +464,7 @@ async fn create_version(State(app): State<App>, ask: Ask) -> Reply {
             run_link,
             model_id: came.model_id,
             status: "READY".to_owned(),
+            status_message: None,
             tags,
         };
         shelf.model.last_version = version.version;

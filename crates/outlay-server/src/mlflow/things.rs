@@ -61,6 +61,9 @@ pub struct LoggedModel {
     pub updated_ms: i64,
     /// `LOGGED_MODEL_PENDING`, `_READY` or `_UPLOAD_FAILED`.
     pub status: String,
+    /// Why it stands so, where someone said it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status_message: Option<String>,
     /// What kind of model it is.
     pub model_type: String,
     /// The run that made it; empty for none.
@@ -143,6 +146,9 @@ pub struct ModelVersion {
     pub model_id: String,
     /// `READY`, `PENDING_REGISTRATION` or `FAILED_REGISTRATION`.
     pub status: String,
+    /// Why it stands so, where someone said it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status_message: Option<String>,
     /// What is said of it.
     #[serde(default)]
     pub tags: Tags,

@@ -3,4 +3,6 @@
 mod doors;
 mod filter_cases;
 mod filter_properties;
+mod import;
 mod plan;
+mod wires;

@@ -97,6 +97,9 @@ pub struct Args {
     plan: Option<PathBuf>,
     #[command(flatten, next_help_heading = "Records")]
     ledger: LedgerArgs,
+    /// Server of the same ledger, such as http://127.0.0.1:5000: what the command logs with MLflow becomes part of this run
+    #[arg(long, value_name = "URL", conflicts_with_all = ["no_ledger", "resume"])]
+    log_to: Option<String>,
     /// Write nothing to a ledger; budgets that it keeps then do not count
     #[arg(long, conflicts_with = "ledger")]
     no_ledger: bool,

@@ -94,7 +94,8 @@ const BUCKET_VARIABLES: [&str; 7] = [
     "AWS_ALLOW_HTTP",
 ];
 
-fn artifacts(place: Option<&str>) -> Result<Artifacts, Failure> {
+/// Where files of runs are kept.
+pub fn artifacts(place: Option<&str>) -> Result<Artifacts, Failure> {
     let Some(url) = place.filter(|place| place.starts_with("s3://")) else {
         let folder = place.map_or_else(|| PathBuf::from(FOLDER).join("artifacts"), PathBuf::from);
         let folder = std::path::absolute(&folder)

@@ -351,6 +351,12 @@ fn start(
         .stdout(out)
         .stderr(err)
         .env("OUTLAY_RUN_ID", &id);
+    if let Some(server) = &args.log_to {
+        // MLflow's clients go on with a run that is there, and write to it.
+        command
+            .env("MLFLOW_TRACKING_URI", server)
+            .env("MLFLOW_RUN_ID", &id);
+    }
     if !args.no_capture && std::env::var_os("PYTHONUNBUFFERED").is_none() {
         command.env("PYTHONUNBUFFERED", "1");
     }
@@ -372,6 +378,10 @@ fn start(
         })
     });
     let (started_us, now_s) = (now_us(), clock(proc)?);
+    let artifact_uri = match &args.log_to {
+        Some(_) => format!("mlflow-artifacts:/0/{id}/artifacts"),
+        None => String::new(),
+    };
     let mut run = Run {
         id,
         name,
@@ -388,7 +398,7 @@ fn start(
         state: serde_json::Value::Null,
         summary: None,
         experiment_id: 0,
-        artifact_uri: String::new(),
+        artifact_uri,
         deleted_us: None,
     };
     let mut state = State {
