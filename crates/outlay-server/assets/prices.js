@@ -58,7 +58,10 @@
     show(address());
   });
 
-  const colours = ["#0b8a74", "#c2571a", "#5b6fd6", "#b03a7b", "#7a8a1f", "#3f7fb5", "#8c6bb1", "#6b6b6b"];
+  const curves = {
+    light: ["#0b7a66", "#b3541e", "#4457a6", "#a3266f", "#6b7a1a", "#1f7fa8", "#8a4f9e", "#5d5d5d"],
+    dark: ["#4fc3ad", "#f0a069", "#93a5f5", "#f08abf", "#c3d16a", "#7cc9ee", "#cf9fe3", "#b8b8b8"],
+  };
   function colour(name) {
     return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   }
@@ -69,6 +72,7 @@
     const series = Object.entries(JSON.parse(section.dataset.points));
     if (series.length === 0) return;
     section.hidden = false;
+    const colours = curves[Outlay.theme()];
     const axis = { gridcolor: colour("--line"), zeroline: false, automargin: true, fixedrange: true };
     Plotly.react(section.querySelector(".plot"), series.map(([name, points], index) => ({
       x: points.map((point) => point[0]),

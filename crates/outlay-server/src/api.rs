@@ -113,7 +113,19 @@ async fn description() -> Json<utoipa::openapi::OpenApi> {
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut all = Description::openapi();
     all.info.version = VERSION.to_owned();
+    // What the planner takes and answers has its descriptions where it is planned.
+    if let Some(planner) = planner(&all) {
+        all.merge(planner);
+    }
     all
+}
+
+/// The planner's part of the description, under the head of the whole.
+fn planner(all: &utoipa::openapi::OpenApi) -> Option<utoipa::openapi::OpenApi> {
+    let mut part = crate::plan::openapi();
+    part["openapi"] = serde_json::to_value(&all.openapi).ok()?;
+    part["info"] = serde_json::to_value(&all.info).ok()?;
+    serde_json::from_value(part).ok()
 }
 
 async fn no_path(uri: Uri) -> ApiFault {

@@ -91,9 +91,18 @@ impl Planner {
     /// What can be rented on a day.
     #[must_use]
     pub fn market(&self, today: &str) -> Market {
-        let mut market = Market::built_in(today);
-        market.dated.extend(self.imported().offers.iter().cloned());
-        market
+        Market {
+            dated: self.dated(),
+            ..Market::built_in(today)
+        }
+    }
+
+    /// Every dated price of an accelerator.
+    #[must_use]
+    pub fn dated(&self) -> Vec<Offer> {
+        let mut dated = Market::built_in("").dated;
+        dated.extend(self.imported().offers.iter().cloned());
+        dated
     }
 
     /// Every dated price of an API.
@@ -117,21 +126,21 @@ pub fn router() -> Router<App> {
 
 async fn train(State(app): State<App>, body: Bytes) -> Response {
     match TrainAsked::read(&body) {
-        Ok(asked) => reply::of(plan(&app, Question::Train(asked)).await),
+        Ok(asked) => reply::of(&plan(&app, Question::Train(asked)).await),
         Err(refused) => refused.into_response(),
     }
 }
 
 async fn train_sizes(State(app): State<App>, body: Bytes) -> Response {
     match TrainAsked::read(&body) {
-        Ok(asked) => reply::of(plan(&app, Question::Sizes(asked)).await),
+        Ok(asked) => reply::of(&plan(&app, Question::Sizes(asked)).await),
         Err(refused) => refused.into_response(),
     }
 }
 
 async fn serve(State(app): State<App>, body: Bytes) -> Response {
     match ServeAsked::read(&body) {
-        Ok(asked) => reply::of(plan(&app, Question::Serve(asked)).await),
+        Ok(asked) => reply::of(&plan(&app, Question::Serve(asked)).await),
         Err(refused) => refused.into_response(),
     }
 }
@@ -181,7 +190,7 @@ pub enum Question {
 #[derive(Debug)]
 pub enum Made {
     /// A plan of a training run.
-    Train(Answer),
+    Train(Box<Answer>),
     /// Plans of a training run on several numbers of accelerators.
     Sizes(Sizes),
     /// A plan of a service.
@@ -205,7 +214,9 @@ impl Question {
 
     fn answer(&self, market: &Market, calibration: &Calibration) -> Made {
         let made = match self {
-            Self::Train(asked) => asked.answer(market, calibration).map(Made::Train),
+            Self::Train(asked) => asked
+                .answer(market, calibration)
+                .map(|answer| Made::Train(Box::new(answer))),
             Self::Sizes(asked) => sizes::sizes(asked, market, calibration).map(Made::Sizes),
             Self::Serve(asked) => asked.answer(market, calibration).map(Made::Serve),
         };

@@ -60,7 +60,7 @@ impl IntoResponse for Refused {
 }
 
 /// What the planner made, as a reply.
-pub fn of(made: Result<Arc<Made>, Unmade>) -> Response {
+pub fn of(made: &Result<Arc<Made>, Unmade>) -> Response {
     match made.as_deref() {
         Ok(Made::Train(answer)) => Json(answer).into_response(),
         Ok(Made::Sizes(sizes)) => Json(sizes).into_response(),

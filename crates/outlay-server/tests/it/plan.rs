@@ -1,5 +1,7 @@
 //! The planner: the same answers as the command line, and no request that it stumbles over.
 
+use std::sync::OnceLock;
+
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
@@ -349,6 +351,14 @@ fn the_description_of_the_api_is_whole() {
             .is_some_and(|name| schemas.contains_key(name));
         assert!(known, "{name}");
     }
+    let whole = serde_json::to_value(outlay_server::api::openapi()).expect("JSON");
+    for path in ["train", "train/sizes", "serve", "models", "hardware"] {
+        let path = format!("/api/v1/plan/{path}");
+        assert!(whole["paths"][&path].is_object(), "{path}");
+    }
+    for name in schemas.keys() {
+        assert!(whole["components"]["schemas"][name].is_object(), "{name}");
+    }
     let fields = &schemas["PlanTrainRequest"]["properties"];
     assert!(fields["tokens"].is_object() && fields["config"].is_object());
 }
@@ -474,17 +484,23 @@ fn requests() -> impl Strategy<Value = Value> {
     })
 }
 
+/// One server for all cases of a property.
+fn shared() -> &'static (tokio::runtime::Runtime, Router, tempfile::TempDir) {
+    static SHARED: OnceLock<(tokio::runtime::Runtime, Router, tempfile::TempDir)> = OnceLock::new();
+    SHARED.get_or_init(|| {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let (router, folder) = runtime.block_on(server());
+        (runtime, router, folder)
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(192))]
 
     #[test]
     fn any_request_is_answered_or_refused(body in requests(), whole in any::<bool>()) {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime");
+        let (runtime, router, _) = shared();
         runtime.block_on(async {
-            let (router, _folder) = server().await;
             for (path, foreign) in [("train", "gpu"), ("serve", "gpus")] {
                 let mut body = body.clone();
                 // Half of the requests have no field of the other kind, and so come further.
@@ -495,7 +511,7 @@ proptest! {
                     }
                 }
                 let (status, text) =
-                    post(&router, &format!("/api/v1/plan/{path}"), body.to_string()).await;
+                    post(router, &format!("/api/v1/plan/{path}"), body.to_string()).await;
                 assert!(status.is_success() || status.is_client_error(), "{body}: {status} {text}");
                 let reply: Value = serde_json::from_str(&text).expect("JSON");
                 if status.is_client_error() {
@@ -507,19 +523,15 @@ proptest! {
 
     #[test]
     fn any_address_gives_a_page(query in ".{0,60}", serves in any::<bool>()) {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime");
+        let (runtime, router, _) = shared();
         let query: String = query
             .bytes()
             .map(|byte| format!("%{byte:02X}"))
             .collect();
         let path = if serves { "/plan/serve" } else { "/plan" };
         runtime.block_on(async {
-            let (router, _folder) = server().await;
             for query in [format!("model={query}"), format!("model=gpt2&tokens={query}&n={query}"), query] {
-                let (status, _) = get(&router, &format!("{path}?{query}")).await;
+                let (status, _) = get(router, &format!("{path}?{query}")).await;
                 assert_eq!(status, StatusCode::OK);
             }
         });

@@ -115,8 +115,8 @@ pub struct PlanRow {
 pub struct PlanTable {
     pub title: &'static str,
     pub about: &'static str,
-    /// Names, and whether they head numbers.
-    pub heads: &'static [(&'static str, bool)],
+    /// Names, each with how its column is set: `right` for numbers, `day`, or nothing.
+    pub heads: &'static [(&'static str, &'static str)],
     pub rows: Vec<PlanRow>,
 }
 

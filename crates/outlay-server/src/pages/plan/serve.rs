@@ -71,21 +71,21 @@ fn price(provider: &str, region: &str, pricing: &str, each: Option<f64>, day: &s
     }
 }
 
-const HEADS: [(&str, bool); 6] = [
-    ("A month", true),
-    ("First token", true),
-    ("Per token", true),
-    ("Hardware", false),
-    ("Provider", false),
-    ("A replica", false),
+const HEADS: [(&str, &str); 6] = [
+    ("A month", "right"),
+    ("First token", "right"),
+    ("Per token", "right"),
+    ("Hardware", ""),
+    ("Provider", ""),
+    ("A replica", ""),
 ];
 
-const WHOLE_HEADS: [(&str, bool); 5] = [
-    ("A month", true),
-    ("A thousand", true),
-    ("Wait, p99", true),
-    ("Hardware", false),
-    ("Provider", false),
+const WHOLE_HEADS: [(&str, &str); 5] = [
+    ("A month", "right"),
+    ("A thousand", "right"),
+    ("Wait, p99", "right"),
+    ("Hardware", ""),
+    ("Provider", ""),
 ];
 
 /// Draws the answer of a model that writes tokens.
@@ -277,12 +277,12 @@ fn apis(all: &[ApiComparison]) -> PlanTable {
         title: "Or buy it by the token",
         about: "What the same requests would cost at an API, and from which volume your own replicas cost less.",
         heads: &[
-            ("API", false),
-            ("A month", true),
-            ("A million in", true),
-            ("A million out", true),
-            ("Own is cheaper from, requests a month", true),
-            ("Price of", false),
+            ("API", ""),
+            ("A month", "right"),
+            ("A million in", "right"),
+            ("A million out", "right"),
+            ("Own is cheaper from, requests a month", "right"),
+            ("Price of", "day"),
         ],
         rows: all
             .iter()
@@ -310,11 +310,11 @@ fn precisions(all: &[PrecisionChoice]) -> PlanTable {
         title: "Other number formats",
         about: "The same hardware with weights in fewer bits, and what is published of the loss in quality.",
         heads: &[
-            ("Format", false),
-            ("A month", true),
-            ("GPUs", true),
-            ("Weights", true),
-            ("Quality", false),
+            ("Format", ""),
+            ("A month", "right"),
+            ("GPUs", "right"),
+            ("Weights", "right"),
+            ("Quality", ""),
         ],
         rows: all
             .iter()

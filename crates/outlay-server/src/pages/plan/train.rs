@@ -32,12 +32,12 @@ pub struct TrainView {
     priced: String,
 }
 
-const HEADS: [(&str, bool); 5] = [
-    ("Cost", true),
-    ("Time", true),
-    ("Hardware", false),
-    ("Provider", false),
-    ("Layout", false),
+const HEADS: [(&str, &str); 5] = [
+    ("Cost", "right"),
+    ("Time", "right"),
+    ("Hardware", ""),
+    ("Provider", ""),
+    ("Layout", ""),
 ];
 
 /// Draws an answer.

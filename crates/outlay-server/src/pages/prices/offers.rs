@@ -118,7 +118,7 @@ pub fn view(frame: Frame, query: Query, planner: &Planner, today: &str) -> Offer
         "compute" => rows.sort_by(|a, b| a.sort.1.total_cmp(&b.sort.1)),
         "day" => rows.sort_by(|a, b| b.as_of.cmp(&a.as_of).then(a.sort.0.total_cmp(&b.sort.0))),
         "region" => {
-            rows.sort_by(|a, b| a.region.cmp(&b.region).then(a.sort.0.total_cmp(&b.sort.0)))
+            rows.sort_by(|a, b| a.region.cmp(&b.region).then(a.sort.0.total_cmp(&b.sort.0)));
         }
         _ => rows.sort_by(|a, b| a.sort.0.total_cmp(&b.sort.0)),
     }

@@ -1,9 +1,9 @@
 //! How prices change, as `outlay trends` says it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
-use outlay_catalog::{Pricing, find_accelerator};
+use outlay_catalog::{ApiPrice, Offer, Pricing, find_accelerator};
 use outlay_plan::Trends;
 use outlay_units::{Estimate, price_usd};
 use serde_json::{Value, json};
@@ -78,21 +78,33 @@ fn row(trends: &Trends, good: &str, wanted: bool) -> Option<Row> {
 /// A dated price: the good, who sells it, the day, and US dollars.
 type Dated = (String, String, String, f64);
 
-fn dated(planner: &Planner, tokens: bool, pricing: Pricing) -> Vec<Dated> {
-    if tokens {
-        return planner
-            .api_prices()
-            .into_iter()
+/// The family of each model that is sold by the token; finding one takes a while, and a name has many days.
+fn families(prices: &[ApiPrice]) -> BTreeMap<&str, String> {
+    let names: BTreeSet<&str> = prices.iter().map(|price| price.name.as_str()).collect();
+    names
+        .into_iter()
+        .filter_map(|name| Some((name, outlay_model::find_served(name)?.name.clone())))
+        .collect()
+}
+
+fn dated(
+    apis: &[ApiPrice],
+    families: &BTreeMap<&str, String>,
+    offers: Vec<Offer>,
+    pricing: Option<Pricing>,
+) -> Vec<Dated> {
+    let Some(pricing) = pricing else {
+        return apis
+            .iter()
             .filter_map(|price| {
-                let family = outlay_model::find_served(&price.name)?.name.clone();
+                let family = families.get(price.name.as_str())?.clone();
                 let usd = 0.75 * price.usd_per_input_token + 0.25 * price.usd_per_output_token;
-                Some((family, price.provider, price.as_of, usd * 1e6))
+                let (seller, day) = (price.provider.clone(), price.as_of.clone());
+                Some((family, seller, day, usd * 1e6))
             })
             .collect();
-    }
-    planner
-        .market("")
-        .dated
+    };
+    offers
         .into_iter()
         .filter(|offer| offer.pricing == pricing)
         .map(|offer| {
@@ -109,12 +121,17 @@ pub fn view(frame: Frame, query: Query, planner: &Planner) -> TrendsPage {
         "reserved" => Pricing::Reserved,
         _ => Pricing::OnDemand,
     };
-    let trends = if tokens {
-        Trends::of_apis(planner.api_prices().iter(), |name| {
-            outlay_model::find_served(name).map(|found| found.name.clone())
-        })
+    let apis = if tokens {
+        planner.api_prices()
     } else {
-        Trends::of_offers(planner.market("").dated.iter(), pricing)
+        Vec::new()
+    };
+    let families = families(&apis);
+    let offers = planner.dated();
+    let trends = if tokens {
+        Trends::of_apis(apis.iter(), |name| families.get(name).cloned())
+    } else {
+        Trends::of_offers(offers.iter(), pricing)
     };
     // An accelerator goes by its other names, too.
     let exact = find_accelerator(&query.words)
@@ -136,7 +153,10 @@ pub fn view(frame: Frame, query: Query, planner: &Planner) -> TrendsPage {
     drawn.sort_by_key(|row| std::cmp::Reverse(row.points));
     drawn.truncate(MOST_DRAWN);
     let drawn: Vec<&str> = drawn.iter().map(|row| row.good.as_str()).collect();
-    let points = picture(&dated(planner, tokens, pricing), &drawn);
+    let points = picture(
+        &dated(&apis, &families, offers, (!tokens).then_some(pricing)),
+        &drawn,
+    );
     TrendsPage {
         frame,
         query,
