@@ -53,7 +53,11 @@ pub(super) fn secure(response: &mut Response, is_asset: bool) {
         .or_insert(HeaderValue::from_static(policy));
 }
 
+/// Whether it is a page of this server. A file that someone uploaded is none, whatever it says to be.
 fn is_page(headers: &HeaderMap) -> bool {
+    if headers.contains_key(header::CONTENT_DISPOSITION) {
+        return false;
+    }
     headers
         .get(header::CONTENT_TYPE)
         .and_then(|kind| kind.to_str().ok())

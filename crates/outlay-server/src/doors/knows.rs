@@ -12,8 +12,9 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::people::{self, Role, SESSION, Session, TOKEN, TOKEN_PREFIX, Token, USER, User};
+use super::people::{self, Role, TOKEN, TOKEN_PREFIX, Token, USER, User};
 use super::secret::{self, Secret};
+use super::sessions::{SESSION, Session};
 
 /// How long what was read of users and tokens counts: so long others' changes take.
 const FRESH: Duration = Duration::from_secs(1);

@@ -7,10 +7,12 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::Value;
 
+use super::guard::{TOO_MANY_FAILURES, check_password};
 use super::knows::{cookie, cookie_name};
-use super::people::{self, By, SESSION_US};
+use super::people::By;
 use super::secret::{self, Secret};
-use super::{Asker, Caller, TOO_MANY_FAILURES, body, check_password};
+use super::sessions::{self, SESSION_US};
+use super::{Asker, Caller, body};
 use crate::App;
 use crate::mlflow::ask::Ask;
 use crate::mlflow::error::ApiError;
@@ -167,7 +169,7 @@ async fn log_in(State(app): State<App>, request: Request) -> Result<Response, Ap
     let subject = format!("user/{}", user.name);
     app.record(by.evidence("logged in", subject, &Value::Null));
     // Always a new session: one that the browser had before may be someone else's.
-    let session = people::begin_session(app.ledger(), &user, by).await?;
+    let session = sessions::begin(app.ledger(), &user, by).await?;
     let mut response = see_other(own_path(&next));
     let seconds = SESSION_US / 1_000_000;
     with_cookie(
@@ -190,7 +192,7 @@ async fn log_out(
     let https = is_https(&request);
     if let Some(session) = cookie(&headers, cookie_name(https)) {
         let id = Secret::read(session).id();
-        people::end_session(app.ledger(), asker.name(), &id).await?;
+        sessions::end(app.ledger(), asker.name(), &id).await?;
     }
     let mut response = see_other("/login");
     with_cookie(&mut response, cookie_name(https), "", 0, https);

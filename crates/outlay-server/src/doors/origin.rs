@@ -33,6 +33,10 @@ impl Hosts {
     /// Whether a `Host`, with or without a port, is one of them.
     #[must_use]
     pub fn allow(&self, host: &str) -> bool {
+        let of_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+        if !host.bytes().all(of_host) {
+            return false;
+        }
         let name = without_port(host);
         let name = name.trim_end_matches('.').to_ascii_lowercase();
         if name == "localhost" {
@@ -57,7 +61,7 @@ impl Hosts {
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
         // The colons of an address in brackets are no port.
-        Some((name, port)) if !port.contains(']') => name,
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
     }
 }
@@ -217,6 +221,7 @@ mod tests {
             "[::2]:80",
             "0x7f.1",
             "localhost evil",
+            "evil.example/.lab.example",
         ] {
             assert!(!hosts.allow(bad), "{bad}");
         }

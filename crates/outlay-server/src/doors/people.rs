@@ -6,22 +6,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::secret::{self, Secret};
+use super::sessions::{SESSION, Session};
 
 /// The kind of a user's document; all lie on one shelf.
 pub(super) const USER: &str = "user";
 /// The kind of a token's document, named after the token's hash; all lie on one shelf.
 pub(super) const TOKEN: &str = "token";
-/// The kind of a session's document, named after the session's hash, on the shelf of its user.
-pub(super) const SESSION: &str = "session";
 
 /// How a token begins, so that people and scanners know one when they see it.
 pub const TOKEN_PREFIX: &str = "outlay_";
-
-/// How long a session lasts.
-pub const SESSION_US: Microseconds = 24 * 3600 * 1_000_000;
-
-/// Most sessions that a user has at once; the oldest ends when another begins.
-const SESSIONS: usize = 50;
 
 /// Least letters of a password.
 pub const PASSWORD_LETTERS: usize = 12;
@@ -131,19 +124,6 @@ pub struct Token {
     pub created_us: Microseconds,
     /// When it ends to be valid.
     pub expires_us: Option<Microseconds>,
-}
-
-/// A login by the page.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Session {
-    /// Who logged in.
-    pub user: String,
-    /// Hash of the user's password hash: another password ends the session.
-    pub password_mark: String,
-    /// When the user logged in.
-    pub created_us: Microseconds,
-    /// When it ends.
-    pub expires_us: Microseconds,
 }
 
 /// Who changes something, from where and when, for the record.
@@ -421,43 +401,4 @@ pub async fn revoke_token(
         Ok(token)
     };
     ledger.edit(&[(TOKEN, "")], revoke).await
-}
-
-/// Begins a session; those of the user that are over are thrown away.
-pub(super) async fn begin_session(
-    ledger: &Ledger,
-    user: &User,
-    by: By,
-) -> Result<Secret, LedgerError> {
-    let (name, password_mark) = (user.name.clone(), secret::mark(&user.password));
-    let begin = move |drawer: &mut Drawer| {
-        let mut there = drawer.shelf::<Session>(SESSION, &name)?;
-        there.sort_by_key(|(_, session)| std::cmp::Reverse(session.created_us));
-        for (at, (id, session)) in there.iter().enumerate() {
-            if session.expires_us <= by.now_us || at + 1 >= SESSIONS {
-                drawer.remove(SESSION, &name, id);
-            }
-        }
-        let secret = Secret::fresh("")?;
-        let session = Session {
-            user: name.clone(),
-            password_mark,
-            created_us: by.now_us,
-            expires_us: by.now_us + SESSION_US,
-        };
-        drawer.put(SESSION, &name, &secret.id(), &session)?;
-        Ok(secret)
-    };
-    ledger.edit(&[(SESSION, &user.name)], begin).await
-}
-
-/// Ends a session.
-pub(super) async fn end_session(ledger: &Ledger, user: &str, id: &str) -> Result<(), LedgerError> {
-    let (name, id) = (user.to_owned(), id.to_owned());
-    ledger
-        .edit(&[(SESSION, user)], move |drawer| {
-            drawer.remove(SESSION, &name, &id);
-            Ok(())
-        })
-        .await
 }

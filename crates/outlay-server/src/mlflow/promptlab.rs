@@ -60,7 +60,11 @@ pub async fn create(State(app): State<App>, ask: Ask) -> Reply {
     ));
     let new = runs::NewRun {
         experiment_id: limits::experiment_id(&ask.required("experiment_id")?)?,
-        user_id: ask.text("user_id")?.unwrap_or_else(|| "unknown".to_owned()),
+        user_id: match ask.text("user_id")? {
+            Some(user_id) => user_id,
+            None if app.who().is_empty() => "unknown".to_owned(),
+            None => app.who(),
+        },
         start_ms: ask.integer("start_time")?.unwrap_or_else(|| app.now_ms()),
         run_name: ask.text("run_name")?.unwrap_or_default(),
         tags: ask.pairs("tags")?,

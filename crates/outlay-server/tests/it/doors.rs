@@ -135,6 +135,7 @@ impl House {
         tokio::spawn(outlay_server::serve(
             listener,
             router,
+            4096,
             std::future::pending(),
         ));
         (app, address)

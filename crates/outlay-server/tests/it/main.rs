@@ -1,5 +1,6 @@
 //! The server from outside: what it takes and what it answers.
 
+mod browser;
 mod doors;
 mod filter_cases;
 mod filter_properties;

@@ -2,6 +2,7 @@
 //!
 //! `OUTLAY_PEERS` names a Python with `mlflow` and `scikit-learn` (`.ci/run` sets it up); without it, what needs it is skipped, and says so.
 
+mod accounts;
 mod client;
 mod crowded;
 mod killed;

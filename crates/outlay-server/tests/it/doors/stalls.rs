@@ -56,8 +56,7 @@ async fn clients_that_stall_hold_nobody_up_and_are_let_go() {
             streams.push(stream);
         }
     }
-    let mut n_idle = 0;
-    for _ in 0..IDLE {
+    for n_idle in 0..IDLE {
         match TcpStream::connect(house.address).await {
             Ok(stream) => streams.push(stream),
             Err(error) => {
@@ -65,7 +64,6 @@ async fn clients_that_stall_hold_nobody_up_and_are_let_go() {
                 break;
             }
         }
-        n_idle += 1;
     }
     let mut waits: Vec<Duration> = Vec::new();
     for _ in 0..50 {
