@@ -26,6 +26,7 @@ async fn server() -> (Router, tempfile::TempDir) {
     let place = Place::File(folder.path().join("ledger.sqlite"));
     let ledger = Ledger::open(&place, true).await.expect("a ledger");
     let settings = Settings {
+        folder: std::path::PathBuf::from("/"),
         artifact_root: "mlflow-artifacts:".to_owned(),
         now_us: || NOW_US,
         refuse_over_budget: true,

@@ -50,6 +50,7 @@ impl Site {
             tokio::spawn(outlay_server::serve(
                 listener,
                 router,
+                256,
                 std::future::pending(),
             ));
             (seeded, address)

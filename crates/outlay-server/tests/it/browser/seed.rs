@@ -50,6 +50,7 @@ impl Seeded {
         }
         let artifacts = Artifacts::folder(folder.path().join("artifacts"));
         let settings = Settings {
+            folder: std::path::PathBuf::from("/"),
             artifact_root: "mlflow-artifacts:".to_owned(),
             now_us: || NOW_US,
             refuse_over_budget: false,
@@ -314,6 +315,7 @@ fn known() -> Batch {
         batch.series.push(series(&id(1), key, told));
     }
     batch.datasets.push(Dataset {
+        added_us: 0,
         run_id: id(1),
         name: "fineweb-edu-10B".to_owned(),
         digest: "9f3c2a7be1".to_owned(),
