@@ -52,10 +52,13 @@ struct Write {
     done: oneshot::Sender<Result<(), Fault>>,
 }
 
+/// What changes documents.
+type Change = Box<dyn FnOnce(&mut Drawer) -> Result<(), Fault> + Send>;
+
 /// A change of documents, with what it read.
 struct Edit {
     shelves: Vec<(&'static str, String)>,
-    change: Box<dyn FnOnce(&mut Drawer) -> Result<(), Fault> + Send>,
+    change: Change,
     more: Option<mpsc::Receiver<Option<Batch>>>,
     done: oneshot::Sender<Result<(), Fault>>,
 }
