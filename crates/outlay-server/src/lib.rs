@@ -268,10 +268,12 @@ pub fn router(app: App) -> Router {
         .merge(pages::router())
         .merge(plan::router())
         .merge(otlp::router())
-        .merge(prometheus::router())
+        .merge(prometheus::router());
+    // Outermost, so that what the doors turn away is counted too.
+    doors::around(router, &app)
         .layer(axum::middleware::from_fn_with_state(
             app.clone(),
             prometheus::measure,
-        ));
-    doors::around(router, &app).with_state(app)
+        ))
+        .with_state(app)
 }

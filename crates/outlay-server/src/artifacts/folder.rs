@@ -26,6 +26,10 @@ pub(super) struct Folder {
     n_aside: AtomicU64,
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it is what map_err hands over"
+)]
 fn failed(error: std::io::Error) -> ArtifactError {
     match error.kind() {
         ErrorKind::StorageFull => ArtifactError::Full,

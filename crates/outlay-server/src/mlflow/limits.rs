@@ -48,7 +48,7 @@ fn normal_path(name: &str) -> String {
         match part {
             "" | "." => {}
             ".." if root.is_empty() && parts.last().is_none_or(|last| *last == "..") => {
-                parts.push(part)
+                parts.push(part);
             }
             ".." => {
                 parts.pop();
@@ -104,7 +104,7 @@ fn within(path: &str, field: &str) -> String {
 /// A metric's name and time; `path` says which of a batch it is.
 pub fn metric(key: &str, value: f64, timestamp: i64, path: &str) -> Result<(), ApiError> {
     name(&within(path, "name"), key)?;
-    if timestamp < 0 || timestamp > i64::MAX / 1000 {
+    if !(0..=i64::MAX / 1000).contains(&timestamp) {
         return Err(refused(
             &within(path, "timestamp"),
             &Value::from(timestamp),

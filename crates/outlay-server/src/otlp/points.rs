@@ -128,10 +128,10 @@ impl Mapped {
             let place = place(&point.attributes, point.time_unix_nano, now_us);
             match point.value {
                 Some(Number::Double(value)) => {
-                    self.take(name, &place, vec![(place.behind.clone(), value)])
+                    self.take(name, &place, vec![(place.behind.clone(), value)]);
                 }
                 Some(Number::Int(value)) => {
-                    self.take(name, &place, vec![(place.behind.clone(), value as f64)])
+                    self.take(name, &place, vec![(place.behind.clone(), value as f64)]);
                 }
                 None => self.reject(format!("a point of `{name}` has no value")),
             }
