@@ -3,10 +3,12 @@
 //! Whoever asks reads files and the clock, and hands over a model, a [`Market`] and the constants; the same request gets the
 //! same answer, or the same [`Refusal`], wherever it was made.
 
+mod amounts;
 mod market;
 mod refusal;
 mod said;
 mod serve;
+mod service;
 mod surroundings;
 mod train;
 mod values;

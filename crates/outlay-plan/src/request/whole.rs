@@ -2,7 +2,8 @@
 
 use outlay_model::{Family, Model};
 
-use super::serve::{Common, Fleet, ServeRequest, refused};
+use super::serve::{Fleet, ServeRequest, refused};
+use super::service::Common;
 use super::values::{carbon, latency, tokens, whole_number};
 use super::{Market, Refusal, old_price};
 use crate::constants::Calibration;

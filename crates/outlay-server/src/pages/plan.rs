@@ -7,6 +7,7 @@ mod form;
 mod parts;
 mod serve;
 mod train;
+mod whole;
 
 use askama::Template;
 use axum::Router;
@@ -91,7 +92,7 @@ async fn answer(app: &App, kind: Kind, body: &[u8]) -> (StatusCode, String) {
             drawn(&serve::tokens(answer, &app.today()))
         }
         Ok(Made::Serve(outlay_plan::request::ServeReply::Whole(answer))) => {
-            drawn(&serve::whole(answer, &app.today()))
+            drawn(&whole::whole(answer, &app.today()))
         }
         Ok(Made::Refused(refused)) => refusal(refused),
         Err(unmade) => refusal(&unmade.refused()),

@@ -6,4 +6,5 @@ mod filter_cases;
 mod filter_properties;
 mod import;
 mod plan;
+mod plan_properties;
 mod wires;
