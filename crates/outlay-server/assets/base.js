@@ -42,8 +42,30 @@ const Outlay = (() => {
     return body;
   }
 
-  function send(path, body) {
-    return ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+  /** Who looks at this page, where the server asks: a name, and the proof that what is sent comes from a page. */
+  let asked;
+  function me() {
+    asked ??= ask("/api/v1/me").catch(() => ({}));
+    return asked;
+  }
+
+  async function send(path, body) {
+    const { csrf } = await me();
+    const headers = { "Content-Type": "application/json" };
+    if (csrf) headers["X-CSRF-Token"] = csrf;
+    return ask(path, { method: "POST", headers, body: JSON.stringify(body) });
+  }
+
+  /** Shows who is logged in, and the way out. */
+  async function tellWho() {
+    const { name, csrf } = await me();
+    if (!name || !csrf) return;
+    const out = make("form", { method: "post", action: "/logout" });
+    out.append(
+      make("input", { type: "hidden", name: "csrf", value: csrf }),
+      make("button", { class: "quiet", title: `Logged in as ${name}` }, "Log out"),
+    );
+    document.querySelector(".corner")?.prepend(out);
   }
 
   /** An element with properties and children; texts are never read as markup. */
@@ -146,6 +168,7 @@ const Outlay = (() => {
     document.getElementById("theme").addEventListener("click", toggleTheme);
     dark.addEventListener("change", tellTheme);
     tellTheme();
+    tellWho();
     tellTimes();
     setInterval(tellTimes, 30000);
     // Where a table is wider than the page, it scrolls by itself, and keys must reach it.
@@ -159,5 +182,5 @@ const Outlay = (() => {
     }
   });
 
-  return { ask, send, make, say, significant, number, duration, money, time, ago, tellTimes, watch, theme };
+  return { ask, send, me, make, say, significant, number, duration, money, time, ago, tellTimes, watch, theme };
 })();

@@ -11,6 +11,11 @@ document.addEventListener("DOMContentLoaded", () => {
     } catch {
       // Storage is forbidden.
     }
+    Outlay.me().then(({ name }) => {
+      if (!name) return;
+      form.elements.who.value = name;
+      form.elements.who.readOnly = true;
+    });
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
       const path = event.submitter?.value ?? "comments";
@@ -20,7 +25,7 @@ document.addEventListener("DOMContentLoaded", () => {
       try {
         const told = await send(`/api/v1/${path}`, { subject: subject.value, who: who.value, text: text.value });
         try {
-          localStorage.setItem("outlay-who", who.value);
+          if (!who.readOnly) localStorage.setItem("outlay-who", who.value);
         } catch {
           // It is asked for again.
         }

@@ -41,10 +41,6 @@ pub use run::{RunDetailView, detail as run_detail};
 /// The version of this API. A change that breaks a client makes a new path.
 pub const VERSION: &str = "1.0";
 
-/// Who asks, where it is known: whoever guards the server puts it into the request's extensions.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Caller(pub String);
-
 /// Which versions answer.
 #[derive(Serialize, ToSchema)]
 struct Versions {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Extension, Path, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use outlay_ledger::{Batch, Evidence, hex};
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
-use super::Caller;
 use super::fault::{ApiFault, Failure, Kind, Query, plain, short};
 use crate::App;
 
@@ -319,7 +318,6 @@ fn said(name: &str, text: String, most: usize) -> Result<String, ApiFault> {
 async fn record_statement(
     app: &App,
     kind: &'static str,
-    caller: Option<Extension<Caller>>,
     headers: &HeaderMap,
     body: &Bytes,
 ) -> Result<(StatusCode, Json<Recorded>), ApiFault> {
@@ -349,8 +347,9 @@ async fn record_statement(
     })?;
     let subject = said("subject", statement.subject, NAME)?;
     let text = said("text", statement.text, TEXT)?;
-    let who = match (caller, statement.who) {
-        (Some(Extension(Caller(name))), _) => name,
+    let known = Some(app.who()).filter(|who| !who.is_empty());
+    let who = match (known, statement.who) {
+        (Some(name), _) => name,
         (None, Some(who)) => said("who", who, NAME)?,
         (None, None) => {
             return Err(ApiFault::invalid(
@@ -391,11 +390,10 @@ async fn record_statement(
         (status = 409, body = Failure), (status = 415, body = Failure)))]
 pub async fn comment(
     State(app): State<App>,
-    caller: Option<Extension<Caller>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<(StatusCode, Json<Recorded>), ApiFault> {
-    record_statement(&app, "comment", caller, &headers, &body).await
+    record_statement(&app, "comment", &headers, &body).await
 }
 
 /// Sign a subject off; the sign-off is signed evidence, kept for good
@@ -404,9 +402,8 @@ pub async fn comment(
         (status = 409, body = Failure), (status = 415, body = Failure)))]
 pub async fn sign_off(
     State(app): State<App>,
-    caller: Option<Extension<Caller>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<(StatusCode, Json<Recorded>), ApiFault> {
-    record_statement(&app, "sign-off", caller, &headers, &body).await
+    record_statement(&app, "sign-off", &headers, &body).await
 }

@@ -4,12 +4,12 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, patch};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use outlay_ledger::Fault;
 use serde_json::{Value, json};
 
 use super::people::{self, Role, Scope};
-use super::{Asker, Person};
+use super::{Asker, FormProof, Person};
 use crate::App;
 use crate::mlflow::ask::{Ask, refused};
 use crate::mlflow::error::{ApiError, Code};
@@ -38,10 +38,12 @@ fn person(asker: &Asker) -> Result<&Person, ApiError> {
     })
 }
 
-async fn me(asker: Asker) -> Json<Value> {
+/// Who asks; and, where a cookie says so, the proof that a page's requests and forms carry.
+async fn me(asker: Asker, proof: Option<Extension<FormProof>>) -> Json<Value> {
+    let proof = proof.map(|Extension(FormProof(proof))| proof);
     Json(match &asker.0 {
-        Some(person) => json!({"name": person.name, "role": person.role}),
-        None => json!({"name": null, "role": null}),
+        Some(person) => json!({"name": person.name, "role": person.role, "csrf": proof}),
+        None => json!({"name": null, "role": null, "csrf": null}),
     })
 }
 

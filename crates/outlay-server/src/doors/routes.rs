@@ -27,6 +27,15 @@ const SEARCHES: [&str; 5] = [
     "/registered-models/get-latest-versions",
 ];
 
+/// Paths of the planner: they compute, and keep nothing.
+const PLANS: [&str; 5] = [
+    "/plan/answer",
+    "/plan/serve/answer",
+    "/api/v1/plan/train",
+    "/api/v1/plan/train/sizes",
+    "/api/v1/plan/serve",
+];
+
 /// What deletes more than a run.
 const DELETIONS: [&str; 2] = ["/experiments/delete", "/registered-models/delete"];
 
@@ -41,9 +50,15 @@ fn below(path: &str, root: &str) -> Option<String> {
 
 /// Whether a path is for programs: it answers in JSON and never leads to the page for logging in.
 pub(super) fn is_api(path: &str) -> bool {
-    ["/api/", "/ajax-api/", "/get-artifact", "/model-versions/"]
-        .iter()
-        .any(|root| path.starts_with(root))
+    [
+        "/api/",
+        "/ajax-api/",
+        "/v1/",
+        "/get-artifact",
+        "/model-versions/",
+    ]
+    .iter()
+    .any(|root| path.starts_with(root))
 }
 
 /// Whether a path is of the server's own scripts, styles and pictures.
@@ -51,10 +66,11 @@ pub(super) fn is_asset(path: &str) -> bool {
     path.starts_with("/assets/") || path == "/favicon.ico"
 }
 
-/// Whether a request only searches, though its method could write.
+/// Whether a request only searches or computes, though its method could write.
 pub(super) fn is_search(method: &Method, path: &str) -> bool {
     *method == Method::POST
-        && below(path, "mlflow").is_some_and(|rest| SEARCHES.contains(&rest.as_str()))
+        && (PLANS.contains(&path)
+            || below(path, "mlflow").is_some_and(|rest| SEARCHES.contains(&rest.as_str())))
 }
 
 /// Whether the body is a file, of whatever size.
@@ -155,6 +171,9 @@ mod tests {
             (Method::GET, "/nowhere", viewer),
             (Method::PUT, "/nowhere", editor),
             (Method::POST, "/api/2.0/mlflow/runs/search", viewer),
+            (Method::POST, "/plan/answer", viewer),
+            (Method::POST, "/v1/metrics", editor),
+            (Method::GET, "/metrics", viewer),
             (Method::PUT, "/api/2.0/mlflow/runs/search", editor),
             (Method::POST, "/ajax-api/2.0/mlflow/runs/create", editor),
             (Method::POST, "/api/v1/runs/search", editor),

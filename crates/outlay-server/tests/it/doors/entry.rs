@@ -180,6 +180,17 @@ async fn a_viewer_writes_nowhere() {
     .flat_map(|path| {
         ["api/2.0", "ajax-api/2.0", "api/3.0"].map(|root| format!("POST /{root}/mlflow/{path}"))
     })
+    .chain(
+        [
+            "plan/answer",
+            "plan/serve/answer",
+            "api/v1/plan/train",
+            "api/v1/plan/train/sizes",
+            "api/v1/plan/serve",
+        ]
+        .iter()
+        .map(|path| format!("POST /{path}")),
+    )
     .chain(METHODS[1..].iter().flat_map(|method| {
         ["/logout", "/api/v1/tokens", "/api/v1/tokens/x"].map(|path| format!("{method} {path}"))
     }))

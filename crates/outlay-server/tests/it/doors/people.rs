@@ -188,16 +188,26 @@ async fn a_session_begins_and_ends() {
         house.call("runs/search", &[&cookie], &search).await.status,
         200
     );
-    let proof = {
-        use sha2::Digest;
-        outlay_ledger::hex(&sha2::Sha256::digest(format!("outlay form\n{session}")))
-    };
+    let me = house.get("/api/v1/me", &[&cookie]).await.json();
+    let proof = me["csrf"].as_str().expect("is told to pages").to_owned();
     let header = format!("X-CSRF-Token: {proof}");
     let reply = house
         .call("runs/create", &[&cookie, &header], &create)
         .await;
     assert_eq!(reply.status, 200, "{reply:?}");
     assert_eq!(reply.json()["run"]["info"]["user_id"], "ada");
+
+    let comment = json!({"subject": "model/m", "text": "fine", "who": "someone else"});
+    let kind = "Content-Type: application/json";
+    let said = house
+        .send(
+            "POST",
+            "/api/v1/comments",
+            &[kind, &cookie, &header],
+            &comment.to_string(),
+        )
+        .await;
+    assert_eq!(said.json()["who"], "ada", "{said:?}");
 
     // A day later it is over.
     fn tomorrow() -> i64 {
