@@ -26,7 +26,7 @@ fn paths() -> BTreeSet<String> {
                 let of_path = |byte: u8| {
                     byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"/.{}*-".contains(&byte)
                 };
-                if text.len() > 1 && text.bytes().all(of_path) {
+                if text.len() > 1 && !text.starts_with('.') && text.bytes().all(of_path) {
                     found.insert(text.to_owned());
                 }
             }

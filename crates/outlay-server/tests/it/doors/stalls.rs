@@ -10,7 +10,7 @@ const IDLE: usize = 2000;
 async fn is_over(stream: &mut TcpStream) -> bool {
     let mut bytes = [0; 4096];
     loop {
-        match tokio::time::timeout(Duration::from_millis(200), stream.read(&mut bytes)).await {
+        match tokio::time::timeout(Duration::from_secs(5), stream.read(&mut bytes)).await {
             Ok(Ok(0) | Err(_)) => return true,
             Ok(Ok(_)) => {}
             Err(_) => return false,
