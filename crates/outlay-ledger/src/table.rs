@@ -60,7 +60,7 @@ pub struct RunRow {
 /// Runs that have the same value of something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunGroup {
-    /// The value; `None` for runs that have none.
+    /// The value; `None` for runs that have no such parameter or tag.
     pub value: Option<String>,
     /// How many runs.
     pub n_runs: i64,
@@ -389,7 +389,7 @@ fn value_of(statement: &mut Statement, field: &Field) -> Result<String, Fault> {
     let (table, key) = match field {
         Field::Attribute(name) => {
             return match attribute(name)? {
-                (column, false) => Ok(format!("nullif({column}, '')")),
+                (column, false) => Ok(column.to_owned()),
                 (_, true) => Err(Fault::Input(format!("runs cannot be grouped by `{name}`"))),
             };
         }

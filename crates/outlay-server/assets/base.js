@@ -88,6 +88,9 @@ const Outlay = (() => {
 
   const grouped = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 
+  /** A whole number of things: `10,009`. */
+  const count = (value) => grouped.format(value);
+
   /** Three digits that count, as the command line writes them. */
   function significant(value) {
     const size = Math.abs(value);
@@ -182,5 +185,5 @@ const Outlay = (() => {
     }
   });
 
-  return { ask, send, me, make, say, significant, number, duration, money, time, ago, tellTimes, watch, theme };
+  return { ask, send, me, make, say, count, significant, number, duration, money, time, ago, tellTimes, watch, theme };
 })();

@@ -8,7 +8,8 @@ const Chart = (() => {
     dark: ["#4fc3ad", "#f0a069", "#93a5f5", "#f08abf", "#c3d16a", "#7cc9ee", "#cf9fe3", "#b8b8b8"],
   };
 
-  function axis(given, isLogarithmic) {
+  // No format with small raised digits: the library styles these inline, which the server forbids.
+  function axis(given, isLogarithmic, exponentformat) {
     return {
       ...given,
       type: isLogarithmic ? "log" : "linear",
@@ -18,7 +19,7 @@ const Chart = (() => {
       zerolinecolor: css("--line"),
       tickfont: { size: 11 },
       title: { ...given?.title, font: { size: 12 }, standoff: 8 },
-      exponentformat: "power",
+      exponentformat,
     };
   }
 
@@ -27,17 +28,17 @@ const Chart = (() => {
     return {
       ...layout,
       height: options.height,
-      margin: { l: 54, r: 12, t: 8, b: 42 },
+      margin: { l: 54, r: 12, t: options.hasLegend ? 34 : 8, b: 42 },
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: "system-ui, sans-serif", size: 12, color: css("--dim") },
       colorway: curves[Outlay.theme()],
       hoverlabel: { bgcolor: css("--sheet"), bordercolor: css("--line"), font: { color: css("--ink") } },
-      legend: { orientation: "h", y: -0.25, font: { size: 11 } },
+      legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: 11 } },
       dragmode: "zoom",
       uirevision: options.revision,
-      xaxis: axis(layout.xaxis, false),
-      yaxis: axis({ ...layout.yaxis, title: undefined }, options.isLogarithmic),
+      xaxis: axis(layout.xaxis, false, "SI"),
+      yaxis: axis({ ...layout.yaxis, title: undefined }, options.isLogarithmic, options.isLarge ? "SI" : "e"),
     };
   }
 
@@ -93,10 +94,11 @@ const Chart = (() => {
       const { data, layout, n_points: total, notes } = this.figure;
       const shown = data.reduce((sum, curve) => sum + curve.x.length, 0);
       const said = [...notes];
-      if (total > shown) said.push(`${Outlay.significant(total)} points, drawn with ${Outlay.significant(shown)}; zoom in for more.`);
+      if (total > shown) said.push(`${Outlay.count(total)} points, drawn with ${Outlay.count(shown)}; zoom in for more.`);
       if (shown === 0 && notes.length === 0) said.push("No points here.");
       this.note.textContent = said.join(" ");
-      const dress = dressed(layout, { ...this.options, revision: `${this.options.x}` });
+      const isLarge = data.some((curve) => curve.y.some((value) => Math.abs(value) >= 10000));
+      const dress = dressed(layout, { ...this.options, isLarge, hasLegend: this.runs.length > 1, revision: this.options.x });
       if (this.range) dress.xaxis.range = this.range;
       await Plotly.react(this.plot, data, dress, { displayModeBar: false, responsive: true, doubleClick: false, scrollZoom: false });
       if (!this.isListening) {

@@ -19,7 +19,7 @@ document.addEventListener("DOMContentLoaded", async () => {
   if (runs.length === 0) return;
 
   const keys = [...new Set(runs.flatMap((run) => [...run.metrics.keys()]))];
-  const rank = (key) => (key.startsWith("system/") ? 2 : /loss|acc|reward|perplexity/i.test(key) ? 0 : 1);
+  const rank = (key) => (key.startsWith("system/") ? 3 : /loss/i.test(key) ? 0 : /acc|reward|perplexity/i.test(key) ? 1 : 2);
   keys.sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
   const metric = by("metric");
   metric.append(...keys.map((key) => make("option", { value: key }, key)));

@@ -59,7 +59,7 @@ document.addEventListener("DOMContentLoaded", () => {
     let keys = address.searchParams.getAll("metric");
     if (keys.length === 0) {
       const { metrics } = await ask(`/api/v1/runs/${run}/metrics?limit=200`);
-      const rank = (key) => (key.startsWith("system/") ? 2 : /loss|acc|reward|perplexity/i.test(key) ? 0 : 1);
+      const rank = (key) => (key.startsWith("system/") ? 3 : /loss/i.test(key) ? 0 : /acc|reward|perplexity/i.test(key) ? 1 : 2);
       keys = metrics.map((metric) => metric.key).sort((a, b) => rank(a) - rank(b)).slice(0, 4);
     }
     for (const key of keys.slice(0, 24)) show(key, true);
@@ -88,7 +88,7 @@ document.addEventListener("DOMContentLoaded", () => {
     }
     n_listed += metrics.length;
     more.hidden = n_listed >= total;
-    tally.textContent = `${Outlay.significant(n_listed)} of ${Outlay.significant(total)}`;
+    tally.textContent = `${Outlay.count(n_listed)} of ${Outlay.count(total)}`;
   }
 
   let typing = 0;

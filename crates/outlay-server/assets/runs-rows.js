@@ -149,8 +149,8 @@ const Rows = (() => {
         if (isShut) this.collapsed.delete(key);
         else this.collapsed.add(key);
         this.lay();
-      } }, `${isShut ? "▸" : "▾"} ${group.value ?? "none"}`);
-      const words = make("span", { class: "dim" }, `${Outlay.significant(group.n_runs)} run${group.n_runs === 1 ? "" : "s"}${group.spent_usd_micro ? `, ${money(group.spent_usd_micro / 1e6)}` : ""}`);
+      } }, `${isShut ? "▸" : "▾"} ${group.value || "none"}`);
+      const words = make("span", { class: "dim" }, `${Outlay.count(group.n_runs)} run${group.n_runs === 1 ? "" : "s"}${group.spent_usd_micro ? `, ${money(group.spent_usd_micro / 1e6)}` : ""}`);
       return make("tr", { class: "group" }, make("th", { colspan: this.columns.length + 2, scope: "rowgroup" }, make("span", {}, toggle, words)));
     }
 

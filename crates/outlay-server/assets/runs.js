@@ -2,7 +2,7 @@
 "use strict";
 
 document.addEventListener("DOMContentLoaded", () => {
-  const { make, say, significant, watch } = Outlay;
+  const { make, say, count, watch } = Outlay;
   const by = (id) => document.getElementById(id);
   const [filter, group, compare, heads, widths, table, empty] = ["filter", "group", "compare", "heads", "widths", "table", "empty"].map(by);
   const selected = new Set();
@@ -43,8 +43,8 @@ document.addEventListener("DOMContentLoaded", () => {
     },
     onCount: (n_runs, groups) => {
       table.setAttribute("aria-rowcount", n_runs + 1);
-      const words = `${significant(n_runs)} run${n_runs === 1 ? "" : "s"}`;
-      by("count").textContent = groups ? `${words} in ${groups.has_more ? "more than " : ""}${significant(groups.groups.length)} groups` : words;
+      const words = `${count(n_runs)} run${n_runs === 1 ? "" : "s"}`;
+      by("count").textContent = groups ? `${words} in ${groups.has_more ? "more than " : ""}${count(groups.groups.length)} group${groups.groups.length === 1 ? "" : "s"}` : words;
       empty.hidden = n_runs > 0;
       empty.textContent = state.filter ? "No run meets this filter." : "No run is recorded yet. Runs appear here as soon as a script logs to this server.";
     },
@@ -88,12 +88,14 @@ document.addEventListener("DOMContentLoaded", () => {
     }
     const shown = columns();
     const name = { name: "name", title: "Run", sort: "attributes.run_name" };
-    const sizes = [36, innerWidth < 640 ? 170 : 240, ...shown.map((column) => column.width)];
+    // The name takes what the others leave, but never less than this.
+    const sizes = [36, null, ...shown.map((column) => column.width)];
     widths.replaceChildren(...sizes.map((size) => {
       const col = make("col");
-      col.style.width = `${size}px`;
+      if (size) col.style.width = `${size}px`;
       return col;
     }));
+    table.style.minWidth = `${sizes.reduce((sum, size) => sum + (size ?? (innerWidth < 640 ? 150 : 240)), 0)}px`;
     heads.replaceChildren(make("th", { class: "pick", scope: "col" }, make("span", { class: "unseen" }, "Selected")), head(name), ...shown.map(head));
     const fields = new URLSearchParams();
     if (state.filter.trim()) fields.set("filter", state.filter);

@@ -60,7 +60,7 @@ document.addEventListener("DOMContentLoaded", () => {
     verified.replaceChildren(make("p", { class: "dim" }, "Hashing…"));
     try {
       const found = await ask("/api/v1/evidence/verify");
-      const count = `${Outlay.significant(found.size)} record${found.size === 1 ? "" : "s"}`;
+      const count = `${Outlay.count(found.size)} record${found.size === 1 ? "" : "s"}`;
       const parts = found.is_sound
         ? [make("p", { class: "notice good" }, `Sound: ${count}, checked in ${Outlay.duration(found.seconds)}.`)]
         : [make("p", { class: "notice bad" }, `Not as it was recorded: ${found.tampering.length} finding${found.tampering.length === 1 ? "" : "s"}.`), make("ul", {}, ...found.tampering.map((text) => make("li", { class: "break" }, text)))];

@@ -1,6 +1,6 @@
 //! The pages, for people who never open a terminal.
 //!
-//! Each page is complete without a script; scripts make it live. Nothing comes from elsewhere: style sheets, scripts and
+//! Pages are complete without a script, but for tables and charts; scripts make them live. Nothing comes from elsewhere: style sheets, scripts and
 //! the charts' library are served under names that hold their hash, and may be kept for good.
 
 mod assets;

@@ -35,6 +35,8 @@ pub struct Account {
     pub price_source: Option<String>,
     /// Where the emissions come from.
     pub grid_source: Option<String>,
+    /// Emissions of a kWh, with what the building takes for it, in kg of CO2 equivalent.
+    pub kg_co2e_per_kwh: Option<f64>,
     /// Energy that it took.
     pub energy_kwh: Option<f64>,
     /// Emissions.
@@ -87,6 +89,14 @@ impl Account {
         account
     }
 
+    /// Takes the energy from what was metered so far, where the run has no summary yet.
+    pub fn fill_in(&mut self, energy_kwh: Option<f64>) {
+        self.energy_kwh = self.energy_kwh.or(energy_kwh.filter(|kwh| kwh.is_finite()));
+        self.co2e_kg = self
+            .co2e_kg
+            .or_else(|| Some(self.energy_kwh? * self.kg_co2e_per_kwh?));
+    }
+
     /// Both have the same names for the same things.
     fn read(said: &Value) -> Self {
         let (outlook, terms) = (&said["outlook"], &said["terms"]);
@@ -103,6 +113,9 @@ impl Account {
             usd_per_hour: number(&terms["usd_per_hour"]),
             price_source: text(&terms["price_source"]),
             grid_source: text(&terms["grid_source"]),
+            kg_co2e_per_kwh: number(&terms["g_co2e_per_kwh"])
+                .zip(number(&terms["pue"]))
+                .map(|(grams, pue)| grams * pue / 1000.0),
             energy_kwh: figure(&said["energy_kwh"]),
             co2e_kg: figure(&said["co2e_kg"]),
             idle_share,

@@ -51,6 +51,13 @@ impl BudgetView {
         self.by_month_end.map(|end| end.p50 / limit)
     }
 
+    /// The greatest share at which to warn that was reached, in percent.
+    #[must_use]
+    pub fn warned_at(&self) -> Option<u32> {
+        let passed = |percent: &&u32| self.share * 100.0 >= f64::from(**percent);
+        self.warn_at_percent.iter().filter(passed).max().copied()
+    }
+
     /// What is left, in millionths; less than nothing where more is spent.
     #[must_use]
     pub fn left_micro(&self) -> i64 {

@@ -53,6 +53,14 @@ impl EvidenceRecord {
         fields.get("text")?.as_str()
     }
 
+    /// The page about its subject, where there is one.
+    #[must_use]
+    pub fn link(&self) -> Option<String> {
+        let id = self.subject.strip_prefix("run/")?;
+        let is_id = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        is_id.then(|| format!("/runs/{id}"))
+    }
+
     /// What it says, as JSON of several lines.
     #[must_use]
     pub fn pretty(&self) -> String {

@@ -13,7 +13,7 @@ use super::account::Account;
 use super::budgets::{BudgetView, standings};
 use super::fault::{ApiFault, Failure, Query};
 use super::forecast;
-use super::shapes::{Interval, Money, RunView};
+use super::shapes::{Interval, Money, RunView, called};
 use crate::App;
 
 /// Microseconds of a day.
@@ -177,9 +177,7 @@ const ENERGY: &str = "system/energy_kwh";
 
 fn running_view(run: &Run, view: RunView, now_us: i64) -> RunningView {
     let mut account = Account::of(run);
-    if account.energy_kwh.is_none() {
-        account.energy_kwh = view.metrics.get(ENERGY).map(|metric| metric.last.0);
-    }
+    account.fill_in(view.metrics.get(ENERGY).map(|metric| metric.last.0));
     RunningView {
         is_silent: run.status == RunStatus::Running
             && account.is_metered
@@ -279,11 +277,14 @@ fn attention(
         {
             let text = format!(
                 "Run {} will need more than its budget, at this pace.",
-                one.run.name
+                called(&one.run.name, &one.run.id)
             );
             add("warn", text, link);
         } else if one.is_silent {
-            let text = format!("Run {} has said nothing for a while.", one.run.name);
+            let text = format!(
+                "Run {} has said nothing for a while.",
+                called(&one.run.name, &one.run.id)
+            );
             add("warn", text, link);
         }
     }
@@ -298,7 +299,7 @@ fn attention(
         if is_recent {
             add(
                 "warn",
-                format!("Run {} {how}.", run.name),
+                format!("Run {} {how}.", called(&run.name, &run.id)),
                 format!("/runs/{}", run.id),
             );
         }

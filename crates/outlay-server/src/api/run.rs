@@ -115,9 +115,7 @@ pub async fn detail(app: &App, id: &str) -> Result<RunDetailView, ApiFault> {
         },
     )?;
     let mut account = Account::of(&run);
-    if account.energy_kwh.is_none() {
-        account.energy_kwh = energy.first().map(|metric| metric.last.value);
-    }
+    account.fill_in(energy.first().map(|metric| metric.last.value));
     let labels = |labels: Vec<outlay_ledger::Label>| {
         let pairs = labels.into_iter().take(LABELS);
         pairs.map(|label| (label.key, label.value)).collect()

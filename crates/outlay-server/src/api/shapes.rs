@@ -4,7 +4,7 @@
     reason = "the derive of the schemas writes them"
 )]
 
-use outlay_ledger::{Metric, Micro, RunRow, RunStatus};
+use outlay_ledger::{Metric, Micro, RunRow};
 use outlay_units::Estimate;
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -182,8 +182,12 @@ impl From<RunRow> for RunView {
     }
 }
 
-/// Whether a run goes on, as far as is known.
+/// What a run is called: its name, or the first digits of its id.
 #[must_use]
-pub fn goes_on(status: RunStatus) -> bool {
-    matches!(status, RunStatus::Running | RunStatus::Scheduled)
+pub fn called<'a>(name: &'a str, id: &'a str) -> &'a str {
+    if name.trim().is_empty() {
+        id.get(..8).unwrap_or(id)
+    } else {
+        name
+    }
 }

@@ -91,13 +91,16 @@ pub fn day_before(at_us: i64) -> String {
     }
 }
 
-/// What a run is called: its name, or the first digits of its id.
+pub use crate::api::shapes::called;
+
+/// A whole number of things: `10,009`.
 #[must_use]
-pub fn called<'a>(name: &'a str, id: &'a str) -> &'a str {
-    if name.trim().is_empty() {
-        id.get(..8).unwrap_or(id)
+pub fn whole(count: impl Borrow<i64>) -> String {
+    let count = *count.borrow();
+    if count.abs() < 1000 {
+        count.to_string()
     } else {
-        name
+        significant(count as f64)
     }
 }
 

@@ -53,6 +53,8 @@ impl Browser {
             "--no-sandbox",
             "--disable-gpu",
             "--disable-dev-shm-usage",
+            // Pages are as wide as they are asked to be.
+            "--hide-scrollbars",
         ];
         let wanted = json!({"capabilities": {"alwaysMatch": {
             "goog:chromeOptions": {"args": arguments},
@@ -89,14 +91,25 @@ impl Browser {
             body.len()
         );
         stream.write_all(request.as_bytes()).expect("sends");
-        let mut reply = Vec::new();
-        stream.read_to_end(&mut reply).expect("the driver answers");
-        let begin = reply
-            .windows(4)
-            .position(|four| four == b"\r\n\r\n")
-            .expect("a head")
-            + 4;
-        let reply: Value = serde_json::from_slice(&reply[begin..]).expect("JSON");
+        let mut reply = BufReader::new(stream);
+        let mut n_bytes = 0;
+        loop {
+            let mut line = String::new();
+            reply.read_line(&mut line).expect("the driver answers");
+            match line.trim_end().split_once(':') {
+                Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
+                    n_bytes = value.trim().parse().expect("a length");
+                }
+                Some(_) => {}
+                // The line of the status has no colon, and the last line nothing at all.
+                None if line.trim().is_empty() => break,
+                None => {}
+            }
+        }
+        // The driver leaves the connection open, whatever it was asked.
+        let mut body = vec![0; n_bytes];
+        reply.read_exact(&mut body).expect("the whole reply");
+        let reply: Value = serde_json::from_slice(&body).expect("JSON");
         reply["value"].clone()
     }
 

@@ -52,6 +52,7 @@ impl Seeded {
         let settings = Settings {
             folder: std::path::PathBuf::from("/"),
             artifact_root: "mlflow-artifacts:".to_owned(),
+            folder: folder.path().to_owned(),
             now_us: || NOW_US,
             refuse_over_budget: false,
             truncate_long_values: true,

@@ -424,6 +424,9 @@ fn start(
             .filter(|id| !id.is_empty()),
         away: Vec::new(),
         sources: outlay_meter::Sources::default(),
+        outlook: None,
+        planned_usd: None,
+        planned_s: None,
     };
     // The ledger knows of the command before there is one: whenever we are killed, someone will look for it.
     if let Some((books, _)) = &books {

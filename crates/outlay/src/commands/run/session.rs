@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use outlay_ledger::{Batch, Point, Run, RunChange, RunStatus, Series};
 use outlay_meter::{Ending, Meter, Signal, Usage, break_pipe, signal_all};
-use outlay_units::duration;
+use outlay_units::{Estimate, duration};
 
 use super::Args;
 use super::begin::{Options, Signals, clock, finish_files};
@@ -282,12 +282,24 @@ impl Session<'_> {
     /// What the run came to until now.
     fn summary(&self, stopped: Option<(StoppedBy, String)>) -> Summary {
         let mut summary = Summary::of(&self.run, &self.state, stopped);
-        let planned = self.progress.planned().map(|answer| &answer.best);
-        summary.planned_usd = planned.and_then(|best| best.usd);
-        summary.planned_s = planned.map(|best| best.wall_clock_s);
-        summary.outlook = Some(self.progress.outlook().clone())
-            .filter(|outlook| *outlook != progress::Outlook::default());
+        (summary.planned_usd, summary.planned_s) = self.planned();
+        summary.outlook = self.outlook();
         summary
+    }
+
+    /// What the plan said that it would cost, and how long it would take.
+    fn planned(&self) -> (Option<Estimate>, Option<Estimate>) {
+        let planned = self.progress.planned().map(|answer| &answer.best);
+        (
+            planned.and_then(|best| best.usd),
+            planned.map(|best| best.wall_clock_s),
+        )
+    }
+
+    /// What it looks ahead to, where anything was told.
+    fn outlook(&self) -> Option<progress::Outlook> {
+        Some(self.progress.outlook().clone())
+            .filter(|outlook| *outlook != progress::Outlook::default())
     }
 
     /// Tells the command to end.
@@ -339,6 +351,8 @@ impl Session<'_> {
             return;
         };
         let spending = self.state.entries(&self.run, "");
+        (self.state.planned_usd, self.state.planned_s) = self.planned();
+        self.state.outlook = self.outlook();
         let change = RunChange {
             id: self.run.id.clone(),
             seen_us: Some(self.state.last_us),

@@ -57,6 +57,15 @@ pub struct State {
     pub away: Vec<Gap>,
     /// Where its figures come from.
     pub sources: Sources,
+    /// What it looks ahead to, for whoever reads the ledger while it runs.
+    #[serde(default)]
+    pub outlook: Option<Outlook>,
+    /// What the plan that it came from said it would cost, in dollars.
+    #[serde(default)]
+    pub planned_usd: Option<outlay_units::Estimate>,
+    /// How long that plan said it would take, in seconds.
+    #[serde(default)]
+    pub planned_s: Option<outlay_units::Estimate>,
 }
 
 impl State {
