@@ -310,7 +310,7 @@ pub struct Recorded {
     who: String,
 }
 
-fn said(name: &str, text: String, most: usize) -> Result<String, ApiFault> {
+fn said(name: &str, text: &str, most: usize) -> Result<String, ApiFault> {
     let text = plain(name, text.trim().to_owned())?;
     match text.chars().count() {
         0 => Err(ApiFault::invalid(format!(
@@ -353,12 +353,12 @@ async fn record_statement(
             "The body: {error}; allowed: subject, text and who."
         ))
     })?;
-    let subject = said("subject", statement.subject, NAME)?;
-    let text = said("text", statement.text, TEXT)?;
+    let subject = said("subject", &statement.subject, NAME)?;
+    let text = said("text", &statement.text, TEXT)?;
     let known = Some(app.who()).filter(|who| !who.is_empty());
     let who = match (known, statement.who) {
         (Some(name), _) => name,
-        (None, Some(who)) => said("who", who, NAME)?,
+        (None, Some(who)) => said("who", &who, NAME)?,
         (None, None) => {
             return Err(ApiFault::invalid(
                 "`who` is missing; allowed: the name of who says it.",

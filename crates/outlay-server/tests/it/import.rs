@@ -547,8 +547,7 @@ async fn what_is_no_store_of_mlflows_is_refused() {
     ] {
         let error = Source::open(&folder.path().join(name))
             .await
-            .err()
-            .expect("is refused");
+            .expect_err("is refused");
         assert!(error.to_string().contains(why), "{name}: {error}");
         assert!(matches!(
             error,
@@ -558,8 +557,7 @@ async fn what_is_no_store_of_mlflows_is_refused() {
     let ledger = ledger(folder.path(), "ledger.db").await;
     let error = Source::open(&folder.path().join("ledger.db"))
         .await
-        .err()
-        .expect("is refused");
+        .expect_err("is refused");
     assert!(
         error.to_string().contains("no database of MLflow's"),
         "{error}"

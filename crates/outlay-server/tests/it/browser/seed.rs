@@ -50,7 +50,6 @@ impl Seeded {
         }
         let artifacts = Artifacts::folder(folder.path().join("artifacts"));
         let settings = Settings {
-            folder: std::path::PathBuf::from("/"),
             artifact_root: "mlflow-artifacts:".to_owned(),
             folder: folder.path().to_owned(),
             now_us: || NOW_US,
