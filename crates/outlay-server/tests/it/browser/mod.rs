@@ -164,7 +164,7 @@ fn the_table_sorts_filters_groups_selects_and_remembers() {
         "return document.querySelector('th[data-name=spent]').ariaSort === 'descending'",
     );
     browser
-        .wait_until("return document.querySelector('#rows td.right')?.textContent.includes('$')");
+        .wait_until("return [...document.querySelectorAll('#rows td.right')].some(cell => cell.textContent.includes('$'))");
     assert!(browser.address().contains("order=spent_usd+DESC"));
 
     // The last rows come when they are scrolled to.
