@@ -119,7 +119,7 @@ impl Ledger {
         let (steps, time) = (range.steps(), range.time());
         let which = "series_id = $1 AND step BETWEEN $2 AND $3 AND at_us BETWEEN $4 AND $5";
         let count = format!(
-            "SELECT count(*) FROM (SELECT 1 FROM points WHERE {which} LIMIT {}) AS some",
+            "SELECT count(*) FROM (SELECT 1 FROM points WHERE {which} LIMIT {}) AS found",
             WHOLE + 1
         );
         let (n_points,): (i64,) = on!(self.store(), connection => {
