@@ -179,7 +179,7 @@ fn the_table_sorts_filters_groups_selects_and_remembers() {
     let last = browser.run("return document.querySelector('#rows tr:last-child').ariaRowIndex");
     assert_eq!(last, json!("10010"));
 
-    browser.fill("#filter", "metrics.loss < 0.5 AND");
+    browser.fill("#filter", "metrics.loss < 'low'");
     browser.wait_until("return !document.getElementById('filter-fault').hidden");
     browser.fill("#filter", "params.lr = '0.01'");
     browser.wait_until("return document.getElementById('count').textContent !== '10,009 runs' && document.getElementById('filter-fault').hidden");
