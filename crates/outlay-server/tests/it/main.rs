@@ -5,6 +5,7 @@ mod doors;
 mod filter_cases;
 mod filter_properties;
 mod import;
+mod pages;
 mod plan;
 mod plan_properties;
 mod wires;

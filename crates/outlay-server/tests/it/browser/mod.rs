@@ -3,7 +3,7 @@
 //! Skipped, with a word, where Chromium and its driver are not installed. Pictures go to the folder of this test's files.
 
 mod driver;
-mod seed;
+pub mod seed;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
