@@ -206,7 +206,10 @@ impl Ledger {
         which: &str,
     ) -> Result<Vec<Extreme>, Fault> {
         let within = match cut {
-            Cut::Step(..) => "step BETWEEN part.low AND part.high AND at_us BETWEEN $3 AND $4",
+            Cut::Step(..) if matches!(range, Range::Time(..)) => {
+                "step BETWEEN part.low AND part.high AND at_us BETWEEN $3 AND $4"
+            }
+            Cut::Step(..) => "step BETWEEN part.low AND part.high AND $3 <= $4",
             Cut::Time(..) => "step = $3 AND $4 = $4 AND at_us BETWEEN part.low AND part.high",
         };
         let (one, other) = match cut {

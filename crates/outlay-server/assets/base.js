@@ -111,7 +111,8 @@ const Outlay = (() => {
     if (Number.isInteger(value) && size < 1e6) return grouped.format(value);
     if (size !== 0 && (size >= 1e7 || size < 1e-4)) return value.toExponential(2);
     if (size >= 1000) return value.toLocaleString("en-US", { maximumFractionDigits: 1 });
-    return String(Number(value.toPrecision(4)));
+    // As many digits for each, so that they stand under each other.
+    return value.toPrecision(4);
   }
 
   function duration(seconds) {

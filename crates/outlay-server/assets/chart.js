@@ -42,6 +42,12 @@ const Chart = (() => {
     };
   }
 
+  /** The library is large: points are asked for while it is read. */
+  function library() {
+    if (window.Plotly) return Promise.resolve();
+    return new Promise((done) => document.getElementById("plotly").addEventListener("load", done, { once: true }));
+  }
+
   class Chart {
     /** A chart of a metric of some runs, within an element that it fills. */
     constructor(place, runs, key, options) {
@@ -84,7 +90,8 @@ const Chart = (() => {
         const figure = await Outlay.ask(`/api/v1/figures/metric?${fields}`, { signal: asking.signal });
         this.figure = figure;
         this.scale = figure.scale;
-        await this.draw();
+        await library();
+        if (this.asking === asking) await this.draw();
       } catch (error) {
         if (error.name !== "AbortError") this.note.textContent = error.message;
       }
@@ -117,7 +124,7 @@ const Chart = (() => {
 
     remove() {
       this.asking?.abort();
-      Plotly.purge(this.plot);
+      window.Plotly?.purge(this.plot);
       this.plot.closest("figure").remove();
     }
   }
