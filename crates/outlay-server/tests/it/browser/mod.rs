@@ -3,6 +3,7 @@
 //! Skipped, with a word, where Chromium and its driver are not installed. Pictures go to the folder of this test's files.
 
 mod driver;
+mod planner;
 pub mod seed;
 
 use std::path::PathBuf;
@@ -100,6 +101,33 @@ fn every_page_is_sound_at_each_width_and_in_each_light() {
         ),
         ("budgets", "/budgets".to_owned(), "#all"),
         ("evidence", "/evidence".to_owned(), "ol.records"),
+        ("plan", "/plan".to_owned(), "#sizes .plot .main-svg"),
+        (
+            "plan-serve",
+            "/plan/serve?model=llama-3.1-70b&requests=20/s&gpu=H100-SXM&compare_api=1".to_owned(),
+            "#curve .plot .main-svg",
+        ),
+        (
+            "plan-whole",
+            "/plan/serve?model=resnet-50&gpu=L4&requests=300/s&p99=50ms".to_owned(),
+            "#curve .plot .main-svg",
+        ),
+        (
+            "plan-refused",
+            "/plan?model=llama-3.1-405b&tokens=1T&gpu=L4&n=8".to_owned(),
+            "#answer [role=alert]",
+        ),
+        ("prices", "/prices?q=h100".to_owned(), "#list tbody tr"),
+        (
+            "prices-apis",
+            "/prices/apis?q=llama".to_owned(),
+            "#list tbody tr",
+        ),
+        (
+            "prices-trends",
+            "/prices/trends".to_owned(),
+            "#history .plot .main-svg",
+        ),
         ("missing", "/runs/ffffffffffffffff".to_owned(), "h1"),
         ("no-page", "/nowhere".to_owned(), "h1"),
     ];
