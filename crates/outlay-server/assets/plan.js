@@ -122,6 +122,10 @@
     } else if (answers) {
       show("tokens-limits", answers === "tokens");
       show("whole-limits", answers === "whole");
+      // Images have no tokens, recordings are written down, and texts are read.
+      const { unit } = shown.dataset;
+      show("input", answers === "tokens" || !["images", "videos", "recordings", "samples"].includes(unit));
+      show("output", answers === "tokens" || unit === "recordings");
     } else if (/answers whole/.test(text)) {
       show("tokens-limits", false);
       show("whole-limits", true);
@@ -221,7 +225,7 @@
         if (value >= least * 0.7 && value <= most * 1.4) found.push(value);
       }
     }
-    return { tickvals: found, ticktext: found.map((value) => Outlay.number(Number(value.toPrecision(1)))) };
+    return { tickvals: found, ticktext: found.map((value) => String(Number(value.toPrecision(1)))) };
   }
 
   const still = { displayModeBar: false, responsive: true };

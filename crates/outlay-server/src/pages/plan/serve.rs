@@ -16,6 +16,8 @@ pub struct ServeView {
     pub meets_limits: bool,
     /// What the model does: `tokens` or `whole`.
     pub answers: &'static str,
+    /// What a request is called, in the plural.
+    pub unit: String,
     pub cost: Option<Figure>,
     pub figures: Vec<Figure>,
     pub use_words: String,
@@ -115,6 +117,7 @@ pub fn tokens(answer: &ServeAnswer, _today: &str) -> ServeView {
         ),
         meets_limits: answer.meets_limits,
         answers: "tokens",
+        unit: "requests".to_owned(),
         cost: best.usd_per_month.map(|cost| {
             Figure::new(
                 "Cost a month",

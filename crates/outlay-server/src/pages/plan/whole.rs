@@ -49,6 +49,7 @@ pub fn whole(answer: &BatchedAnswer, _today: &str) -> ServeView {
         ),
         meets_limits: answer.meets_limit,
         answers: "whole",
+        unit: answer.unit.clone(),
         cost: best.usd_per_month.map(|cost| {
             Figure::new(
                 "Cost a month",
