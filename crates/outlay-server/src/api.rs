@@ -18,9 +18,10 @@ mod runs;
 mod series;
 pub mod shapes;
 
+use axum::extract::Request;
 use axum::http::Uri;
 use axum::http::{HeaderName, HeaderValue, Method};
-use axum::middleware::map_response;
+use axum::middleware::Next;
 use axum::response::Response;
 use axum::routing::{MethodRouter, any, get, post};
 use axum::{Json, Router};
@@ -141,11 +142,17 @@ async fn no_method(method: Method) -> ApiFault {
     )
 }
 
-async fn with_version(mut response: Response) -> Response {
-    let name = HeaderName::from_static("outlay-api-version");
-    response
-        .headers_mut()
-        .insert(name, HeaderValue::from_static(VERSION));
+/// Says the version of this API in every reply of it, whoever answers.
+pub(crate) async fn with_version(request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let is_of_api = path == "/api/v1" || path.starts_with("/api/v1/");
+    let mut response = next.run(request).await;
+    if is_of_api {
+        let name = HeaderName::from_static("outlay-api-version");
+        response
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(VERSION));
+    }
     response
 }
 
@@ -179,5 +186,4 @@ pub fn router() -> Router<App> {
     router
         .route("/api/v1", any(no_path))
         .route("/api/v1/{*path}", any(no_path))
-        .layer(map_response(with_version))
 }

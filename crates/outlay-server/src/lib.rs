@@ -275,5 +275,6 @@ pub fn router(app: App) -> Router {
             app.clone(),
             prometheus::measure,
         ))
+        .layer(axum::middleware::from_fn(api::with_version))
         .with_state(app)
 }
