@@ -1,6 +1,6 @@
 //! Low-rank adapters (LoRA, arXiv:2106.09685; DoRA, arXiv:2402.09353): what they hold and what they cost.
 
-use outlay_model::{Block, BlockKind, Kind, Model};
+use outlay_model::{Block, BlockKind, Kind, Model, Operator};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -74,6 +74,18 @@ pub(crate) struct Adapted {
     pub kept: f64,
 }
 
+/// Products that software which does not join them runs for one operator: queries, keys and values are three, the two
+/// halves of a gated feed-forward layer two.
+pub(crate) fn n_products(operator: &Operator) -> u32 {
+    match operator.kind {
+        Kind::MatMul { .. } if operator.name == "attention qkv" => 3,
+        Kind::MatMul {
+            inputs, outputs, ..
+        } if operator.name == "feed-forward up" && outputs > 2 * inputs => 2,
+        _ => 1,
+    }
+}
+
 impl Adapters {
     /// The adapted products of a block.
     pub(crate) fn of_block(&self, block: &Block) -> Adapted {
@@ -103,7 +115,6 @@ impl Adapters {
             };
             let attends = operator.name.starts_with("attention");
             let joint = operator.name == "attention qkv";
-            let gated = operator.name == "feed-forward up" && outputs > 2 * inputs;
             let (n, wide) = match (self.targets, joint) {
                 (Targets::QueryValue, true) => {
                     let (query, value) = widths.unwrap_or((outputs / 3, outputs / 3));
@@ -111,8 +122,7 @@ impl Adapters {
                 }
                 (Targets::QueryValue, false) => continue,
                 (Targets::Attention, _) if !attends => continue,
-                (_, true) => (3, outputs),
-                (_, false) => (if gated { 2 } else { 1 }, outputs),
+                (_, _) => (n_products(operator), outputs),
             };
             out.n += f64::from(n);
             out.inputs += f64::from(n) * inputs as f64;

@@ -5,7 +5,7 @@
 use outlay_catalog::{Accelerator, find_accelerator};
 use outlay_model::{Family, Input, Model, ShapeTable, find, from_shape};
 
-use crate::adapters::Adapters;
+use crate::adapters::{Adapters, Targets};
 use crate::constants::Calibration;
 use crate::layout::{Layout, Offload, Recompute, Schedule};
 use crate::measured::{Case, MeasuredRow, MemoryPart, Metric};
@@ -414,7 +414,7 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
         "" => match framework {
             Framework::Fsdp | Framework::Jax => 3,
             Framework::Megatron | Framework::Internevo => 1,
-            Framework::MegatronDeepspeed | Framework::Pytorch => 0,
+            Framework::MegatronDeepspeed | Framework::Pytorch | Framework::Transformers => 0,
         },
         "FSDP" | "3" => 3,
         "0" => 0,
@@ -551,7 +551,12 @@ pub fn complete(row: &MeasuredRow, priors: &Calibration) -> Result<Case, String>
         method,
         // litgpt's published configurations have rank 32 on queries and values (`lora_r`, `lora_query`, `lora_value`).
         adapters: Adapters {
-            rank: 32,
+            rank: value_after(&row.notes, "rank=").map_or(32, |rank| rank as u32),
+            targets: if notes.contains("all linear") {
+                Targets::All
+            } else {
+                Targets::QueryValue
+            },
             ..Adapters::default()
         },
         framework,

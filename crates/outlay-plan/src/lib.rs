@@ -7,6 +7,7 @@ mod collective;
 mod complete;
 mod constants;
 mod curve;
+mod eager;
 mod export;
 mod failures;
 mod fit;

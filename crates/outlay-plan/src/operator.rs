@@ -8,6 +8,7 @@ use outlay_catalog::Accelerator;
 use outlay_model::{Kind, Operator, Pattern, ScanRule, Split};
 
 use crate::constants::{Constant, Resolved};
+use crate::eager::Eager;
 use crate::workload::{AttentionKernel, Framework, Method, Precision, Workload};
 
 /// What one rank does with one micro-batch.
@@ -27,6 +28,8 @@ pub struct Share {
     pub sequence_parallel: bool,
     /// Width of the residual stream.
     pub hidden: u64,
+    /// Elements of the queries and keys of one token in this rank.
+    pub query_and_key: f64,
     /// Whether the block may use narrow formats (layers, not embeddings or heads).
     pub narrow_allowed: bool,
     /// Whether every pass over memory is an operator of its own, as in blocks that convolve; elsewhere biases, casts,
@@ -91,6 +94,8 @@ pub struct Rates {
     /// Whether pointwise work runs eagerly, operation by operation, as plain PyTorch does: norms keep their input
     /// and result in fp32, and every product of two tensors keeps both.
     pub eager: bool,
+    /// Passes over memory, where each tensor operation is counted one by one.
+    pub passes: Option<Eager>,
     /// Which parameters are trained.
     pub method: Method,
 }
@@ -173,6 +178,13 @@ impl Rates {
             converts: !workload.channels_last && precision != Precision::Fp32,
             fused_attention: workload.attention != AttentionKernel::Unfused,
             eager,
+            passes: (workload.framework == Framework::Transformers).then(|| {
+                match (workload.method, precision) {
+                    (_, Precision::Fp32 | Precision::Tf32) => Eager::Single,
+                    (Method::Full, _) => Eager::Autocast,
+                    (Method::Lora | Method::Qlora, _) => Eager::Frozen,
+                }
+            }),
             method: workload.method,
         })
     }
@@ -197,6 +209,7 @@ impl Rates {
             Method::Full if narrow => self.kept,
             Method::Full => self.storage,
             Method::Lora => 0.0,
+            Method::Qlora if self.passes.is_some() => self.storage,
             Method::Qlora if self.eager => 4.0,
             Method::Qlora => 0.0,
         }
@@ -315,6 +328,15 @@ fn scan_flops(rule: ScanRule, heads: u64, head_width: u64, state_width: u64) -> 
 
 /// Prices one operator.
 pub fn operator_cost(operator: &Operator, share: &Share, rates: &Rates) -> OperatorCost {
+    let fused = fused_cost(operator, share, rates);
+    match rates.passes {
+        Some(eager) if !share.passes_counted => eager.cost(operator, share, rates.bandwidth, fused),
+        _ => fused,
+    }
+}
+
+/// Prices one operator where its passes over memory are few.
+fn fused_cost(operator: &Operator, share: &Share, rates: &Rates) -> OperatorCost {
     let sharded = share.tokens / share.tensor;
     let quiet = if share.sequence_parallel {
         sharded
@@ -733,6 +755,7 @@ mod tests {
             expert: 1.0,
             sequence_parallel: false,
             hidden: 4096,
+            query_and_key: 0.0,
             narrow_allowed: false,
             passes_counted: false,
         }

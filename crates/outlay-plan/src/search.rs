@@ -73,6 +73,7 @@ struct Shape {
 impl Shape {
     fn of(costing: &Costing<'_>) -> Self {
         let model = &costing.workload.model;
+        let divides = costing.workload.framework.divides_models();
         let mut heads = 0u64;
         let mut experts = 0u64;
         let mut narrowest_ffn = 0u64;
@@ -106,15 +107,16 @@ impl Shape {
         Self {
             layers: model.layers() as u32,
             heads: heads.max(1) as u32,
-            experts: experts as u32,
+            experts: if divides { experts as u32 } else { 0 },
             narrowest_ffn: narrowest_ffn.max(1),
             // A graph of unnamed operators tells no heads to divide either.
-            cuts: !model.convolves() && model.sample.unit != SampleUnit::Input,
-            stages: model
-                .blocks
-                .iter()
-                .filter(|block| block.kind == BlockKind::Layer)
-                .all(|block| block.positions == Positions::Stream),
+            cuts: divides && !model.convolves() && model.sample.unit != SampleUnit::Input,
+            stages: divides
+                && model
+                    .blocks
+                    .iter()
+                    .filter(|block| block.kind == BlockKind::Layer)
+                    .all(|block| block.positions == Positions::Stream),
         }
     }
 }
@@ -244,6 +246,24 @@ pub fn illegal(costing: &Costing<'_>, layout: &Layout) -> Option<String> {
     let shape = Shape::of(costing);
     let global = costing.workload.global_batch_sequences;
     let per_step = u64::from(layout.data) * u64::from(layout.micro_batch);
+    let framework = costing.workload.framework;
+    let divided = layout
+        .tensor
+        .max(layout.context)
+        .max(layout.pipeline)
+        .max(layout.expert);
+    if !framework.divides_models() && divided > 1 {
+        return Some(format!(
+            "{} replicates and shards models, and has no TP, CP, PP or EP",
+            framework.name()
+        ));
+    }
+    if !framework.recomputes_selectively() && layout.recompute == Recompute::Selective {
+        return Some(format!(
+            "{} recomputes whole layers (full) or nothing",
+            framework.name()
+        ));
+    }
     if !shape.cuts && layout.tensor.max(layout.context) > 1 {
         return Some("TP and CP do not cut networks that convolve over images".to_owned());
     }
@@ -403,6 +423,11 @@ fn best_of(
                         continue;
                     }
                     for recompute in [Recompute::None, Recompute::Selective, Recompute::Full] {
+                        if recompute == Recompute::Selective
+                            && !costing.workload.framework.recomputes_selectively()
+                        {
+                            continue;
+                        }
                         for zero in 0..=3u8 {
                             if replicas == 1 && zero > 0
                                 || (space.common_only && (zero == 0 && replicas > 1 || zero == 2))

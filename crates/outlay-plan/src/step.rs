@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::constants::{Calibration, Constant, Resolved};
+use crate::eager::Eager;
 use crate::layout::{Layout, Offload, Recompute, Schedule};
 use crate::operator::{OperatorCost, Rates, Share, operator_cost};
 use crate::workload::{Framework, Method, Workload};
@@ -242,6 +243,7 @@ impl<'a> Costing<'a> {
             expert: f64::from(layout.expert),
             sequence_parallel: layout.sequence_parallel,
             hidden: self.workload.model.hidden,
+            query_and_key: query_and_key(block) / f64::from(layout.tensor),
             narrow_allowed: matches!(kind, BlockKind::Layer | BlockKind::PredictAhead)
                 && block.positions != Positions::Fixed(1),
             passes_counted: block
@@ -289,24 +291,30 @@ impl<'a> Costing<'a> {
             if self.workload.method != Method::Full && block.kind == BlockKind::Layer {
                 let adapted = self.workload.adapters.of_block(block);
                 let tokens = share.tokens / share.tensor;
-                // Inputs are read again, and what the adapters give is written and added; twice that backward.
-                let rank = f64::from(self.workload.adapters.rank);
-                let moved =
-                    tokens * (adapted.inputs + 3.0 * adapted.outputs + 2.0 * adapted.n * rank);
-                let extra = moved * self.rates.storage / self.rates.bandwidth;
                 // DoRA makes the adapted weight and takes its norm: three passes over it, forward and again backward.
                 let norms = if self.workload.adapters.magnitudes {
                     3.0 * adapted.weights / share.tensor * self.rates.storage / self.rates.bandwidth
                 } else {
                     0.0
                 };
-                sum.forward_s += extra + norms;
-                sum.backward_s += 2.0 * extra + norms;
-                sum.kernels += 3.0 * adapted.n;
-                // The adapters' inputs: a copy after dropout, and its mask.
-                let input = tokens * adapted.kept;
-                sum.kept_bytes += input * (self.rates.storage + 1.0);
-                sum.kept_selective_bytes += input * (self.rates.storage + 1.0);
+                sum.forward_s += norms;
+                sum.backward_s += norms;
+                if let Some(eager) = self.rates.passes {
+                    eager.add_adapters(&mut sum, &adapted, tokens, self.rates.bandwidth);
+                } else {
+                    // Inputs are read again, and what the adapters give is written and added; twice that backward.
+                    let rank = f64::from(self.workload.adapters.rank);
+                    let moved =
+                        tokens * (adapted.inputs + 3.0 * adapted.outputs + 2.0 * adapted.n * rank);
+                    let extra = moved * self.rates.storage / self.rates.bandwidth;
+                    sum.forward_s += extra;
+                    sum.backward_s += 2.0 * extra;
+                    sum.kernels += 3.0 * adapted.n;
+                    // The adapters' inputs: a copy after dropout, and its mask.
+                    let input = tokens * adapted.kept;
+                    sum.kept_bytes += input * (self.rates.storage + 1.0);
+                    sum.kept_selective_bytes += input * (self.rates.storage + 1.0);
+                }
             }
             let forward = maturity
                 * together(
@@ -368,7 +376,11 @@ impl<'a> Costing<'a> {
                     1.0
                 };
                 let width = block_width(block, self.workload.model.hidden) as f64;
-                slice.inputs_bytes += repeat * share.tokens * width * self.rates.storage / split;
+                let stream = self
+                    .rates
+                    .passes
+                    .map_or(self.rates.storage, Eager::stream_bytes);
+                slice.inputs_bytes += repeat * share.tokens * width * stream / split;
             }
         }
         let width = self.workload.model.hidden as f64 * self.rates.storage;
@@ -549,6 +561,23 @@ impl<'a> Costing<'a> {
         };
         seconds + parameters * (self.gradient_bytes() + 2.0) / over + parameters * 28.0 / 100e9
     }
+}
+
+/// Elements of one token's queries and keys in a block that attends.
+fn query_and_key(block: &Block) -> f64 {
+    block
+        .operators
+        .iter()
+        .find_map(|operator| match operator.kind {
+            Kind::Attention {
+                query_heads,
+                key_value_heads,
+                qk_width,
+                ..
+            } => Some(((query_heads + key_value_heads) * qk_width) as f64),
+            _ => None,
+        })
+        .unwrap_or(0.0)
 }
 
 /// Width of what a block reads: that of its first operator that says so, or of the stream.

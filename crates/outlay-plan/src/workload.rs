@@ -230,17 +230,20 @@ pub enum Framework {
     Jax,
     /// Plain PyTorch on one process or with DDP.
     Pytorch,
+    /// Hugging Face's Transformers with its Trainer, PEFT and TRL, run operation by operation.
+    Transformers,
 }
 
 impl Framework {
     /// Every framework, in the order of help texts.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Megatron,
         Self::MegatronDeepspeed,
         Self::Fsdp,
         Self::Internevo,
         Self::Jax,
         Self::Pytorch,
+        Self::Transformers,
     ];
 
     /// The name that people type, and the key of its constants.
@@ -252,6 +255,7 @@ impl Framework {
             Self::Internevo => "internevo",
             Self::Jax => "jax",
             Self::Pytorch => "pytorch",
+            Self::Transformers => "transformers",
         }
     }
 
@@ -265,6 +269,16 @@ impl Framework {
         } else {
             Self::Fsdp
         }
+    }
+
+    /// Whether it cuts layers, or deals them out, over accelerators: Trainer replicates and shards only.
+    pub fn divides_models(self) -> bool {
+        self != Self::Transformers
+    }
+
+    /// Whether it can repeat a part of each layer alone; Transformers' `gradient_checkpointing` repeats whole ones.
+    pub fn recomputes_selectively(self) -> bool {
+        self != Self::Transformers
     }
 
     /// Reads a name; `None` where it is not one of [`Self::ALL`].

@@ -59,7 +59,7 @@ pub struct TrainRequest {
     /// What is trained: `full`, `lora` or `qlora`.
     #[serde(deserialize_with = "said::text")]
     pub method: Option<String>,
-    /// Training software: `megatron`, `megatron-deepspeed`, `fsdp`, `internevo`, `jax` or `pytorch`.
+    /// Training software: `megatron`, `megatron-deepspeed`, `fsdp`, `internevo`, `jax`, `pytorch` or `transformers`.
     #[serde(deserialize_with = "said::text")]
     pub framework: Option<String>,
     /// Price of one accelerator-hour, such as `2.49/h`, in place of the listed offers.
@@ -275,8 +275,8 @@ fn unsized_workload(
             let generation = fixed.map_or("", |(_, accelerator)| &accelerator.generation);
             Framework::usual(generation, &model)
         } else {
-            // Adapters are mostly trained with plain PyTorch scripts.
-            Framework::Pytorch
+            // Adapters are mostly trained with PEFT.
+            Framework::Transformers
         }
     });
     if let Some((_, accelerator)) = fixed

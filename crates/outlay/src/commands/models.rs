@@ -141,7 +141,7 @@ fn fits(
                 framework: if method == Method::Full {
                     Framework::usual(&accelerator.generation, &model)
                 } else {
-                    Framework::Pytorch
+                    Framework::Transformers
                 },
                 attention: AttentionKernel::Fused,
                 channels_last: false,

@@ -74,7 +74,7 @@ pub struct Args {
     /// Optimizer: adamw, adam8bit, adafactor, muon or sgd
     #[arg(long)]
     optimizer: Option<String>,
-    /// Training software: megatron, megatron-deepspeed, fsdp, internevo, jax or pytorch
+    /// Training software: megatron, megatron-deepspeed, fsdp, internevo, jax, pytorch or transformers
     #[arg(long)]
     framework: Option<String>,
     /// Price of one accelerator-hour, such as 0.49/h, in place of the listed offers
@@ -277,7 +277,7 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         framework: Some(
             args.framework
                 .clone()
-                .unwrap_or_else(|| "pytorch".to_owned()),
+                .unwrap_or_else(|| "transformers".to_owned()),
         ),
         price: args.price.clone(),
         spot: args.spot,

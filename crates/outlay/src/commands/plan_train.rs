@@ -73,7 +73,7 @@ pub struct Args {
     /// What is trained: full, lora or qlora
     #[arg(long)]
     pub(super) method: Option<String>,
-    /// Training software: megatron, megatron-deepspeed, fsdp, internevo, jax or pytorch
+    /// Training software: megatron, megatron-deepspeed, fsdp, internevo, jax, pytorch or transformers
     #[arg(long)]
     pub(super) framework: Option<String>,
     /// Price of one accelerator-hour, such as 2.49/h, in place of the listed offers
