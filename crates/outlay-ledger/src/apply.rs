@@ -1,8 +1,9 @@
 //! Writing a batch, within one transaction.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
-use sqlx::{AssertSqlSafe, PgConnection, QueryBuilder, Sqlite, SqliteConnection};
+use sqlx::{AssertSqlSafe, PgConnection, SqliteConnection};
 
 use crate::canonical::canonical;
 use crate::drawer::Drawer;
@@ -265,29 +266,40 @@ async fn update_newest_postgres(
     Ok(())
 }
 
+/// Points that go into one statement: as many of the first as there are, then of the next. Few texts, so that SQLite, which takes
+/// longer to read a statement than to insert its rows, keeps them all as read.
+const POINT_ROWS: [usize; 5] = [ROWS, 500, 100, 10, 1];
+
+/// The statements for so many points.
+static POINT_TEXTS: LazyLock<[String; 5]> = LazyLock::new(|| {
+    POINT_ROWS.map(|n_rows| {
+        let values = vec!["(?, ?, ?, ?, ?)"; n_rows].join(", ");
+        format!(
+            "INSERT INTO points (series_id, step, at_us, value, is_nan) VALUES {values} ON CONFLICT DO NOTHING"
+        )
+    })
+});
+
 async fn insert_points_sqlite(
     connection: &mut SqliteConnection,
     points: &[Row],
 ) -> Result<(), Fault> {
-    for rows in points.chunks(ROWS) {
-        let mut query = QueryBuilder::<Sqlite>::new(
-            "INSERT INTO points (series_id, step, at_us, value, is_nan) ",
-        );
-        query.push_values(rows, |mut row, (id, point)| {
-            let (value, is_nan) = stored(point.value);
-            row.push_bind(*id)
-                .push_bind(point.step)
-                .push_bind(point.at_us)
-                .push_bind(value)
-                .push_bind(is_nan);
-        });
-        query.push(" ON CONFLICT DO NOTHING");
-        // Only whole chunks come again with the same text.
-        query
-            .build()
-            .persistent(rows.len() == ROWS)
-            .execute(&mut *connection)
-            .await?;
+    let mut left = points;
+    for (n_rows, text) in POINT_ROWS.iter().zip(&*POINT_TEXTS) {
+        while let Some((rows, rest)) = left.split_at_checked(*n_rows) {
+            left = rest;
+            let mut query = sqlx::query(text.as_str());
+            for (id, point) in rows {
+                let (value, is_nan) = stored(point.value);
+                query = query
+                    .bind(*id)
+                    .bind(point.step)
+                    .bind(point.at_us)
+                    .bind(value)
+                    .bind(is_nan);
+            }
+            query.execute(&mut *connection).await?;
+        }
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ mod history;
 pub mod import;
 pub mod limits;
 mod logged_models;
+mod logging;
 mod names;
 mod promptlab;
 mod registry;
@@ -66,14 +67,14 @@ fn paths() -> Vec<(&'static str, MethodRouter<App>)> {
         ("runs/get", get(runs::get)),
         ("runs/search", post(runs::search)),
         ("runs/create-promptlab-run", post(promptlab::create)),
-        ("runs/log-metric", post(runs::log_metric)),
-        ("runs/log-parameter", post(runs::log_param)),
-        ("runs/log-batch", post(runs::log_batch)),
-        ("runs/set-tag", post(runs::set_tag)),
-        ("runs/delete-tag", post(runs::delete_tag)),
-        ("runs/log-model", post(runs::log_model)),
-        ("runs/log-inputs", post(runs::log_inputs)),
-        ("runs/outputs", post(runs::log_outputs)),
+        ("runs/log-metric", post(logging::log_metric)),
+        ("runs/log-parameter", post(logging::log_param)),
+        ("runs/log-batch", post(logging::log_batch)),
+        ("runs/set-tag", post(logging::set_tag)),
+        ("runs/delete-tag", post(logging::delete_tag)),
+        ("runs/log-model", post(logging::log_model)),
+        ("runs/log-inputs", post(logging::log_inputs)),
+        ("runs/outputs", post(logging::log_outputs)),
         ("metrics/get-history", get(history::get)),
         ("metrics/get-history-bulk", get(history::get_bulk)),
         (

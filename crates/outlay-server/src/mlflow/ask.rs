@@ -36,27 +36,43 @@ pub struct Ask {
     pub n_bytes: usize,
 }
 
-impl<S: Send + Sync> FromRequest<S> for Ask {
+/// A body that says that it is JSON, as it came.
+#[derive(Debug)]
+pub struct JsonBody(pub Vec<u8>);
+
+impl<S: Send + Sync> FromRequest<S> for JsonBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
-        if parts.method == Method::GET && parts.uri.query().is_some_and(|query| !query.is_empty()) {
-            return Ok(Self::from_query(parts.uri.query().unwrap_or_default()));
+        let kind = parts
+            .headers
+            .get(header::CONTENT_TYPE)
+            .ok_or_else(|| ApiError::invalid("Bad Request. Content-Type header is missing."))?;
+        let kind = kind.to_str().unwrap_or_default();
+        if kind.split(';').next().unwrap_or_default().trim() != "application/json" {
+            return Err(ApiError::invalid(
+                "Bad Request. Content-Type must be one of ['application/json'].",
+            ));
         }
-        if parts.method == Method::POST || parts.method == Method::PUT {
-            let kind = parts
-                .headers
-                .get(header::CONTENT_TYPE)
-                .ok_or_else(|| ApiError::invalid("Bad Request. Content-Type header is missing."))?;
-            let kind = kind.to_str().unwrap_or_default();
-            if kind.split(';').next().unwrap_or_default().trim() != "application/json" {
-                return Err(ApiError::invalid(
-                    "Bad Request. Content-Type must be one of ['application/json'].",
-                ));
-            }
+        Ok(Self(whole_body(body).await?))
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Ask {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let query = request.uri().query().unwrap_or_default();
+        if request.method() == Method::GET && !query.is_empty() {
+            return Ok(Self::from_query(query));
         }
-        Self::from_json(&whole_body(body).await?)
+        let body = if request.method() == Method::POST || request.method() == Method::PUT {
+            JsonBody::from_request(request, state).await?.0
+        } else {
+            whole_body(request.into_body()).await?
+        };
+        Self::from_json(&body)
     }
 }
 
