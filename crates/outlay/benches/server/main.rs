@@ -26,6 +26,10 @@ fn main() {
         println!("skipped: OUTLAY_PEERS names no Python that has mlflow");
         return;
     };
+    if !Path::new(&python).is_absolute() {
+        println!("skipped: OUTLAY_PEERS is {python}; allowed: an absolute path");
+        return;
+    }
     let here = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("bench-server");
     let _ = std::fs::remove_dir_all(&here);
     std::fs::create_dir_all(&here).unwrap();
