@@ -5,6 +5,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use futures_util::TryStreamExt;
 use serde_json::Value;
 use sqlx::Row;
+use sqlx::pool::PoolConnection;
+use sqlx::sqlite::Sqlite;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::apply::{self, SeriesIds, Signer};
@@ -716,6 +718,7 @@ async fn write_jobs(
     let mut ids = SeriesIds::new();
     let mut closing = Vec::new();
     let mut left = None;
+    let mut held = None;
     while let Some(first) = match left.take() {
         Some(job) => Some(job),
         None => jobs.recv().await,
@@ -732,6 +735,7 @@ async fn write_jobs(
                 // It reads, and so has a transaction of its own, in its turn.
                 Job::Edit(edit) if group.is_empty() => {
                     let signer = signer.lock().await.clone();
+                    held = None;
                     edit_documents(&store, *edit, &mut ids, signer.as_ref()).await;
                 }
                 Job::Edit(edit) => {
@@ -752,9 +756,10 @@ async fn write_jobs(
         }
         if !group.is_empty() {
             let signer = signer.lock().await.clone();
-            write_together(&store, group, &mut ids, signer.as_ref()).await;
+            write_together(&store, group, &mut ids, signer.as_ref(), &mut held).await;
         }
     }
+    drop(held);
     store.close().await;
     for done in closing {
         let _ = done.send(());
@@ -793,17 +798,19 @@ async fn write_together(
     group: Vec<Write>,
     ids: &mut SeriesIds,
     signer: Option<&Signer>,
+    held: &mut Option<PoolConnection<Sqlite>>,
 ) {
     let batches: Vec<&Batch> = group.iter().map(|write| &write.batch).collect();
     if let Store::Sqlite(pool) = store
         && let Some(quick) = Quick::new(&batches, ids)
-        && quick.write(pool).await.is_ok()
+        && quick.write(pool, held).await.is_ok()
     {
         for write in group {
             let _ = write.done.send(Ok(()));
         }
         return;
     }
+    *held = None;
     let mut outcome = write_group(store, &batches, ids, signer).await;
     if group.len() > 1 && outcome.as_ref().is_err_and(Fault::is_of_content) {
         // The others are not to suffer for it.

@@ -5,7 +5,8 @@
 
 use std::fmt::Write;
 
-use sqlx::sqlite::SqlitePool;
+use sqlx::pool::PoolConnection;
+use sqlx::sqlite::{Sqlite, SqlitePool};
 
 use crate::apply::{NEWEST_SQLITE, Newest, SeriesIds, merged, newest, stored};
 use crate::error::Fault;
@@ -105,8 +106,18 @@ impl Quick {
     }
 
     /// Writes them; after a failure nothing is written, and the connection is not used again.
-    pub(crate) async fn write(&self, pool: &SqlitePool) -> Result<(), Fault> {
-        let mut held = pool.acquire().await?;
+    ///
+    /// The connection is `held` for the next one, as giving it back and taking it out wakes SQLite's thread twice. Whoever
+    /// needs it otherwise lets go of it first.
+    pub(crate) async fn write(
+        &self,
+        pool: &SqlitePool,
+        held: &mut Option<PoolConnection<Sqlite>>,
+    ) -> Result<(), Fault> {
+        let mut connection = match held.take() {
+            Some(connection) => connection,
+            None => pool.acquire().await?,
+        };
         let mut query = sqlx::query(sqlx::AssertSqlSafe(self.text()));
         for (id, _, point) in &self.points {
             let (value, is_nan) = stored(point.value);
@@ -128,11 +139,16 @@ impl Quick {
                 .bind(one.range.map(|(low, _)| low))
                 .bind(one.range.map(|(_, high)| high));
         }
-        let outcome = query.execute(&mut *held).await;
-        if outcome.is_err() {
-            // It may be within the transaction still.
-            held.close().await?;
+        match query.execute(&mut *connection).await {
+            Ok(_) => {
+                *held = Some(connection);
+                Ok(())
+            }
+            Err(error) => {
+                // It may be within the transaction still.
+                connection.close().await?;
+                Err(error.into())
+            }
         }
-        outcome.map(|_| ()).map_err(Into::into)
     }
 }

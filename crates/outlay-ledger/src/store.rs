@@ -260,6 +260,8 @@ async fn open_file(path: &Path, create: bool) -> Result<(Store, Store), Fault> {
     let pool = |size| {
         SqlitePoolOptions::new()
             .max_connections(size)
+            // A file does not go away as a server does, and asking costs as much as most statements.
+            .test_before_acquire(false)
             .acquire_timeout(Duration::from_secs(BUSY_SECONDS))
             .connect_lazy_with(options.clone())
     };

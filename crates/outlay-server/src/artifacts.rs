@@ -110,6 +110,18 @@ impl Artifacts {
         })
     }
 
+    /// Whether the store answers and the bucket is there; a folder is made when the first file comes.
+    ///
+    /// # Errors
+    ///
+    /// What the store says, or that it says nothing.
+    pub async fn check(&self) -> Result<(), ArtifactError> {
+        match &self.place {
+            Place::Folder(_) => Ok(()),
+            Place::Bucket(bucket) => bucket.check().await,
+        }
+    }
+
     /// What lies in a folder, by name. A folder that is not there is empty.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::body::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
@@ -14,6 +15,9 @@ use super::{ArtifactError, BucketOptions, ByteStream, Entry};
 
 /// Bytes of a part of an upload; a store takes ten thousand at most, and none but the last below 5 MiB.
 const PART_BYTES: usize = 16 << 20;
+
+/// How long a store may take to say whether a bucket is there.
+const CHECK: Duration = Duration::from_secs(20);
 
 #[derive(Debug)]
 pub(super) struct Bucket {
@@ -28,6 +32,11 @@ fn failed(error: Error) -> ArtifactError {
         Error::NotFound { path, .. } => ArtifactError::Missing(path),
         other => ArtifactError::Failed(other.to_string()),
     }
+}
+
+/// Why a file could not be written: that something was not found is then said of the bucket.
+fn not_written(error: Error) -> ArtifactError {
+    ArtifactError::Failed(error.to_string())
 }
 
 impl Bucket {
@@ -53,6 +62,20 @@ impl Bucket {
             prefix,
             uploads: Mutex::new(HashMap::new()),
         })
+    }
+
+    /// Asks for the first of its files.
+    pub(super) async fn check(&self) -> Result<(), ArtifactError> {
+        let path = self.path(&[]);
+        let mut listed = self.store.list(Some(&path));
+        match tokio::time::timeout(CHECK, listed.next()).await {
+            Ok(None | Some(Ok(_))) => Ok(()),
+            Ok(Some(Err(error))) => Err(not_written(error)),
+            Err(_) => Err(ArtifactError::Failed(format!(
+                "no answer within {} seconds",
+                CHECK.as_secs()
+            ))),
+        }
     }
 
     fn path(&self, names: &[&str]) -> Path {
@@ -107,29 +130,29 @@ impl Bucket {
                 part.extend_from_slice(&chunk);
                 if part.len() >= PART_BYTES {
                     if upload.is_none() {
-                        upload = Some(self.store.put_multipart(&path).await.map_err(failed)?);
+                        upload = Some(self.store.put_multipart(&path).await.map_err(not_written)?);
                     }
                     if let Some(upload) = &mut upload {
                         upload
                             .put_part(std::mem::take(&mut part).into())
                             .await
-                            .map_err(failed)?;
+                            .map_err(not_written)?;
                     }
                 }
             }
             match &mut upload {
                 None => {
                     let whole = PutPayload::from(std::mem::take(&mut part));
-                    self.store.put(&path, whole).await.map_err(failed)?;
+                    self.store.put(&path, whole).await.map_err(not_written)?;
                 }
                 Some(upload) => {
                     if !part.is_empty() {
                         upload
                             .put_part(std::mem::take(&mut part).into())
                             .await
-                            .map_err(failed)?;
+                            .map_err(not_written)?;
                     }
-                    upload.complete().await.map_err(failed)?;
+                    upload.complete().await.map_err(not_written)?;
                 }
             }
             Ok(n_bytes)
@@ -171,7 +194,11 @@ impl Bucket {
         id: String,
     ) -> Result<String, ArtifactError> {
         let path = self.path(names);
-        let upload = self.store.create_multipart(&path).await.map_err(failed)?;
+        let upload = self
+            .store
+            .create_multipart(&path)
+            .await
+            .map_err(not_written)?;
         let mut uploads = self.uploads.lock().unwrap_or_else(PoisonError::into_inner);
         uploads.insert(id.clone(), (path, upload));
         Ok(id)

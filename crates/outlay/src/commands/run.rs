@@ -5,6 +5,7 @@ mod begin;
 mod guard;
 #[cfg(unix)]
 mod line;
+mod logged;
 mod output;
 mod progress;
 #[cfg(unix)]

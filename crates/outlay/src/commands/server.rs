@@ -190,6 +190,10 @@ fn serve(args: &Args) -> Result<(), Failure> {
         truncate_long_values: !args.refuse_long_values,
     };
     let served = books.runtime().block_on(async {
+        artifacts.check().await.map_err(|error| {
+            let place = args.artifacts.as_deref().unwrap_or_default();
+            Failure::outside(format!("--artifacts `{place}`: {error}"))
+        })?;
         let listener = tokio::net::TcpListener::bind(&addresses[..])
             .await
             .map_err(|error| {

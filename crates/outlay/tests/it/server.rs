@@ -5,7 +5,9 @@
 mod accounts;
 mod client;
 mod crowded;
+mod elsewhere;
 mod killed;
+mod schema;
 mod stock;
 
 use std::io::{BufRead, BufReader};
@@ -22,10 +24,22 @@ pub(crate) struct Server {
 impl Server {
     /// Starts one in a folder, on a port that is free or on this one.
     pub(crate) fn start(folder: &Path, port: u16) -> Self {
+        Self::start_with(folder, port, &[], &[])
+    }
+
+    /// The same with more arguments, and variables of the environment.
+    pub(crate) fn start_with(
+        folder: &Path,
+        port: u16,
+        arguments: &[&str],
+        variables: &[(&str, String)],
+    ) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_outlay"))
             .args(["server", "--port", &port.to_string()])
+            .args(arguments)
             .current_dir(folder)
             .env_remove("OUTLAY_LEDGER")
+            .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 
-use outlay_ledger::{Batch, Label, Run, RunStatus};
+use outlay_ledger::{Batch, Label, Place, Run, RunStatus};
 use outlay_meter::{Meter, ProcessId, Roots, Usage, Visible, VisibleGpus};
 use outlay_units::{duration, parse_duration_seconds, parse_money_usd};
 
@@ -21,7 +21,7 @@ use super::session::Session;
 use super::settle::Orphan;
 use super::state::{State, Summary};
 use super::terms::Terms;
-use super::{Args, output, progress, recorder, settle, show};
+use super::{Args, logged, output, progress, recorder, settle, show};
 use crate::failure::{Failure, write_whole};
 use crate::ledger::{Books, FOLDER, host, now_us, who};
 use crate::printer::{Printer, aside};
@@ -98,18 +98,21 @@ pub struct Options {
 }
 
 impl Options {
-    /// Begins to follow progress, in the output where it is handed on.
+    /// Begins to follow progress, in the output where it is handed on, and in what a run logs to the server of its ledger.
     pub fn follow(
         &self,
         is_captured: bool,
         budget_usd: Option<f64>,
+        logged: Option<(Place, &Run)>,
     ) -> (Progress, output::Listener) {
         let (listening, listener) = progress::listen(self.pattern.clone());
         let listening = is_captured.then_some(listening);
-        (
-            Progress::new(listening, self.rule, self.planned.clone(), budget_usd),
-            listener,
-        )
+        // Only a run that was begun for a server has files there.
+        let logged = logged
+            .filter(|(_, run)| !run.artifact_uri.is_empty())
+            .map(|(place, run)| logged::follow(place, run.id.clone()));
+        let progress = Progress::new(listening, self.rule, self.planned.clone(), budget_usd);
+        (progress.also(logged), listener)
     }
 
     fn read(args: &Args) -> Result<Self, Failure> {
@@ -321,7 +324,7 @@ fn start(
     args: &Args,
     options: &Options,
     started: Started,
-    books: Option<(Books, outlay_ledger::Place)>,
+    books: Option<(Books, Place)>,
 ) -> Result<(), Failure> {
     let Started {
         id,
@@ -444,7 +447,11 @@ fn start(
     // Where the keeper is killed before it could say what it started, its child comes to us.
     meter.tree().take_in_children_of(std::process::id());
     state.sources = meter.sources().clone();
-    let (progress, listener) = options.follow(outputs.is_some(), state.budget_usd);
+    let (progress, listener) = options.follow(
+        outputs.is_some(),
+        state.budget_usd,
+        books.as_ref().map(|(_, place)| (place.clone(), &run)),
+    );
     let forwarder = outputs.map(|outputs| outputs.forward(Arc::clone(&line), listener));
     let recorder = books.map(|(books, place)| {
         books.close();

@@ -11,6 +11,7 @@ use outlay_plan::{
 use outlay_units::{Estimate, count, duration, percent, usd};
 use serde::{Deserialize, Serialize};
 
+use super::logged::Logged;
 use super::output::Stream;
 
 /// Readings of progress that are kept; beyond, every other one goes.
@@ -63,6 +64,11 @@ pub struct Outlook {
 /// What the output told until now.
 pub struct Progress {
     listening: Option<Listening>,
+    logged: Option<mpsc::Receiver<Logged>>,
+    /// Whether the output tells how far it is: it does so more often than what is logged.
+    output_tells: bool,
+    /// Whether the loss was learned from what is logged; of two tellers, one counts.
+    loss_is_logged: Option<bool>,
     rule: Option<StopRule>,
     planned: Option<Answer>,
     budget_usd: Option<f64>,
@@ -104,6 +110,9 @@ impl Progress {
     ) -> Self {
         Self {
             listening,
+            logged: None,
+            output_tells: false,
+            loss_is_logged: None,
             rule,
             planned,
             budget_usd,
@@ -124,26 +133,17 @@ impl Progress {
         }
     }
 
+    /// Follows what the command logs, too.
+    #[must_use]
+    pub fn also(mut self, logged: Option<mpsc::Receiver<Logged>>) -> Self {
+        self.logged = logged;
+        self
+    }
+
     /// Takes in what was told since the last time.
     pub fn take(&mut self, elapsed_s: f64, spent_usd: Option<f64>, now_us: i64) {
-        let Some(listening) = &self.listening else {
-            return;
-        };
-        let reports: Vec<Report> = listening.reports.try_iter().collect();
-        let mut has_moved = false;
-        for report in reports {
-            if report.restarted {
-                self.samples.clear();
-            }
-            has_moved |= report.fraction.is_some() || report.step.is_some();
-            self.fraction = report.fraction;
-            self.step = report.step;
-            self.total_steps = report.total_steps;
-            for (name, value) in report.metrics {
-                let step = report.step.unwrap_or(elapsed_s);
-                self.metric(&name, step, value, now_us);
-            }
-        }
+        let mut has_moved = self.take_output(elapsed_s, now_us);
+        has_moved |= self.take_logged();
         let in_steps = self.step.is_some() && self.total_steps.is_some();
         if in_steps != self.is_in_steps {
             self.samples.clear();
@@ -167,6 +167,58 @@ impl Progress {
         }
     }
 
+    /// What the command logged; whether it says how far it is, and the output does not.
+    fn take_logged(&mut self) -> bool {
+        let all: Vec<Logged> = self
+            .logged
+            .iter()
+            .flat_map(|logged| logged.try_iter())
+            .collect();
+        let mut has_moved = false;
+        for logged in all {
+            for (name, step, value) in logged.points {
+                // It is in the ledger already.
+                self.learn(&name, step, value, true);
+            }
+            if self.output_tells || (logged.fraction.is_none() && logged.step.is_none()) {
+                continue;
+            }
+            let is_back = logged.step < self.step || logged.total_steps != self.total_steps;
+            if is_back {
+                self.samples.clear();
+            }
+            has_moved |= logged.step != self.step || logged.fraction != self.fraction;
+            self.fraction = logged.fraction;
+            self.step = logged.step;
+            self.total_steps = logged.total_steps;
+        }
+        has_moved
+    }
+
+    /// What the output told; whether it says how far the command is.
+    fn take_output(&mut self, elapsed_s: f64, now_us: i64) -> bool {
+        let Some(listening) = &self.listening else {
+            return false;
+        };
+        let reports: Vec<Report> = listening.reports.try_iter().collect();
+        let mut has_moved = false;
+        for report in reports {
+            self.output_tells |= report.fraction.is_some() || report.total_steps.is_some();
+            if report.restarted {
+                self.samples.clear();
+            }
+            has_moved |= report.fraction.is_some() || report.step.is_some();
+            self.fraction = report.fraction;
+            self.step = report.step;
+            self.total_steps = report.total_steps;
+            for (name, value) in report.metrics {
+                let step = report.step.unwrap_or(elapsed_s);
+                self.metric(&name, step, value, now_us);
+            }
+        }
+        has_moved
+    }
+
     fn metric(&mut self, name: &str, step: f64, value: f64, now_us: i64) {
         self.waiting.push((
             name.to_owned(),
@@ -176,31 +228,34 @@ impl Progress {
                 value,
             },
         ));
-        self.learn(name, step, value);
+        self.learn(name, step, value, false);
     }
 
     /// Takes in what an earlier meter of this run recorded.
     pub fn recall(&mut self, metrics: &[Series]) {
+        if self.logged.is_some() {
+            // All of it is read again with what is logged.
+            return;
+        }
         for series in metrics {
             for point in &series.points {
-                self.learn(&series.key, point.step as f64, point.value);
+                self.learn(&series.key, point.step as f64, point.value, false);
             }
         }
     }
 
     /// Keeps what the curve of the loss is fitted to.
-    fn learn(&mut self, name: &str, step: f64, value: f64) {
+    fn learn(&mut self, name: &str, step: f64, value: f64, is_logged: bool) {
+        if !is_of_interest(name) || *self.loss_is_logged.get_or_insert(is_logged) != is_logged {
+            return;
+        }
         let lower = name.to_ascii_lowercase();
-        if matches!(lower.as_str(), "lr" | "learning_rate" | "learning rate") {
+        if is_rate(&lower) {
             self.rates.push((step, value));
             thin(&mut self.rates, LOSSES);
         }
-        // The training loss; of several, the first that was told.
-        let is_loss = lower.contains("loss")
-            && !["eval", "val", "test"]
-                .iter()
-                .any(|other| lower.contains(other));
-        if is_loss {
+        // Of several losses, the first that was told.
+        if is_loss(&lower) {
             let name = self
                 .loss_name
                 .get_or_insert_with(|| name.to_owned())
@@ -374,6 +429,27 @@ impl Progress {
         }
         words.join("  ")
     }
+}
+
+/// Whether a metric is one that the curve of the loss is fitted to.
+pub fn is_of_interest(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    is_rate(&lower) || is_loss(&lower)
+}
+
+fn is_rate(lower: &str) -> bool {
+    matches!(
+        lower,
+        "lr" | "learning_rate" | "learning rate" | "train/learning_rate"
+    )
+}
+
+/// The training loss.
+fn is_loss(lower: &str) -> bool {
+    lower.contains("loss")
+        && !["eval", "val", "test"]
+            .iter()
+            .any(|other| lower.contains(other))
 }
 
 /// Keeps every other one, where there are too many; always the last.

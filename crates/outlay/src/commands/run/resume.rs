@@ -209,7 +209,11 @@ fn take_up(
         short(&run.id),
         duration(away_s)
     ));
-    let (mut progress, listener) = options.follow(outputs.is_some(), state.budget_usd);
+    let (mut progress, listener) = options.follow(
+        outputs.is_some(),
+        state.budget_usd,
+        Some((args.ledger.place(), &run)),
+    );
     progress.recall(told);
     let forwarder = outputs.map(|outputs| outputs.forward(Arc::clone(&line), listener));
     let waiting = state.waiting_file();

@@ -9,12 +9,23 @@ use std::time::Duration;
 use super::Server;
 
 /// Runs `outlay server ...` with a text piped in; gives the exit code, stdout and stderr.
-fn outlay(folder: &Path, arguments: &[&str], input: &str) -> (i32, String, String) {
+pub(super) fn outlay(folder: &Path, arguments: &[&str], input: &str) -> (i32, String, String) {
+    outlay_with(folder, arguments, input, &[])
+}
+
+/// The same with variables of the environment.
+pub(super) fn outlay_with(
+    folder: &Path,
+    arguments: &[&str],
+    input: &str,
+    variables: &[(&str, String)],
+) -> (i32, String, String) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_outlay"))
         .arg("server")
         .args(arguments)
         .current_dir(folder)
         .env_remove("OUTLAY_LEDGER")
+        .envs(variables.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

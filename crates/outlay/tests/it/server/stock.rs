@@ -5,8 +5,18 @@ use std::process::Command;
 use super::Server;
 
 /// Runs a script with the client; `false` where there is no client.
+pub(super) fn script(server: &Server, text: &str, modules: &str) -> bool {
+    script_with(&server.address, text, modules, &[])
+}
+
+/// The same with variables of the environment.
 #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
-fn script(server: &Server, text: &str, modules: &str) -> bool {
+pub(super) fn script_with(
+    address: &str,
+    text: &str,
+    modules: &str,
+    variables: &[(&str, &str)],
+) -> bool {
     let Some(python) = std::env::var_os("OUTLAY_PEERS") else {
         eprintln!("skipped: OUTLAY_PEERS names no Python with {modules}");
         return false;
@@ -23,7 +33,8 @@ fn script(server: &Server, text: &str, modules: &str) -> bool {
     let output = Command::new(&python)
         .args(["-c", text])
         .current_dir(folder.path())
-        .env("MLFLOW_TRACKING_URI", format!("http://{}", server.address))
+        .env("MLFLOW_TRACKING_URI", format!("http://{address}"))
+        .envs(variables.iter().copied())
         .env("MLFLOW_DISABLE_TELEMETRY", "true")
         .env("GIT_PYTHON_REFRESH", "quiet")
         .output()
@@ -37,7 +48,8 @@ fn script(server: &Server, text: &str, modules: &str) -> bool {
     true
 }
 
-const TRACKING: &str = r#"
+/// What most scripts do.
+pub(super) const TRACKING: &str = r#"
 import math, mlflow, pathlib
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
@@ -103,7 +115,8 @@ assert (again.predict(x) == model.predict(x)).all()
 print("done")
 "#;
 
-const PARTS: &str = r#"
+/// A file in parts.
+pub(super) const PARTS: &str = r#"
 import os, pathlib, mlflow
 os.environ["MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD"] = "true"
 os.environ["MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE"] = str(6 << 20)
