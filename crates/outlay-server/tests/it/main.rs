@@ -1,5 +1,6 @@
 //! The server from outside: what it takes and what it answers.
 
+mod bodies;
 mod browser;
 mod doors;
 mod filter_cases;
