@@ -11,6 +11,10 @@ pub enum Field {
     Attribute(String),
     /// The latest value of a metric, by its key.
     Metric(String),
+    /// The least value that a metric had, by its key. Runs are sorted by it, and not filtered.
+    Least(String),
+    /// The greatest value that a metric had, in the same way.
+    Greatest(String),
     /// A parameter, by its key.
     Parameter(String),
     /// A tag, by its key.

@@ -143,6 +143,7 @@ impl Statement {
             Field::Parameter(key) => self.exists("params", key, condition),
             Field::Tag(key) => self.exists("tags", key, condition),
             Field::AnyMetric => Err(no_field("run", "metrics")),
+            Field::Least(key) | Field::Greatest(key) => Err(no_field("condition", key)),
             Field::Dataset(name) => {
                 let column = match name.as_str() {
                     "name" | "digest" | "context" => format!("used.{name}"),
@@ -167,14 +168,16 @@ impl Statement {
     /// The terms of an order: what lacks the field last, then by the field.
     fn order(&mut self, order: &crate::query::Order) -> Result<String, Fault> {
         let direction = if order.ascending { "ASC" } else { "DESC" };
-        let (table, key) = match &order.field {
+        let (table, key, value) = match &order.field {
             Field::Attribute(name) => {
                 let (column, _) = attribute(name)?;
                 return Ok(format!("{column} IS NULL, {column} {direction}"));
             }
-            Field::Metric(key) => ("series", key),
-            Field::Parameter(key) => ("params", key),
-            Field::Tag(key) => ("tags", key),
+            Field::Metric(key) => ("series", key, "other.last_value"),
+            Field::Least(key) => ("series", key, "other.min_value"),
+            Field::Greatest(key) => ("series", key, "other.max_value"),
+            Field::Parameter(key) => ("params", key, "other.value"),
+            Field::Tag(key) => ("tags", key, "other.value"),
             Field::Dataset(name) => return Err(no_field("order", name)),
             Field::AnyMetric => return Err(no_field("order", "metrics")),
         };
@@ -184,15 +187,12 @@ impl Statement {
                 "(SELECT {what} FROM {table} AS other WHERE other.run_id = runs.id AND other.key = {key})"
             )
         };
-        Ok(if table == "series" {
+        let sorted = of(value);
+        Ok(if value == "other.last_value" {
             let rank = of("CASE WHEN other.last_is_nan = 1 THEN 1 ELSE 0 END");
-            format!(
-                "coalesce({rank}, 2), {} {direction}",
-                of("other.last_value")
-            )
+            format!("coalesce({rank}, 2), {sorted} {direction}")
         } else {
-            let value = of("other.value");
-            format!("{value} IS NULL, {value} {direction}")
+            format!("{sorted} IS NULL, {sorted} {direction}")
         })
     }
 }

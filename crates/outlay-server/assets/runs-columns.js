@@ -43,7 +43,7 @@ const Columns = (() => {
       title: end ? `${key} (${end === "min" ? "least" : "greatest"})` : key,
       width: 104,
       isNumber: true,
-      sort: end ? undefined : quoted(kind, key),
+      sort: end ? `${end}:${quoted(kind, key)}` : quoted(kind, key),
       show: (run) => number(run.metrics[key]?.[field]),
       tell: (run) => {
         const metric = run.metrics[key];

@@ -67,6 +67,16 @@ fn wanted(columns: &[String]) -> Result<Wanted, ApiFault> {
     Ok(wanted)
 }
 
+/// The least or greatest value of a metric, where an order is by it: `min:metrics.loss`.
+fn end_of(order: &str) -> Option<(fn(String) -> Field, &str)> {
+    let (end, metric) = order.trim().split_once(':')?;
+    match end {
+        "min" => Some((Field::Least, metric)),
+        "max" => Some((Field::Greatest, metric)),
+        _ => None,
+    }
+}
+
 fn order(asked: &[String]) -> Result<Vec<Order>, ApiFault> {
     let mut orders = Vec::new();
     let mut mlflow = Vec::new();
@@ -86,6 +96,20 @@ fn order(asked: &[String]) -> Result<Vec<Order>, ApiFault> {
                 ascending,
                 dataset: None,
             });
+        } else if let Some((end, metric)) = end_of(one) {
+            if !mlflow.is_empty() {
+                orders.append(&mut search::runs_order(&std::mem::take(&mut mlflow))?);
+            }
+            for mut order in search::runs_order(&[metric.to_owned()])? {
+                let Field::Metric(key) = order.field else {
+                    return Err(ApiFault::invalid(format!(
+                        "`order_by` is `{}`; allowed after `min:` and `max:`: metrics.NAME.",
+                        short(one)
+                    )));
+                };
+                order.field = end(key);
+                orders.push(order);
+            }
         } else {
             mlflow.push(one.clone());
         }
@@ -121,7 +145,7 @@ fn asked(query: &Query) -> Result<RunQuery, ApiFault> {
 #[utoipa::path(get, path = "/api/v1/runs", tag = "runs",
     params(
         ("filter" = Option<String>, Query, description = "What must hold, as MLflow writes it: metrics.loss < 0.3 AND params.lr = '0.1'"),
-        ("order_by" = Option<Vec<String>>, Query, description = "By what to sort, such as metrics.loss DESC; also spent_usd, duration_s, project, team, host"),
+        ("order_by" = Option<Vec<String>>, Query, description = "By what to sort, such as metrics.loss DESC or min:metrics.loss; also spent_usd, duration_s, project, team, host"),
         ("column" = Option<Vec<String>>, Query, description = "Columns besides a run's own: metrics.NAME, params.NAME, tags.NAME; up to 50"),
         ("view" = Option<String>, Query, description = "active, deleted or all"),
         ("offset" = Option<i64>, Query, minimum = 0, description = "Runs to pass over"),

@@ -313,7 +313,7 @@ impl Measured {
                 .points
                 .iter()
                 .any(|point| Self::on_any(point, &condition.datasets)),
-            Field::Dataset(_) => false,
+            Field::Dataset(_) | Field::Least(_) | Field::Greatest(_) => false,
         }
     }
 

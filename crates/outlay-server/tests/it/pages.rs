@@ -118,6 +118,28 @@ async fn tables_send_the_columns_that_are_asked_for() {
         (Some(2500), Some(0))
     );
 
+    // By the least or the greatest value that a metric ever had, not only by its last.
+    for (order, end, is_rising) in [
+        ("min:metrics.loss", "min", true),
+        ("max:metrics.%60loss%60%20DESC", "max", false),
+    ] {
+        let path = format!("/api/v1/runs?column=metrics.loss&order_by={order}&limit=200");
+        let runs = server.good(&path).await;
+        let ends: Vec<f64> = runs["runs"]
+            .as_array()
+            .expect("runs")
+            .iter()
+            .filter_map(|run| run["metrics"]["loss"][end].as_f64())
+            .collect();
+        assert!(ends.len() > 2, "{runs}");
+        let is_sorted = ends
+            .windows(2)
+            .all(|two| (two[0] <= two[1]) == is_rising || two[0] == two[1]);
+        assert!(is_sorted, "{order}: {ends:?}");
+    }
+    let (status, fault) = server.get("/api/v1/runs?order_by=min:params.lr").await;
+    assert_eq!(status, 400, "{fault}");
+
     // Groups come in the order in which a page is sorted by the same.
     for (by, order) in [
         ("project", "project"),
