@@ -10,6 +10,7 @@ mod otlp;
 pub mod pages;
 pub mod plan;
 mod prometheus;
+mod query;
 mod serve;
 
 use std::path::{Path, PathBuf};

@@ -160,11 +160,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Query {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiFault> {
         let text = parts.uri.query().unwrap_or_default();
         let ask = Ask::from_query(text);
-        let names = text
-            .split('&')
-            .filter(|pair| !pair.is_empty())
-            .map(|pair| pair.split('=').next().unwrap_or_default().to_owned())
-            .collect();
+        let names = crate::query::pairs(text).map(|(name, _)| name).collect();
         Ok(Self { ask, names })
     }
 }

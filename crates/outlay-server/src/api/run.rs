@@ -14,6 +14,7 @@ use super::series::run_of;
 use super::shapes::{MetricView, Money};
 use crate::App;
 use crate::mlflow::files::list_of;
+use crate::query::escaped;
 
 /// Most labels of a kind that are told.
 const LABELS: usize = 2000;
@@ -250,10 +251,6 @@ pub struct Files {
     place: String,
     /// Why none can be listed, where they are kept elsewhere.
     note: Option<String>,
-}
-
-fn escaped(text: &str) -> String {
-    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
 fn kept_file(run_id: &str, file: &Value) -> FileView {

@@ -37,8 +37,7 @@ pub(super) fn address(uri: &Uri) -> String {
     if to == "/" || to.len() > 2000 {
         return "/login".to_owned();
     }
-    let to = percent_encoding::utf8_percent_encode(to, percent_encoding::NON_ALPHANUMERIC);
-    format!("/login?next={to}")
+    format!("/login?next={}", crate::query::escaped(to))
 }
 
 /// A path of this server, or its first page: never an address elsewhere.

@@ -135,10 +135,9 @@ impl Ask {
     #[must_use]
     pub fn from_query(query: &str) -> Self {
         let mut fields = Map::new();
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let value = Value::from(unescape(value));
-            match fields.entry(unescape(name)) {
+        for (name, value) in crate::query::pairs(query) {
+            let value = Value::from(value);
+            match fields.entry(name) {
                 serde_json::map::Entry::Vacant(place) => {
                     place.insert(value);
                 }
@@ -401,12 +400,4 @@ fn camel(name: &str) -> String {
         }
     }
     out
-}
-
-/// A part of a query in plain characters.
-pub fn unescape(text: &str) -> String {
-    let text = text.replace('+', " ");
-    percent_encoding::percent_decode_str(&text)
-        .decode_utf8_lossy()
-        .into_owned()
 }

@@ -15,6 +15,7 @@ use super::error::{ApiError, Code};
 use super::{Reply, nothing, registry, wire};
 use crate::App;
 use crate::artifacts::{ArtifactError, Artifacts, ByteStream};
+use crate::query::escaped;
 
 /// Most bytes of a file that a page uploads.
 const PAGE_UPLOAD_BYTES: u64 = 10 << 20;
@@ -220,8 +221,7 @@ async fn sent(store: &Artifacts, path: &str) -> Result<Response, ApiError> {
                 }
             })
             .collect();
-        let escaped =
-            percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC);
+        let escaped = escaped(name);
         format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{escaped}")
     };
     let mut headers = HeaderMap::new();
@@ -380,13 +380,7 @@ pub async fn begin_parts(
     }
     let upload = app.artifacts().begin_parts(&path, app.fresh_id()).await?;
     let address = own_address(&headers);
-    let escaped: Vec<String> = path
-        .split('/')
-        .map(|name| {
-            percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC)
-                .to_string()
-        })
-        .collect();
+    let escaped: Vec<String> = path.split('/').map(escaped).collect();
     let escaped = escaped.join("/");
     let credentials: Vec<Value> = (1..=n_parts)
         .map(|number| {

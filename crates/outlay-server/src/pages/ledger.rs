@@ -11,6 +11,7 @@ use super::words;
 use crate::App;
 use crate::api::fault::{ApiFault, Query};
 use crate::api::{BudgetView, EvidencePage, evidence_page, next_month, standings};
+use crate::query::escaped;
 
 /// Records of a page.
 const RECORDS: i64 = 50;
@@ -47,10 +48,6 @@ struct EvidenceTemplate {
     asked_kind: String,
     subject: String,
     older: String,
-}
-
-fn escaped(text: &str) -> String {
-    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
 async fn evidence_of(app: &App, query: &Query) -> Result<Response, ApiFault> {

@@ -57,7 +57,7 @@ fn parts(uri: &str) -> (String, &str, &str) {
 fn unquoted(text: &str) -> String {
     let mut text = text.to_owned();
     for _ in 0..10 {
-        let plain = super::super::ask::unescape(&text);
+        let plain = crate::query::plain(&text);
         if plain == text {
             break;
         }

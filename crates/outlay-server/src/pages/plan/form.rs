@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use outlay_catalog::accelerators;
 use outlay_plan::serving::{Engine, NumberFormat};
 use outlay_plan::{Framework, Optimizer, Precision};
-use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 /// What is planned.
@@ -99,13 +98,10 @@ impl Form {
             Kind::Serve => &SERVE,
         };
         let mut values = BTreeMap::new();
-        for pair in query.split('&') {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        for (name, value) in crate::query::pairs(query) {
             let Some(&name) = SHARED.iter().chain(own).find(|known| **known == name) else {
                 continue;
             };
-            let value = value.replace('+', " ");
-            let value = percent_decode_str(&value).decode_utf8_lossy();
             if !value.trim().is_empty() && value.len() <= MOST_BYTES {
                 values.insert(name, value.trim().to_owned());
             }

@@ -1,9 +1,6 @@
 //! What of the prices is shown, and in which order, as the address says.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-
-/// What is left as it is in an address.
-const AS_IT_IS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
+use crate::query::{escaped, pairs};
 
 /// Most bytes of a field.
 const MOST_BYTES: usize = 200;
@@ -24,14 +21,9 @@ pub struct Query {
 impl Query {
     pub fn read(text: Option<&str>) -> Self {
         let mut query = Self::default();
-        for pair in text.unwrap_or_default().split('&') {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let value = value.replace('+', " ");
-            let value = percent_decode_str(&value)
-                .decode_utf8_lossy()
-                .trim()
-                .to_owned();
-            let slot = match name {
+        for (name, value) in pairs(text.unwrap_or_default()) {
+            let value = value.trim().to_owned();
+            let slot = match name.as_str() {
                 "q" => &mut query.words,
                 "pricing" => &mut query.pricing,
                 "sort" => &mut query.sort,
@@ -59,7 +51,7 @@ impl Query {
         let mut out = format!("?sort={column}");
         for (name, value) in [("q", &self.words), ("pricing", &self.pricing)] {
             if !value.is_empty() {
-                out.push_str(&format!("&{name}={}", utf8_percent_encode(value, AS_IT_IS)));
+                out.push_str(&format!("&{name}={}", escaped(value)));
             }
         }
         out
