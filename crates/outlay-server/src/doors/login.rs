@@ -1,9 +1,10 @@
 //! The page for logging in, and the way out.
 
+use askama::Template;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::Value;
 
@@ -16,6 +17,7 @@ use super::{Asker, Caller, body};
 use crate::App;
 use crate::mlflow::ask::Ask;
 use crate::mlflow::error::ApiError;
+use crate::pages::frame::{Frame, page};
 
 /// Most bytes of the form.
 const FORM_BYTES: usize = 16 * 1024;
@@ -56,15 +58,6 @@ pub(super) fn see_other(to: &str) -> Response {
     (StatusCode::SEE_OTHER, [(header::LOCATION, to)]).into_response()
 }
 
-/// Text within a page.
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
-        .replace('\'', "&#39;")
-}
-
 /// A cookie that no script reads and no other site's form sends.
 fn with_cookie(response: &mut Response, name: &str, value: &str, seconds: i64, https: bool) {
     let secure = if https { "; Secure" } else { "" };
@@ -97,6 +90,16 @@ fn is_https(request: &Request) -> bool {
         .is_some_and(|caller| caller.https)
 }
 
+#[derive(Template)]
+#[template(path = "login.html")]
+struct LoginPage<'a> {
+    frame: Frame,
+    proof: &'a str,
+    next: &'a str,
+    name: &'a str,
+    message: &'a str,
+}
+
 /// The page, with a fresh proof that its form is this server's.
 fn form(
     status: StatusCode,
@@ -106,17 +109,14 @@ fn form(
     https: bool,
 ) -> Result<Response, ApiError> {
     let proof = Secret::fresh("")?;
-    let message = if message.is_empty() {
-        String::new()
-    } else {
-        format!("<p role=\"alert\">{}</p>", escaped(message))
+    let template = LoginPage {
+        frame: Frame::at("/login"),
+        proof: proof.reveal(),
+        next: own_path(next),
+        name,
+        message,
     };
-    let page = PAGE
-        .replace("{proof}", proof.reveal())
-        .replace("{next}", &escaped(own_path(next)))
-        .replace("{message}", &message)
-        .replace("{name}", &escaped(name));
-    let mut response = (status, Html(page)).into_response();
+    let mut response = page(status, &template);
     with_cookie(&mut response, FORM_COOKIE, proof.reveal(), 3600, https);
     Ok(response)
 }
@@ -198,39 +198,6 @@ async fn log_out(
     Ok(response)
 }
 
-const PAGE: &str = r#"<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Log in - Outlay</title>
-<style>
-:root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; display: grid; place-items: center; min-height: 90vh; margin: 0 1rem; }
-form { width: 100%; max-width: 20rem; }
-label { display: block; margin-top: 1rem; }
-input, button { font: inherit; width: 100%; box-sizing: border-box; padding: .5rem; }
-button { margin-top: 1.5rem; }
-</style>
-</head>
-<body>
-<main>
-<form method="post" action="/login">
-<h1>Outlay</h1>
-{message}
-<input type="hidden" name="form" value="{proof}">
-<input type="hidden" name="next" value="{next}">
-<label for="name">Name</label>
-<input id="name" name="name" value="{name}" autocomplete="username" autocapitalize="none" required autofocus>
-<label for="password">Password</label>
-<input id="password" name="password" type="password" autocomplete="current-password" required>
-<button>Log in</button>
-</form>
-</main>
-</body>
-</html>
-"#;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -252,11 +219,5 @@ mod tests {
             address(&Uri::from_static("/runs?x=1")),
             "/login?next=%2Fruns%3Fx%3D1"
         );
-    }
-
-    #[test]
-    fn what_is_shown_again_is_no_page() {
-        let text = escaped("<script>'\"&");
-        assert_eq!(text, "&lt;script&gt;&#39;&quot;&amp;");
     }
 }

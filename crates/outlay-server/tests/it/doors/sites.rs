@@ -122,7 +122,7 @@ async fn every_reply_tells_browsers_to_be_careful() {
         assert!(policy.contains("frame-ancestors 'none'"), "{path}");
         let is_page = path == "/login";
         assert_eq!(policy.contains("default-src 'self'"), is_page, "{path}");
-        assert!(!policy.contains("unsafe-eval") && !policy.contains("script-src 'unsafe"));
+        assert!(!policy.contains("unsafe"), "{policy}");
     }
     let evil = house.get("/health", &["Host: evil.example"]).await;
     assert_eq!(evil.header("x-content-type-options"), Some("nosniff"));
