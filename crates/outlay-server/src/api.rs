@@ -13,6 +13,7 @@ mod figure;
 mod forecast;
 mod home;
 mod lttb;
+mod people;
 mod run;
 mod runs;
 mod series;
@@ -23,7 +24,7 @@ use axum::http::Uri;
 use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::Response;
-use axum::routing::{MethodRouter, any, get, post};
+use axum::routing::{MethodRouter, any, delete, get, patch, post};
 use axum::{Json, Router};
 use serde::Serialize;
 use utoipa::{OpenApi, ToSchema};
@@ -94,6 +95,14 @@ async fn version() -> Json<Versions> {
         evidence::comment,
         evidence::sign_off,
         events::get,
+        people::me,
+        people::list_users,
+        people::add_user,
+        people::change_user,
+        people::remove_user,
+        people::list_tokens,
+        people::create_token,
+        people::revoke_token,
     )
 )]
 struct Description;
@@ -144,8 +153,7 @@ async fn no_method(method: Method) -> ApiFault {
 
 /// Says the version of this API in every reply of it, whoever answers.
 pub(crate) async fn with_version(request: Request, next: Next) -> Response {
-    let path = request.uri().path();
-    let is_of_api = path == "/api/v1" || path.starts_with("/api/v1/");
+    let is_of_api = crate::doors::is_own_api(request.uri().path());
     let mut response = next.run(request).await;
     if is_of_api {
         let name = HeaderName::from_static("outlay-api-version");
@@ -178,6 +186,20 @@ pub fn router() -> Router<App> {
         ("/api/v1/comments", post(evidence::comment)),
         ("/api/v1/sign-offs", post(evidence::sign_off)),
         ("/api/v1/events", get(events::get)),
+        ("/api/v1/me", get(people::me)),
+        (
+            "/api/v1/users",
+            get(people::list_users).post(people::add_user),
+        ),
+        (
+            "/api/v1/users/{name}",
+            patch(people::change_user).delete(people::remove_user),
+        ),
+        (
+            "/api/v1/tokens",
+            get(people::list_tokens).post(people::create_token),
+        ),
+        ("/api/v1/tokens/{id}", delete(people::revoke_token)),
     ];
     let mut router = Router::new();
     for (path, handler) in paths {

@@ -4,7 +4,7 @@
 //! With users, everything but a few paths that tell nothing asks for a token, a name with its password, or the cookie
 //! that the page for logging in gives.
 
-mod accounts;
+pub(crate) mod accounts;
 mod audit;
 mod body;
 mod buckets;
@@ -30,6 +30,7 @@ use serde_json::Value;
 pub use headers::PAGE_POLICY;
 pub use knows::{FormProof, Person};
 pub use origin::{Caller, Hosts};
+pub(crate) use routes::is_own_api;
 
 use crate::App;
 use audit::{ASKING, Audit};
@@ -179,7 +180,6 @@ impl<S: Sync> FromRequestParts<S> for Asker {
 pub(crate) fn around(router: Router<App>, app: &App) -> Router<App> {
     router
         .merge(login::router())
-        .merge(accounts::router())
         .layer(axum::middleware::from_fn_with_state(
             app.clone(),
             guard::guard,

@@ -5,18 +5,15 @@ use std::time::Instant;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use outlay_ledger::{Batch, Evidence, hex};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
-use super::fault::{ApiFault, Failure, Kind, Query, plain, short};
+use super::fault::{self, ApiFault, Failure, Kind, Query, plain, short};
 use crate::App;
-
-/// Most bytes of a statement's body.
-const BODY_BYTES: usize = 64 << 10;
 
 /// Most characters of what is said.
 const TEXT: usize = 10_000;
@@ -329,30 +326,7 @@ async fn record_statement(
     headers: &HeaderMap,
     body: &Bytes,
 ) -> Result<(StatusCode, Json<Recorded>), ApiFault> {
-    // A form on another site cannot say that it sends JSON, so that nobody signs by opening a page.
-    let kind_of_body = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    let is_json = kind_of_body.is_some_and(|kind| {
-        let kind = kind.split(';').next().unwrap_or_default().trim();
-        kind.eq_ignore_ascii_case("application/json")
-    });
-    if !is_json {
-        return Err(ApiFault::new(
-            Kind::NotJson,
-            "The body must be JSON, with `content-type: application/json`.",
-        ));
-    }
-    if body.len() > BODY_BYTES {
-        return Err(ApiFault::invalid(format!(
-            "The body is larger than {BODY_BYTES} bytes."
-        )));
-    }
-    let statement: Statement = serde_json::from_slice(body).map_err(|error| {
-        ApiFault::invalid(format!(
-            "The body: {error}; allowed: subject, text and who."
-        ))
-    })?;
+    let statement: Statement = fault::body(headers, body, "subject, text and who")?;
     let subject = said("subject", &statement.subject, NAME)?;
     let text = said("text", &statement.text, TEXT)?;
     let known = Some(app.who()).filter(|who| !who.is_empty());

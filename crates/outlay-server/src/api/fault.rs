@@ -2,11 +2,12 @@
 
 use axum::Json;
 use axum::extract::FromRequestParts;
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use outlay_ledger::{Fault, LedgerError};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 
 use crate::mlflow::ask::Ask;
@@ -21,6 +22,8 @@ pub enum Kind {
     NotFound,
     /// The path is there, and takes no such request.
     NoMethod,
+    /// Nobody knows who asks.
+    Unauthenticated,
     /// Who asks may not.
     Forbidden,
     /// What was sent is not JSON, or says that it is not.
@@ -41,6 +44,7 @@ impl Kind {
             Self::Invalid => "invalid",
             Self::NotFound => "not_found",
             Self::NoMethod => "method_not_allowed",
+            Self::Unauthenticated => "unauthenticated",
             Self::Forbidden => "forbidden",
             Self::NotJson => "not_json",
             Self::Conflict => "conflict",
@@ -55,6 +59,7 @@ impl Kind {
             Self::Invalid => StatusCode::BAD_REQUEST,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::NoMethod => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Conflict => StatusCode::CONFLICT,
@@ -97,7 +102,7 @@ impl ApiFault {
 /// A failure, as it is answered.
 #[derive(Serialize, ToSchema)]
 pub struct Failure {
-    /// What kind: `invalid`, `not_found`, `method_not_allowed`, `forbidden`, `not_json`, `conflict`, `busy`, `failed`, `held`.
+    /// What kind: `invalid`, `not_found`, `method_not_allowed`, `unauthenticated`, `forbidden`, `not_json`, `conflict`, `busy`, `failed`, `held`.
     error: &'static str,
     /// What happened, for people.
     message: String,
@@ -134,7 +139,8 @@ impl From<ApiError> for ApiFault {
     fn from(error: ApiError) -> Self {
         let kind = match error.code {
             Code::ResourceDoesNotExist | Code::EndpointNotFound => Kind::NotFound,
-            Code::PermissionDenied | Code::Unauthenticated => Kind::Forbidden,
+            Code::Unauthenticated => Kind::Unauthenticated,
+            Code::PermissionDenied => Kind::Forbidden,
             Code::InvalidState | Code::ResourceAlreadyExists | Code::NotImplemented => {
                 Kind::Conflict
             }
@@ -145,6 +151,38 @@ impl From<ApiError> for ApiFault {
         };
         Self::new(kind, error.message)
     }
+}
+
+/// Most bytes of a body.
+const BODY_BYTES: usize = 64 * 1024;
+
+/// Reads a body of JSON; `allowed` names its fields.
+pub fn body<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    bytes: &[u8],
+    allowed: &str,
+) -> Result<T, ApiFault> {
+    // A form on another site cannot say that it sends JSON, so that nobody signs by opening a page.
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let is_json = kind.is_some_and(|kind| {
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        kind.eq_ignore_ascii_case("application/json")
+    });
+    if !is_json {
+        return Err(ApiFault::new(
+            Kind::NotJson,
+            "The body must be JSON, with `content-type: application/json`.",
+        ));
+    }
+    if bytes.len() > BODY_BYTES {
+        return Err(ApiFault::invalid(format!(
+            "The body is larger than {BODY_BYTES} bytes."
+        )));
+    }
+    serde_json::from_slice(bytes)
+        .map_err(|error| ApiFault::invalid(format!("The body: {error}; allowed: {allowed}.")))
 }
 
 /// The fields of a request's query, read by name.

@@ -18,6 +18,7 @@ use super::people::User;
 use super::routes::{self, Audited, Need};
 use super::{Client, body, headers, login, secret};
 use crate::App;
+use crate::api::fault::ApiFault;
 use crate::mlflow::ask::Ask;
 use crate::mlflow::error::{ApiError, Code};
 
@@ -72,12 +73,13 @@ pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) 
     let is_asset = routes::is_asset(request.uri().path());
     let page = wants_page(&request).then(|| login::address(request.uri()));
     let is_browser = request.headers().contains_key("sec-fetch-mode");
+    let is_own_api = routes::is_own_api(request.uri().path());
     let mut response = match admit(&app, request).await {
         Ok(admitted) => {
             let asking = admitted.asking.clone();
             ASKING.scope(asking, pass(&app, admitted, next)).await
         }
-        Err(refused) => answer(refused, page, is_browser),
+        Err(refused) => answer(refused, page, is_browser, is_own_api),
     };
     headers::secure(&mut response, is_asset);
     response
@@ -94,13 +96,22 @@ fn wants_page(request: &Request) -> bool {
     page && origin::is_safe(request.method()) && !routes::is_api(request.uri().path())
 }
 
-fn answer(refused: Refused, page: Option<String>, is_browser: bool) -> Response {
+fn answer(
+    refused: Refused,
+    page: Option<String>,
+    is_browser: bool,
+    is_own_api: bool,
+) -> Response {
     if refused.ask_who
         && let Some(page) = page
     {
         return login::see_other(&page);
     }
-    let mut response = refused.error.into_response();
+    let mut response = if is_own_api {
+        ApiFault::from(refused.error).into_response()
+    } else {
+        refused.error.into_response()
+    };
     let headers = response.headers_mut();
     if refused.ask_who {
         // A browser would ask for a password in a window of its own.

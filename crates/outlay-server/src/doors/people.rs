@@ -4,6 +4,7 @@ use outlay_ledger::{Batch, Drawer, Evidence, Fault, Ledger, LedgerError, Microse
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::secret::{self, Secret};
 use super::sessions::{SESSION, Session};
@@ -23,7 +24,9 @@ pub const PASSWORD_LETTERS: usize = 12;
 const PASSWORD_BYTES: usize = 1024;
 
 /// What a user may do; each may do what those before may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Look at everything.
@@ -56,7 +59,9 @@ impl Role {
 }
 
 /// What a token may do, as long as its user may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// Look at everything.

@@ -61,6 +61,11 @@ pub(super) fn is_api(path: &str) -> bool {
     .any(|root| path.starts_with(root))
 }
 
+/// Whether a path is of this server's own API, whose failures have a form of their own.
+pub(crate) fn is_own_api(path: &str) -> bool {
+    path == "/api/v1" || path.starts_with("/api/v1/")
+}
+
 /// Whether a path is of the server's own scripts, styles and pictures.
 pub(super) fn is_asset(path: &str) -> bool {
     path.starts_with("/assets/") || path == "/favicon.ico"

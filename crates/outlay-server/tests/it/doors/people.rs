@@ -287,7 +287,7 @@ async fn accounts_are_managed_over_the_network() {
     assert_eq!(made.status, 201, "{made:?}");
     assert_eq!(
         send(&admin, "POST", "/api/v1/users", good).await.status,
-        400
+        409
     );
     let bob = basic("bob", PASSWORD);
     assert_eq!(
