@@ -56,18 +56,6 @@ const Outlay = (() => {
     return ask(path, { method: "POST", headers, body: JSON.stringify(body) });
   }
 
-  /** Shows who is logged in, and the way out. */
-  async function tellWho() {
-    const { name, csrf } = await me();
-    if (!name || !csrf) return;
-    const out = make("form", { method: "post", action: "/logout" });
-    out.append(
-      make("input", { type: "hidden", name: "csrf", value: csrf }),
-      make("button", { class: "quiet", title: `Logged in as ${name}` }, "Log out"),
-    );
-    document.querySelector(".corner")?.prepend(out);
-  }
-
   /** An element with properties and children; texts are never read as markup. */
   function make(name, properties = {}, ...children) {
     const element = document.createElement(name);
@@ -172,7 +160,6 @@ const Outlay = (() => {
     document.getElementById("theme").addEventListener("click", toggleTheme);
     dark.addEventListener("change", tellTheme);
     tellTheme();
-    tellWho();
     tellTimes();
     setInterval(tellTimes, 30000);
     // Where a table is wider than the page, it scrolls by itself, and keys must reach it.

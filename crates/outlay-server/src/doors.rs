@@ -133,7 +133,10 @@ impl App {
     /// Who asks at the moment, for a record.
     fn by(&self) -> By {
         let (who, from) = ASKING
-            .try_with(|asking| (asking.who.clone(), asking.address.to_string()))
+            .try_with(|asking| {
+                let who = asking.person.as_ref().map(|person| person.name.clone());
+                (who.unwrap_or_default(), asking.address.to_string())
+            })
             .unwrap_or_default();
         let now_us = self.now_us();
         By { who, from, now_us }
@@ -174,6 +177,13 @@ impl<S: Sync> FromRequestParts<S> for Asker {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         Ok(Self(parts.extensions.get::<Person>().cloned()))
     }
+}
+
+/// Who asks at the moment, and the proof that their forms carry where they are known by a cookie.
+pub(crate) fn asking() -> (Option<Person>, Option<FormProof>) {
+    ASKING
+        .try_with(|asking| (asking.person.clone(), asking.proof.clone()))
+        .unwrap_or_default()
 }
 
 /// Puts the doors around everything that the server answers.

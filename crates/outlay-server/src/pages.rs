@@ -3,14 +3,17 @@
 //! Pages are complete without a script, but for tables and charts; scripts make them live. Nothing comes from elsewhere: style sheets, scripts and
 //! the charts' library are served under names that hold their hash, and may be kept for good.
 
+mod account;
 mod assets;
-mod fault;
+pub(crate) mod fault;
+mod form;
 pub mod frame;
 mod home;
 mod ledger;
 mod plan;
 mod prices;
 mod runs;
+mod users;
 pub mod words;
 
 use axum::Router;
@@ -31,5 +34,7 @@ pub fn router() -> Router<App> {
         .route("/assets/{name}", get(assets::get))
         .merge(plan::router())
         .merge(prices::router())
+        .merge(users::router())
+        .merge(account::router())
         .fallback(async |uri: Uri| fault::no_page(uri.path()))
 }

@@ -2,14 +2,15 @@
 
 use outlay_ledger::Fault;
 
+use super::guard::{TOO_MANY_FAILURES, check_password};
 use super::people::{self, Role, Scope, Token, User};
-use super::{Asker, Person};
+use super::{Asker, Caller, Person};
 use crate::App;
 use crate::api::fault::{ApiFault, Kind};
 use crate::mlflow::error::ApiError;
 
 /// Most days that a token is valid, where it ends at all.
-const TOKEN_DAYS: i64 = 3650;
+pub(crate) const TOKEN_DAYS: i64 = 3650;
 
 /// The person: without users nobody has any account to see to.
 pub(crate) fn person(asker: &Asker) -> Result<&Person, ApiFault> {
@@ -68,6 +69,25 @@ pub(crate) async fn remove_user(app: &App, name: &str) -> Result<(), ApiFault> {
     people::remove_user(app.ledger(), name, app.by()).await?;
     app.doors().knows.forget();
     Ok(())
+}
+
+/// Gives a person another password, who must know the one they have: a page that was left open is not enough.
+pub(crate) async fn change_own_password(
+    app: &App,
+    caller: &Caller,
+    person: &Person,
+    current: &str,
+    password: String,
+) -> Result<(), ApiFault> {
+    let directory = app.doors().knows.directory(app.ledger()).await?;
+    match check_password(app, caller, &directory, &person.name, current).await {
+        Ok(Some(_)) => change_user(app, &person.name, None, Some(password)).await,
+        Ok(None) => {
+            app.failed(caller, &person.name);
+            Err(ApiFault::invalid("Your current password is another one."))
+        }
+        Err(_) => Err(ApiFault::new(Kind::Busy, TOO_MANY_FAILURES)),
+    }
 }
 
 /// All tokens, or those of one user, each with the beginning of its hash, by which people name it.

@@ -9,6 +9,8 @@ use outlay_ledger::{Batch, Evidence, Fault, Ledger};
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 
+use super::knows::{FormProof, Person};
+
 /// Records that wait at most; more are counted, and the count is recorded.
 const QUEUE: usize = 10_000;
 
@@ -29,8 +31,10 @@ tokio::task_local! {
 /// Who asks, and from where.
 #[derive(Clone, Debug)]
 pub(super) struct Asking {
-    /// The person's name; empty where the server asks nobody who they are.
-    pub who: String,
+    /// The person; nobody where the server asks nobody who they are.
+    pub person: Option<Person>,
+    /// The proof that their forms carry, where they are known by a cookie.
+    pub proof: Option<FormProof>,
     /// The address.
     pub address: IpAddr,
 }

@@ -21,6 +21,8 @@ use crate::App;
 use crate::api::fault::ApiFault;
 use crate::mlflow::ask::Ask;
 use crate::mlflow::error::{ApiError, Code};
+use crate::pages::fault::PageFault;
+use crate::pages::frame::see_other;
 
 /// Most bytes of a form, or of the fields of a call that leaves a record.
 const FORM_BYTES: usize = 1 << 20;
@@ -38,6 +40,15 @@ struct Refused {
     error: ApiError,
     later: Option<Duration>,
     ask_who: bool,
+    /// Whom it is said to, where they are known: people get a page.
+    to: Option<Asking>,
+}
+
+impl Refused {
+    fn to(mut self, asking: &Asking) -> Self {
+        self.to = Some(asking.clone());
+        self
+    }
 }
 
 impl From<ApiError> for Refused {
@@ -46,6 +57,7 @@ impl From<ApiError> for Refused {
             error,
             later: None,
             ask_who: false,
+            to: None,
         }
     }
 }
@@ -71,43 +83,60 @@ fn who_are_you(message: &str) -> Refused {
 /// Lets a request in, or answers that it may not; and adds to every reply what browsers must know.
 pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
     let is_asset = routes::is_asset(request.uri().path());
-    let page = wants_page(&request).then(|| login::address(request.uri()));
-    let is_browser = request.headers().contains_key("sec-fetch-mode");
-    let is_own_api = routes::is_own_api(request.uri().path());
+    let waiting = Waiting::of(&request);
     let mut response = match admit(&app, request).await {
         Ok(admitted) => {
             let asking = admitted.asking.clone();
             ASKING.scope(asking, pass(&app, admitted, next)).await
         }
-        Err(refused) => answer(refused, page, is_browser, is_own_api),
+        Err(refused) => answer(refused, &waiting),
     };
     headers::secure(&mut response, is_asset);
     response
 }
 
-/// Whether a person waits for a page.
-fn wants_page(request: &Request) -> bool {
-    let accept = request.headers().get(header::ACCEPT);
-    let page = accept.is_some_and(|accept| {
-        accept
-            .to_str()
-            .is_ok_and(|accept| accept.contains("text/html"))
-    });
-    page && origin::is_safe(request.method()) && !routes::is_api(request.uri().path())
+/// What waits for the reply.
+struct Waiting {
+    /// Whether a person waits for a page.
+    for_page: bool,
+    /// The address of the page for logging in, from which they come back; none where a form was sent.
+    login: Option<String>,
+    /// Whether a browser does.
+    is_browser: bool,
+    /// Whether a program does that speaks this server's own API.
+    is_own_api: bool,
 }
 
-fn answer(
-    refused: Refused,
-    page: Option<String>,
-    is_browser: bool,
-    is_own_api: bool,
-) -> Response {
-    if refused.ask_who
-        && let Some(page) = page
-    {
-        return login::see_other(&page);
+impl Waiting {
+    fn of(request: &Request) -> Self {
+        let (headers, path) = (request.headers(), request.uri().path());
+        let accept = headers.get(header::ACCEPT);
+        let accept = accept.and_then(|accept| accept.to_str().ok());
+        let for_page =
+            accept.is_some_and(|accept| accept.contains("text/html")) && !routes::is_api(path);
+        let comes_back = for_page && origin::is_safe(request.method());
+        Self {
+            for_page,
+            login: comes_back.then(|| login::address(request.uri())),
+            is_browser: headers.contains_key("sec-fetch-mode"),
+            is_own_api: routes::is_own_api(path),
+        }
     }
-    let mut response = if is_own_api {
+}
+
+fn answer(refused: Refused, waiting: &Waiting) -> Response {
+    if refused.ask_who
+        && let Some(page) = &waiting.login
+    {
+        return see_other(page);
+    }
+    if waiting.for_page
+        && let Some(asking) = refused.to
+    {
+        let fault = PageFault(refused.error.into());
+        return ASKING.sync_scope(asking, || fault.into_response());
+    }
+    let mut response = if waiting.is_own_api {
         ApiFault::from(refused.error).into_response()
     } else {
         refused.error.into_response()
@@ -115,7 +144,7 @@ fn answer(
     let headers = response.headers_mut();
     if refused.ask_who {
         // A browser would ask for a password in a window of its own.
-        if !is_browser {
+        if !waiting.is_browser {
             headers.append(
                 header::WWW_AUTHENTICATE,
                 HeaderValue::from_static("Basic realm=\"outlay\", charset=\"UTF-8\""),
@@ -202,15 +231,19 @@ async fn admit(app: &App, mut request: Request) -> Result<Admitted, Refused> {
         })?;
     }
     let mut asking = Asking {
-        who: String::new(),
+        person: None,
+        proof: None,
         address: caller.address,
     };
     if let Passed::Person(person, proof) = known {
-        asking.who.clone_from(&person.name);
+        asking.person = Some(person.clone());
+        asking.proof.clone_from(&proof);
         request.extensions_mut().insert(person);
         if let Some(proof) = proof {
             if writes && !routes::is_search(&method, &path) {
-                request = proven(request, &proof).await?;
+                request = proven(request, &proof)
+                    .await
+                    .map_err(|refused| refused.to(&asking))?;
             }
             request.extensions_mut().insert(proof);
         }
@@ -312,12 +345,18 @@ async fn know(
         Known::Session(person, proof) => (person, Some(proof)),
     };
     if person.role < needed {
-        return Err(forbidden(format!(
+        let refused = forbidden(format!(
             "Permission denied: this needs the role {} (or a token of that scope), and {} has {}.",
             needed.name(),
             person.name,
             person.role.name()
-        )));
+        ));
+        let address = caller.address;
+        return Err(refused.to(&Asking {
+            person: Some(person),
+            proof,
+            address,
+        }));
     }
     Ok(Passed::Person(person, proof))
 }

@@ -4,7 +4,7 @@ use askama::Template;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
 use serde_json::Value;
 
@@ -17,7 +17,7 @@ use super::{Asker, Caller, body};
 use crate::App;
 use crate::mlflow::ask::Ask;
 use crate::mlflow::error::ApiError;
-use crate::pages::frame::{Frame, page};
+use crate::pages::frame::{Frame, page, see_other};
 
 /// Most bytes of the form.
 const FORM_BYTES: usize = 16 * 1024;
@@ -50,12 +50,6 @@ fn own_path(next: &str) -> &str {
         && next.bytes().all(|byte| byte.is_ascii_graphic())
         && next.len() <= 2000;
     if is_own { next } else { "/" }
-}
-
-/// Sends a browser elsewhere.
-pub(super) fn see_other(to: &str) -> Response {
-    let to = HeaderValue::from_str(to).unwrap_or(HeaderValue::from_static("/"));
-    (StatusCode::SEE_OTHER, [(header::LOCATION, to)]).into_response()
 }
 
 /// A cookie that no script reads and no other site's form sends.

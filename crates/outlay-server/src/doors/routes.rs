@@ -36,6 +36,17 @@ const PLANS: [&str; 5] = [
     "/api/v1/plan/serve",
 ];
 
+/// What everyone sees to who has a name here: their own tokens, their own password, and the way out.
+const OWN: [&str; 7] = [
+    "/logout",
+    "/account",
+    "/account/password",
+    "/account/tokens",
+    "/account/tokens/revoke",
+    "/api/v1/tokens",
+    "/api/v1/tokens/{id}",
+];
+
 /// What deletes more than a run.
 const DELETIONS: [&str; 2] = ["/experiments/delete", "/registered-models/delete"];
 
@@ -93,14 +104,13 @@ pub(super) fn need(method: &Method, path: &str) -> Need {
     {
         return Need::Upload;
     }
-    if path == "/api/v1/users" || path.starts_with("/api/v1/users/") {
+    if ["/users", "/api/v1/users"].contains(&path)
+        || path.starts_with("/users/")
+        || path.starts_with("/api/v1/users/")
+    {
         return Need::Role(Role::Admin);
     }
-    // Everyone may see to what is their own.
-    if path == "/logout" || path == "/api/v1/tokens" || path.starts_with("/api/v1/tokens/") {
-        return Need::Role(Role::Viewer);
-    }
-    if is_safe(method) || is_search(method, path) {
+    if OWN.contains(&path) || is_safe(method) || is_search(method, path) {
         return Need::Role(Role::Viewer);
     }
     let deletes = below(path, "mlflow").is_some_and(|rest| DELETIONS.contains(&rest.as_str()));
@@ -194,6 +204,11 @@ mod tests {
                 editor,
             ),
             (Method::GET, "/api/v1/users", admin),
+            (Method::GET, "/users", admin),
+            (Method::POST, "/users/remove", admin),
+            (Method::POST, "/account/tokens", viewer),
+            (Method::POST, "/account/anything", editor),
+            (Method::DELETE, "/api/v1/tokens/{id}", viewer),
             (
                 Method::PUT,
                 "/api/2.0/mlflow-artifacts/mpu/part/{upload}/{number}/{*path}",

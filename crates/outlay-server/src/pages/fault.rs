@@ -36,6 +36,10 @@ impl IntoResponse for PageFault {
                 "The ledger cannot be read",
                 "Nothing is lost by that alone. Whoever runs the server finds more in its output.",
             ),
+            Kind::Forbidden => (
+                "Not allowed",
+                "An admin of this server can give you another role, where that is what is missing.",
+            ),
             _ => (
                 "That cannot be shown",
                 "The address asks for something that is not allowed.",

@@ -2,6 +2,7 @@
 
 mod entry;
 mod files;
+mod pages;
 mod people;
 mod sites;
 mod stalls;

@@ -2,6 +2,7 @@
 //!
 //! Skipped, with a word, where Chromium and its driver are not installed. Pictures go to the folder of this test's files.
 
+mod accounts;
 mod driver;
 mod planner;
 pub mod seed;
@@ -78,6 +79,34 @@ fn pictures() -> PathBuf {
 
 const WIDTHS: [(&str, u32, u32); 2] = [("desktop", 1280, 900), ("phone", 390, 844)];
 
+/// Photographs the page, and looks whether it fits, whether all can be read and has a name, and whether the browser
+/// complains of anything but what is expected.
+fn sound(browser: &Browser, what: &str, expected: &str) {
+    let too_wide = browser.run("return document.documentElement.scrollWidth - innerWidth");
+    assert!(
+        too_wide.as_i64().is_some_and(|wide| wide <= 0),
+        "{what} scrolls sideways by {too_wide}"
+    );
+    let unnamed = browser.unnamed_controls();
+    assert!(
+        unnamed.is_empty(),
+        "{what} has controls without a name: {unnamed:?}"
+    );
+    let faint = browser.faint_texts();
+    assert!(
+        faint.is_empty(),
+        "{what} has texts that are hard to read: {faint:?}"
+    );
+    browser.photograph(&pictures().join(format!("{what}.png")));
+    let mut said = browser.console();
+    said.retain(|text| !text.contains(expected));
+    assert!(said.is_empty(), "{what}: {:?}", &said[..said.len().min(3)]);
+    let marked = browser.run(
+        "return window.hostile === undefined && !document.querySelector('main script, main img')",
+    );
+    assert_eq!(marked, json!(true), "{what} read a name as markup");
+}
+
 #[test]
 fn every_page_is_sound_at_each_width_and_in_each_light() {
     let Some(browser) = Browser::start() else {
@@ -137,35 +166,12 @@ fn every_page_is_sound_at_each_width_and_in_each_light() {
             for (name, path, ready) in &pages {
                 browser.go(&site.at(path));
                 browser.wait_for(ready);
-                let what = format!("{name}-{width_name}-{light}");
-                let too_wide =
-                    browser.run("return document.documentElement.scrollWidth - innerWidth");
-                assert!(
-                    too_wide.as_i64().is_some_and(|wide| wide <= 0),
-                    "{what} scrolls sideways by {too_wide}"
-                );
-                let unnamed = browser.unnamed_controls();
-                assert!(
-                    unnamed.is_empty(),
-                    "{what} has controls without a name: {unnamed:?}"
-                );
-                let faint = browser.faint_texts();
-                assert!(
-                    faint.is_empty(),
-                    "{what} has texts that are hard to read: {faint:?}"
-                );
-                browser.photograph(&pictures().join(format!("{what}.png")));
-                let said: Vec<String> = browser.console();
-                let said: Vec<&String> = said
-                    .iter()
-                    // The browser's own word for a page that is answered with 404, as these two are to be.
-                    .filter(|text| {
-                        !(text.contains("404") && matches!(*name, "missing" | "no-page"))
-                    })
-                    .collect();
-                assert!(said.is_empty(), "{what}: {:?}", &said[..said.len().min(3)]);
-                let marked = browser.run("return window.hostile === undefined && !document.querySelector('main script, main img')");
-                assert_eq!(marked, json!(true), "{what} read a name as markup");
+                // The browser's own word for a page that is answered with 404, as these two are to be.
+                let expected = match *name {
+                    "missing" | "no-page" => "404",
+                    _ => "nothing is said",
+                };
+                sound(&browser, &format!("{name}-{width_name}-{light}"), expected);
             }
         }
     }

@@ -192,7 +192,17 @@ async fn a_viewer_writes_nowhere() {
         .map(|path| format!("POST /{path}")),
     )
     .chain(METHODS[1..].iter().flat_map(|method| {
-        ["/logout", "/api/v1/tokens", "/api/v1/tokens/x"].map(|path| format!("{method} {path}"))
+        // What is one's own.
+        [
+            "/logout",
+            "/account",
+            "/account/password",
+            "/account/tokens",
+            "/account/tokens/revoke",
+            "/api/v1/tokens",
+            "/api/v1/tokens/x",
+        ]
+        .map(|path| format!("{method} {path}"))
     }))
     .collect();
     let more: Vec<_> = searches.difference(&expected).collect();

@@ -7,7 +7,7 @@ use super::*;
 const PATH: &str = "/api/2.0/mlflow/experiments/search?max_results=1";
 
 /// Longer than what the server remembers of users and tokens.
-async fn until_known() {
+pub async fn until_known() {
     tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
 }
 
@@ -121,7 +121,7 @@ async fn passwords_are_not_guessed() {
 }
 
 /// Fills in the page's form.
-async fn log_in(house: &House, name: &str, password: &str, next: &str) -> Reply {
+pub async fn log_in(house: &House, name: &str, password: &str, next: &str) -> Reply {
     let page = house.get("/login", &[]).await;
     let proof = page.cookie("outlay_form").expect("is given").to_owned();
     assert!(page.body.contains(&proof), "{page:?}");
