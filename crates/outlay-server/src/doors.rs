@@ -14,6 +14,7 @@ mod knows;
 mod login;
 mod origin;
 pub mod people;
+mod refusal;
 mod routes;
 mod secret;
 mod sessions;
@@ -30,6 +31,7 @@ use serde_json::Value;
 pub use headers::PAGE_POLICY;
 pub use knows::{FormProof, Person};
 pub use origin::{Caller, Hosts};
+pub(crate) use refusal::is_form;
 pub(crate) use routes::is_own_api;
 
 use crate::App;

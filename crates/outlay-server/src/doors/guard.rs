@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::HeaderMap;
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -15,14 +15,12 @@ use super::audit::{self, ASKING, Asking};
 use super::knows::{self, Directory, FormProof, Known, Person, Shown};
 use super::origin::{self, Caller};
 use super::people::User;
+use super::refusal::{Refused, Waiting, answer, forbidden, is_form, later, who_are_you};
 use super::routes::{self, Audited, Need};
-use super::{Client, body, headers, login, secret};
+use super::{Client, body, headers, secret};
 use crate::App;
-use crate::api::fault::ApiFault;
 use crate::mlflow::ask::Ask;
 use crate::mlflow::error::{ApiError, Code};
-use crate::pages::fault::PageFault;
-use crate::pages::frame::see_other;
 
 /// Most bytes of a form, or of the fields of a call that leaves a record.
 const FORM_BYTES: usize = 1 << 20;
@@ -32,52 +30,6 @@ struct Admitted {
     request: Request,
     asking: Asking,
     record: Option<(Audited, String)>,
-}
-
-/// A request that was not.
-#[derive(Debug)]
-struct Refused {
-    error: ApiError,
-    later: Option<Duration>,
-    ask_who: bool,
-    /// Whom it is said to, where they are known: people get a page.
-    to: Option<Asking>,
-}
-
-impl Refused {
-    fn to(mut self, asking: &Asking) -> Self {
-        self.to = Some(asking.clone());
-        self
-    }
-}
-
-impl From<ApiError> for Refused {
-    fn from(error: ApiError) -> Self {
-        Self {
-            error,
-            later: None,
-            ask_who: false,
-            to: None,
-        }
-    }
-}
-
-fn forbidden(message: impl Into<String>) -> Refused {
-    ApiError::new(Code::PermissionDenied, message).into()
-}
-
-fn later(wait: Duration, message: &str) -> Refused {
-    Refused {
-        later: Some(wait),
-        ..Refused::from(ApiError::new(Code::ResourceExhausted, message))
-    }
-}
-
-fn who_are_you(message: &str) -> Refused {
-    Refused {
-        ask_who: true,
-        ..Refused::from(ApiError::new(Code::Unauthenticated, message))
-    }
 }
 
 /// Lets a request in, or answers that it may not; and adds to every reply what browsers must know.
@@ -92,73 +44,6 @@ pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) 
         Err(refused) => answer(refused, &waiting),
     };
     headers::secure(&mut response, is_asset);
-    response
-}
-
-/// What waits for the reply.
-struct Waiting {
-    /// Whether a person waits for a page.
-    for_page: bool,
-    /// The address of the page for logging in, from which they come back; none where a form was sent.
-    login: Option<String>,
-    /// Whether a browser does.
-    is_browser: bool,
-    /// Whether a program does that speaks this server's own API.
-    is_own_api: bool,
-}
-
-impl Waiting {
-    fn of(request: &Request) -> Self {
-        let (headers, path) = (request.headers(), request.uri().path());
-        let accept = headers.get(header::ACCEPT);
-        let accept = accept.and_then(|accept| accept.to_str().ok());
-        let for_page =
-            accept.is_some_and(|accept| accept.contains("text/html")) && !routes::is_api(path);
-        let comes_back = for_page && origin::is_safe(request.method());
-        Self {
-            for_page,
-            login: comes_back.then(|| login::address(request.uri())),
-            is_browser: headers.contains_key("sec-fetch-mode"),
-            is_own_api: routes::is_own_api(path),
-        }
-    }
-}
-
-fn answer(refused: Refused, waiting: &Waiting) -> Response {
-    if refused.ask_who
-        && let Some(page) = &waiting.login
-    {
-        return see_other(page);
-    }
-    if waiting.for_page
-        && let Some(asking) = refused.to
-    {
-        let fault = PageFault(refused.error.into());
-        return ASKING.sync_scope(asking, || fault.into_response());
-    }
-    let mut response = if waiting.is_own_api {
-        ApiFault::from(refused.error).into_response()
-    } else {
-        refused.error.into_response()
-    };
-    let headers = response.headers_mut();
-    if refused.ask_who {
-        // A browser would ask for a password in a window of its own.
-        if !waiting.is_browser {
-            headers.append(
-                header::WWW_AUTHENTICATE,
-                HeaderValue::from_static("Basic realm=\"outlay\", charset=\"UTF-8\""),
-            );
-        }
-        headers.append(
-            header::WWW_AUTHENTICATE,
-            HeaderValue::from_static("Bearer realm=\"outlay\""),
-        );
-    }
-    if let Some(wait) = refused.later {
-        let seconds = wait.as_secs_f64().ceil().max(1.0) as u64;
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-    }
     response
 }
 
@@ -434,13 +319,6 @@ async fn proven(request: Request, proof: &FormProof) -> Result<Request, Refused>
         return Err(refused());
     }
     Ok(Request::from_parts(parts, Body::from(bytes)))
-}
-
-fn is_form(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|kind| kind.to_str().ok())
-        .is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"))
 }
 
 /// What a call is about, from its fields or its path.

@@ -2,10 +2,10 @@
 
 use axum::body::to_bytes;
 use axum::extract::{FromRequest, Request};
-use axum::http::header;
 
 use super::fault::PageFault;
 use crate::api::fault::{ApiFault, plain, short};
+use crate::doors::is_form;
 use crate::query;
 
 /// Most bytes of a form.
@@ -20,11 +20,7 @@ impl<S: Send + Sync> FromRequest<S> for Form {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, PageFault> {
         let invalid = |message: String| PageFault(ApiFault::invalid(message));
-        let kind = request.headers().get(header::CONTENT_TYPE);
-        let is_form = kind
-            .and_then(|kind| kind.to_str().ok())
-            .is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
-        if !is_form {
+        if !is_form(request.headers()) {
             let allowed = "The body is no form; allowed: `application/x-www-form-urlencoded`.";
             return Err(invalid(allowed.to_owned()));
         }

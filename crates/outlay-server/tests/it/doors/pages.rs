@@ -179,6 +179,8 @@ async fn pages_of_users_are_for_admins_alone() {
     let nobody = house.get("/users", &[PAGE]).await;
     assert_eq!(led_to(&nobody), (303, "/login?next=%2Fusers"));
     let nobody = house.send("POST", "/users", &[FORM, PAGE], "name=x").await;
+    assert_eq!(led_to(&nobody), (303, "/login"));
+    let nobody = house.send("POST", "/users", &[FORM], "name=x").await;
     assert_eq!(nobody.status, 401);
 }
 
