@@ -51,6 +51,7 @@ pub struct NewUser {
     /// What the user may do; `viewer` where nothing is said.
     role: Option<Role>,
     /// The password, of at least 12 letters.
+    #[schema(min_length = 12)]
     password: String,
 }
 
@@ -69,7 +70,8 @@ pub struct AddedUser {
 pub struct UserChange {
     /// The role.
     role: Option<Role>,
-    /// The password; another one ends every session of the user.
+    /// The password, of at least 12 letters; another one ends every session of the user.
+    #[schema(min_length = 12)]
     password: Option<String>,
 }
 
