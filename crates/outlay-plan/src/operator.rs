@@ -178,13 +178,14 @@ impl Rates {
             converts: !workload.channels_last && precision != Precision::Fp32,
             fused_attention: workload.attention != AttentionKernel::Unfused,
             eager,
-            passes: (workload.framework == Framework::Transformers).then(|| {
-                match (workload.method, precision) {
-                    (_, Precision::Fp32 | Precision::Tf32) => Eager::Single,
-                    (Method::Full, _) => Eager::Autocast,
-                    (Method::Lora | Method::Qlora, _) => Eager::Frozen,
+            passes: match (workload.framework, workload.method, precision) {
+                (Framework::Transformers, _, Precision::Fp32 | Precision::Tf32) => {
+                    Some(Eager::Single)
                 }
-            }),
+                (Framework::Transformers, Method::Full, _) => Some(Eager::Autocast),
+                (Framework::Transformers, Method::Lora | Method::Qlora, _) => Some(Eager::Frozen),
+                _ => None,
+            },
             method: workload.method,
         })
     }

@@ -67,8 +67,11 @@ fn wanted(columns: &[String]) -> Result<Wanted, ApiFault> {
     Ok(wanted)
 }
 
+/// What makes a field of a metric's key.
+type EndOf = fn(String) -> Field;
+
 /// The least or greatest value of a metric, where an order is by it: `min:metrics.loss`.
-fn end_of(order: &str) -> Option<(fn(String) -> Field, &str)> {
+fn end_of(order: &str) -> Option<(EndOf, &str)> {
     let (end, metric) = order.trim().split_once(':')?;
     match end {
         "min" => Some((Field::Least, metric)),

@@ -35,7 +35,7 @@ fn failed(error: Error) -> ArtifactError {
 }
 
 /// Why a file could not be written: that something was not found is then said of the bucket.
-fn not_written(error: Error) -> ArtifactError {
+fn not_written(error: &Error) -> ArtifactError {
     ArtifactError::Failed(error.to_string())
 }
 
@@ -70,7 +70,7 @@ impl Bucket {
         let mut listed = self.store.list(Some(&path));
         match tokio::time::timeout(CHECK, listed.next()).await {
             Ok(None | Some(Ok(_))) => Ok(()),
-            Ok(Some(Err(error))) => Err(not_written(error)),
+            Ok(Some(Err(error))) => Err(not_written(&error)),
             Err(_) => Err(ArtifactError::Failed(format!(
                 "no answer within {} seconds",
                 CHECK.as_secs()
@@ -130,29 +130,40 @@ impl Bucket {
                 part.extend_from_slice(&chunk);
                 if part.len() >= PART_BYTES {
                     if upload.is_none() {
-                        upload = Some(self.store.put_multipart(&path).await.map_err(not_written)?);
+                        upload = Some(
+                            self.store
+                                .put_multipart(&path)
+                                .await
+                                .map_err(|error| not_written(&error))?,
+                        );
                     }
                     if let Some(upload) = &mut upload {
                         upload
                             .put_part(std::mem::take(&mut part).into())
                             .await
-                            .map_err(not_written)?;
+                            .map_err(|error| not_written(&error))?;
                     }
                 }
             }
             match &mut upload {
                 None => {
                     let whole = PutPayload::from(std::mem::take(&mut part));
-                    self.store.put(&path, whole).await.map_err(not_written)?;
+                    self.store
+                        .put(&path, whole)
+                        .await
+                        .map_err(|error| not_written(&error))?;
                 }
                 Some(upload) => {
                     if !part.is_empty() {
                         upload
                             .put_part(std::mem::take(&mut part).into())
                             .await
-                            .map_err(not_written)?;
+                            .map_err(|error| not_written(&error))?;
                     }
-                    upload.complete().await.map_err(not_written)?;
+                    upload
+                        .complete()
+                        .await
+                        .map_err(|error| not_written(&error))?;
                 }
             }
             Ok(n_bytes)
@@ -198,7 +209,7 @@ impl Bucket {
             .store
             .create_multipart(&path)
             .await
-            .map_err(not_written)?;
+            .map_err(|error| not_written(&error))?;
         let mut uploads = self.uploads.lock().unwrap_or_else(PoisonError::into_inner);
         uploads.insert(id.clone(), (path, upload));
         Ok(id)

@@ -17,6 +17,8 @@ fn field(field: &Field) -> String {
         Field::Tag(key) => format!("tag {key}"),
         Field::Dataset(key) => format!("dataset {key}"),
         Field::AnyMetric => "any metric".to_owned(),
+        Field::Least(key) => format!("least {key}"),
+        Field::Greatest(key) => format!("greatest {key}"),
     }
 }
 
