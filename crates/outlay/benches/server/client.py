@@ -62,13 +62,18 @@ class Bare:
         self.socket.sendall(head.encode() + body)
         answer = b""
         while b"\r\n\r\n" not in answer:
-            answer += self.socket.recv(1 << 20)
+            answer += self.receive(1 << 20)
         head, _, rest = answer.partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 200"), head
         fields = [line.split(b":", 1) for line in head.lower().split(b"\r\n")[1:]]
         left = int(dict(fields)[b"content-length"]) - len(rest)
         while left > 0:
-            left -= len(self.socket.recv(min(left, 1 << 20)))
+            left -= len(self.receive(min(left, 1 << 20)))
+
+    def receive(self, most):
+        part = self.socket.recv(most)
+        assert part, "the server closed the connection"
+        return part
 
 
 found["memory at rest, MiB"] = resident_mib()
@@ -125,6 +130,8 @@ bodies = [
     )
     for batch in batches
 ]
+# Servers close a connection that is quiet for some seconds.
+bare = Bare()
 begun = now()
 for body in bodies:
     bare.post("runs/log-batch", body.encode())

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 const CLIENT: &str = include_str!("client.py");
 
-/// How often each server is measured, in turn.
+/// How often each server is measured, in turn, where OUTLAY_ROUNDS does not say.
 const N_ROUNDS: usize = 3;
 
 fn main() {
@@ -37,7 +37,11 @@ fn main() {
     std::fs::write(&script, CLIENT).unwrap();
     let mut ours: Vec<BTreeMap<String, f64>> = Vec::new();
     let mut theirs = Vec::new();
-    for round in 0..N_ROUNDS {
+    let n_rounds = std::env::var("OUTLAY_ROUNDS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(N_ROUNDS);
+    for round in 0..n_rounds {
         let folder = here.join(format!("outlay-{round}"));
         ours.push(measured(&python, &script, &folder, &outlay));
         let folder = here.join(format!("mlflow-{round}"));
