@@ -116,8 +116,10 @@ pub fn artifacts(place: Option<&str>) -> Result<Artifacts, Failure> {
     {
         options.push(("AWS_ALLOW_HTTP".to_owned(), "true".to_owned()));
     }
-    Artifacts::bucket(url, options)
-        .map_err(|error| Failure::input(format!("--artifacts `{url}`: {error}")))
+    Artifacts::bucket(url, options).map_err(|error| {
+        Failure::input(format!("--artifacts `{url}`: {error}"))
+            .hint("allowed: a folder, or s3://BUCKET/PREFIX")
+    })
 }
 
 /// What the places of new experiments' files begin with.

@@ -179,7 +179,7 @@ with mlflow.start_run():
     let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();
     let outlook = &summary["outlook"];
     let done = outlook["forecast"]["done_share"].as_f64().unwrap();
-    assert!((0.2..0.5).contains(&done), "{outlook}");
+    assert!((0.4..0.5).contains(&done), "{outlook}");
     let final_loss = outlook["final_loss"]["p50"].as_f64().unwrap();
     assert!((2.0..2.4).contains(&final_loss), "{outlook}");
     let runs = outlay_in(&here, &["ledger", "runs", "--json"]);

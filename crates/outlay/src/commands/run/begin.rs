@@ -110,7 +110,7 @@ impl Options {
         // Only a run that was begun for a server has files there.
         let logged = logged
             .filter(|(_, run)| !run.artifact_uri.is_empty())
-            .map(|(place, run)| logged::follow(place, run.id.clone()));
+            .map(|(place, run)| logged::Follower::begin(place, run.id.clone()));
         let progress = Progress::new(listening, self.rule, self.planned.clone(), budget_usd);
         (progress.also(logged), listener)
     }

@@ -39,7 +39,10 @@ const EPOCHS: [&str; 5] = [
 ];
 
 /// The shortest and the longest time between two looks.
-const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
+const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(30)];
+
+/// How long the end of a run waits for the last look.
+const LAST: Duration = Duration::from_secs(5);
 
 /// Points that one look takes from each metric.
 const POINTS: i64 = 20_000;
@@ -57,36 +60,70 @@ pub struct Logged {
     pub points: Vec<(String, f64, f64)>,
 }
 
-/// Begins to follow a run in its ledger; ends once nobody listens.
-pub fn follow(place: Place, run_id: String) -> mpsc::Receiver<Logged> {
-    let (tell, told) = mpsc::channel();
-    std::thread::spawn(move || {
-        let mut books = None;
-        let mut n_seen = BTreeMap::new();
-        loop {
-            let since = Instant::now();
-            if books.is_none() {
-                books = Books::open(&place, false).ok();
-            }
-            let looked = books
-                .as_ref()
-                .map(|books| books.wait(look(books, &run_id, &mut n_seen)));
-            let logged = match looked {
-                Some(Ok(logged)) => logged,
-                // A server that is away for a while is asked anew.
-                Some(Err(_)) | None => {
-                    books = None;
-                    Logged::default()
+/// Follows what a run logs.
+pub struct Follower {
+    told: mpsc::Receiver<Logged>,
+    end: mpsc::Sender<()>,
+}
+
+impl Follower {
+    /// Begins to look into the run's ledger, now and then.
+    pub fn begin(place: Place, run_id: String) -> Self {
+        let (tell, told) = mpsc::channel();
+        let (end, ended) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut books = None;
+            let mut n_seen = BTreeMap::new();
+            let mut is_last = false;
+            loop {
+                if books.is_none() {
+                    books = Books::open(&place, false).ok();
                 }
-            };
-            if tell.send(logged).is_err() {
-                return;
+                let since = Instant::now();
+                let looked = books
+                    .as_ref()
+                    .map(|books| books.wait(look(books, &run_id, &mut n_seen)));
+                let logged = match looked {
+                    Some(Ok(logged)) => logged,
+                    // A server that is away for a while is asked anew.
+                    Some(Err(_)) | None => {
+                        books = None;
+                        Logged::default()
+                    }
+                };
+                if tell.send(logged).is_err() || is_last {
+                    return;
+                }
+                // At most two percent of the time, most of which is waiting.
+                let pause = (since.elapsed() * 50).clamp(PAUSES[0], PAUSES[1]);
+                match ended.recv_timeout(pause) {
+                    Ok(()) => is_last = true,
+                    Err(mpsc::RecvTimeoutError::Timeout) => {}
+                    Err(mpsc::RecvTimeoutError::Disconnected) => return,
+                }
             }
-            // At most half a percent of the time.
-            std::thread::sleep((since.elapsed() * 200).clamp(PAUSES[0], PAUSES[1]));
+        });
+        Self { told, end }
+    }
+
+    /// What was found since the last time.
+    pub fn news(&self) -> Vec<Logged> {
+        self.told.try_iter().collect()
+    }
+
+    /// What was found since, and what one last look finds, if it does not take long.
+    pub fn last(self) -> Vec<Logged> {
+        let _ = self.end.send(());
+        let until = Instant::now() + LAST;
+        let mut all = Vec::new();
+        while let Ok(logged) = self
+            .told
+            .recv_timeout(until.saturating_duration_since(Instant::now()))
+        {
+            all.push(logged);
         }
-    });
-    told
+        all
+    }
 }
 
 /// One look.

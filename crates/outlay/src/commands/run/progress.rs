@@ -11,7 +11,7 @@ use outlay_plan::{
 use outlay_units::{Estimate, count, duration, percent, usd};
 use serde::{Deserialize, Serialize};
 
-use super::logged::Logged;
+use super::logged::{Follower, Logged};
 use super::output::Stream;
 
 /// Readings of progress that are kept; beyond, every other one goes.
@@ -64,7 +64,9 @@ pub struct Outlook {
 /// What the output told until now.
 pub struct Progress {
     listening: Option<Listening>,
-    logged: Option<mpsc::Receiver<Logged>>,
+    logged: Option<Follower>,
+    /// What the last look found.
+    last_logged: Vec<Logged>,
     /// Whether the output tells how far it is: it does so more often than what is logged.
     output_tells: bool,
     /// Whether the loss was learned from what is logged; of two tellers, one counts.
@@ -111,6 +113,7 @@ impl Progress {
         Self {
             listening,
             logged: None,
+            last_logged: Vec::new(),
             output_tells: false,
             loss_is_logged: None,
             rule,
@@ -135,9 +138,16 @@ impl Progress {
 
     /// Follows what the command logs, too.
     #[must_use]
-    pub fn also(mut self, logged: Option<mpsc::Receiver<Logged>>) -> Self {
+    pub fn also(mut self, logged: Option<Follower>) -> Self {
         self.logged = logged;
         self
+    }
+
+    /// Looks once more into what was logged: the command has ended.
+    pub fn hear_last(&mut self) {
+        if let Some(follower) = self.logged.take() {
+            self.last_logged = follower.last();
+        }
     }
 
     /// Takes in what was told since the last time.
@@ -169,11 +179,8 @@ impl Progress {
 
     /// What the command logged; whether it says how far it is, and the output does not.
     fn take_logged(&mut self) -> bool {
-        let all: Vec<Logged> = self
-            .logged
-            .iter()
-            .flat_map(|logged| logged.try_iter())
-            .collect();
+        let mut all = std::mem::take(&mut self.last_logged);
+        all.extend(self.logged.iter().flat_map(Follower::news));
         let mut has_moved = false;
         for logged in all {
             for (name, step, value) in logged.points {

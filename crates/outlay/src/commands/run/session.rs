@@ -412,6 +412,7 @@ impl Session<'_> {
             // For what it tells of progress; but nothing waits for a reader who does not read.
             forwarder.end(LAST_WORDS);
         }
+        self.progress.hear_last();
         self.take_progress();
         self.mind_outputs();
         // A note that could not be written is no loss: its keeper ends with the command's code.
