@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use sqlx::{AssertSqlSafe, PgConnection, SqliteConnection};
+use sqlx::query::Query;
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{AssertSqlSafe, PgConnection, Sqlite, SqliteConnection};
 
 use crate::canonical::canonical;
 use crate::drawer::Drawer;
@@ -215,22 +217,59 @@ pub(crate) const NEWEST_SQLITE: &str = "UPDATE series SET
     max_value = CASE WHEN max_value IS NULL OR ?7 > max_value THEN coalesce(?7, max_value) ELSE max_value END
     WHERE id = ?1";
 
+/// The same for so many series in one statement.
+static NEWEST_TEXTS: LazyLock<[String; 5]> = LazyLock::new(|| {
+    STATEMENT_ROWS.map(|n_rows| {
+        let values = vec!["(?, ?, ?, ?, ?, ?, ?)"; n_rows].join(", ");
+        let is_newer = "(last_step IS NULL OR (last_step, last_at_us, last_value) < (new.step, new.at_us, new.value))";
+        format!(
+            "WITH new (id, step, at_us, value, is_nan, low, high) AS (VALUES {values})
+             UPDATE series SET
+                 last_step = iif({is_newer}, new.step, last_step),
+                 last_at_us = iif({is_newer}, new.at_us, last_at_us),
+                 last_value = iif({is_newer}, new.value, last_value),
+                 last_is_nan = iif({is_newer}, new.is_nan, last_is_nan),
+                 min_value = iif(min_value IS NULL OR new.low < min_value, coalesce(new.low, min_value), min_value),
+                 max_value = iif(max_value IS NULL OR new.high > max_value, coalesce(new.high, max_value), max_value)
+             FROM new WHERE series.id = new.id"
+        )
+    })
+});
+
+type SqliteQuery<'a> = Query<'a, Sqlite, SqliteArguments>;
+
+/// Binds a point's row.
+pub(crate) fn bound_point<'a>(query: SqliteQuery<'a>, id: i64, point: &Point) -> SqliteQuery<'a> {
+    let (value, is_nan) = stored(point.value);
+    query
+        .bind(id)
+        .bind(point.step)
+        .bind(point.at_us)
+        .bind(value)
+        .bind(is_nan)
+}
+
+/// Binds what some points say of their series.
+pub(crate) fn bound_newest<'a>(query: SqliteQuery<'a>, one: &Newest) -> SqliteQuery<'a> {
+    bound_point(query, one.id, &one.last)
+        .bind(one.range.map(|(low, _)| low))
+        .bind(one.range.map(|(_, high)| high))
+}
+
 async fn update_newest_sqlite(
     connection: &mut SqliteConnection,
     all: &[Newest],
 ) -> Result<(), Fault> {
-    for one in all {
-        let (value, is_nan) = stored(one.last.value);
-        sqlx::query(NEWEST_SQLITE)
-            .bind(one.id)
-            .bind(one.last.step)
-            .bind(one.last.at_us)
-            .bind(value)
-            .bind(is_nan)
-            .bind(one.range.map(|(low, _)| low))
-            .bind(one.range.map(|(_, high)| high))
-            .execute(&mut *connection)
-            .await?;
+    let mut left = all;
+    for (n_rows, text) in STATEMENT_ROWS.iter().zip(&*NEWEST_TEXTS) {
+        while let Some((rows, rest)) = left.split_at_checked(*n_rows) {
+            left = rest;
+            let mut query = sqlx::query(text.as_str());
+            for one in rows {
+                query = bound_newest(query, one);
+            }
+            query.execute(&mut *connection).await?;
+        }
     }
     Ok(())
 }
@@ -266,13 +305,13 @@ async fn update_newest_postgres(
     Ok(())
 }
 
-/// Points that go into one statement: as many of the first as there are, then of the next. Few texts, so that SQLite, which takes
+/// Rows that go into one statement: as many of the first as there are, then of the next. Few texts, so that SQLite, which takes
 /// longer to read a statement than to insert its rows, keeps them all as read.
-const POINT_ROWS: [usize; 5] = [ROWS, 500, 100, 10, 1];
+const STATEMENT_ROWS: [usize; 5] = [ROWS, 500, 100, 10, 1];
 
 /// The statements for so many points.
 static POINT_TEXTS: LazyLock<[String; 5]> = LazyLock::new(|| {
-    POINT_ROWS.map(|n_rows| {
+    STATEMENT_ROWS.map(|n_rows| {
         let values = vec!["(?, ?, ?, ?, ?)"; n_rows].join(", ");
         format!(
             "INSERT INTO points (series_id, step, at_us, value, is_nan) VALUES {values} ON CONFLICT DO NOTHING"
@@ -285,18 +324,12 @@ async fn insert_points_sqlite(
     points: &[Row],
 ) -> Result<(), Fault> {
     let mut left = points;
-    for (n_rows, text) in POINT_ROWS.iter().zip(&*POINT_TEXTS) {
+    for (n_rows, text) in STATEMENT_ROWS.iter().zip(&*POINT_TEXTS) {
         while let Some((rows, rest)) = left.split_at_checked(*n_rows) {
             left = rest;
             let mut query = sqlx::query(text.as_str());
             for (id, point) in rows {
-                let (value, is_nan) = stored(point.value);
-                query = query
-                    .bind(*id)
-                    .bind(point.step)
-                    .bind(point.at_us)
-                    .bind(value)
-                    .bind(is_nan);
+                query = bound_point(query, *id, point);
             }
             query.execute(&mut *connection).await?;
         }

@@ -726,6 +726,12 @@ async fn write_jobs(
         let mut group = Vec::new();
         let mut n_rows = 0;
         let mut next = Some(first);
+        // Callers that were told of the last group are about to send again: with a turn of the others they come along.
+        let mut n_waiting = None;
+        while n_waiting.is_none_or(|n| n < jobs.len()) {
+            n_waiting = Some(jobs.len());
+            tokio::task::yield_now().await;
+        }
         while let Some(job) = next {
             match job {
                 Job::Write(write) => {

@@ -8,7 +8,9 @@ use std::fmt::Write;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{Sqlite, SqlitePool};
 
-use crate::apply::{NEWEST_SQLITE, Newest, SeriesIds, merged, newest, stored};
+use crate::apply::{
+    NEWEST_SQLITE, Newest, SeriesIds, bound_newest, bound_point, merged, newest,
+};
 use crate::error::Fault;
 use crate::record::{Batch, Point};
 
@@ -120,24 +122,10 @@ impl Quick {
         };
         let mut query = sqlx::query(sqlx::AssertSqlSafe(self.text()));
         for (id, _, point) in &self.points {
-            let (value, is_nan) = stored(point.value);
-            query = query
-                .bind(*id)
-                .bind(point.step)
-                .bind(point.at_us)
-                .bind(value)
-                .bind(is_nan);
+            query = bound_point(query, *id, point);
         }
         for one in &self.newest {
-            let (value, is_nan) = stored(one.last.value);
-            query = query
-                .bind(one.id)
-                .bind(one.last.step)
-                .bind(one.last.at_us)
-                .bind(value)
-                .bind(is_nan)
-                .bind(one.range.map(|(low, _)| low))
-                .bind(one.range.map(|(_, high)| high));
+            query = bound_newest(query, one);
         }
         match query.execute(&mut *connection).await {
             Ok(_) => {

@@ -142,16 +142,21 @@ macro_rules! transaction {
     }};
 }
 
+/// How a transaction begins that reads one unchanging state.
+pub(crate) const SNAPSHOT_SQLITE: &str = "BEGIN DEFERRED";
+
+/// The same in PostgreSQL.
+pub(crate) const SNAPSHOT_POSTGRES: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
 /// Runs the same statements within one transaction that reads an unchanging state.
 macro_rules! on_snapshot {
     ($store:expr, $connection:ident => $body:expr) => {
         match $store {
             crate::store::Store::Sqlite(pool) => {
-                crate::store::transaction!(pool, "BEGIN DEFERRED", $connection => $body)
+                crate::store::transaction!(pool, crate::store::SNAPSHOT_SQLITE, $connection => $body)
             }
             crate::store::Store::Postgres(pool) => {
-                let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-                crate::store::transaction!(pool, begin, $connection => $body)
+                crate::store::transaction!(pool, crate::store::SNAPSHOT_POSTGRES, $connection => $body)
             }
         }
     };

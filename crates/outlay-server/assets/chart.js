@@ -42,11 +42,21 @@ const Chart = (() => {
     };
   }
 
-  /** The library is large: points are asked for while it is read. */
+  /** The library is large: browsers that meet it for the first time take a second or two to read it, in which nothing else is done. */
+  let reading;
   function library() {
     if (window.Plotly) return Promise.resolve();
-    return new Promise((done) => document.getElementById("plotly").addEventListener("load", done, { once: true }));
+    reading ??= new Promise((done, failed) => {
+      const script = Outlay.make("script", { src: document.getElementById("plotly").href });
+      script.addEventListener("load", done, { once: true });
+      script.addEventListener("error", () => failed(new Error("The charts' library cannot be loaded.")), { once: true });
+      document.head.append(script);
+    });
+    return reading;
   }
+
+  /** Until what was drawn is seen. */
+  const seen = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
 
   class Chart {
     /** A chart of a metric of some runs, within an element that it fills. */
@@ -61,7 +71,7 @@ const Chart = (() => {
       this.note = Outlay.make("p", { class: "dim small", role: "status" });
       this.reset = Outlay.make("button", { type: "button", class: "quiet low", hidden: true, onclick: () => this.zoom(null) }, "Whole range");
       place.append(Outlay.make("figure", { class: "chart" }, Outlay.make("div", { class: "row apart" }, this.title, this.reset), this.plot, this.note));
-      document.addEventListener("outlay-theme", () => this.figure && this.draw());
+      document.addEventListener("outlay-theme", () => this.figure && window.Plotly && this.draw());
       this.load();
     }
 
@@ -90,14 +100,20 @@ const Chart = (() => {
         const figure = await Outlay.ask(`/api/v1/figures/metric?${fields}`, { signal: asking.signal });
         this.figure = figure;
         this.scale = figure.scale;
-        await library();
+        if (!window.Plotly) {
+          this.sketch();
+          await (document.hidden ? undefined : seen());
+          this.plot.dataset.sketched = String(performance.now() | 0);
+          await library();
+        }
         if (this.asking === asking) await this.draw();
       } catch (error) {
         if (error.name !== "AbortError") this.note.textContent = error.message;
       }
     }
 
-    async draw() {
+    /** What the points are, in words, and how the picture is dressed. */
+    tell() {
       const { data, layout, n_points: total, notes } = this.figure;
       const shown = data.reduce((sum, curve) => sum + curve.x.length, 0);
       const said = [...notes];
@@ -107,7 +123,20 @@ const Chart = (() => {
       const isLarge = data.some((curve) => curve.y.some((value) => Math.abs(value) >= 10000));
       const dress = dressed(layout, { ...this.options, isLarge, hasLegend: this.runs.length > 1, revision: this.options.x });
       if (this.range) dress.xaxis.range = this.range;
-      await Plotly.react(this.plot, data, dress, { displayModeBar: false, responsive: true, doubleClick: false, scrollZoom: false });
+      const last = data[0]?.y.at(-1);
+      this.plot.setAttribute("aria-label", `Chart of ${this.key}: ${shown} points${last === undefined ? "" : `, the last is ${Outlay.number(last)}`}`);
+      return dress;
+    }
+
+    sketch() {
+      const { margin, height, colorway, font, xaxis } = this.tell();
+      sketch(this.plot, this.figure.data, { margin, height, colorway, font, line: css("--line"), isLogarithmic: this.options.isLogarithmic, title: xaxis.title?.text ?? "" });
+    }
+
+    async draw() {
+      const dress = this.tell();
+      this.plot.querySelector(":scope > .sketch")?.remove();
+      await Plotly.react(this.plot, this.figure.data, dress, { displayModeBar: false, responsive: true, doubleClick: false, scrollZoom: false });
       if (!this.isListening) {
         this.isListening = true;
         this.plot.on("plotly_relayout", (change) => {
@@ -118,8 +147,6 @@ const Chart = (() => {
         this.plot.on("plotly_doubleclick", () => this.zoom(null));
       }
       this.plot.dataset.drawn = String(performance.now() | 0);
-      const last = data[0]?.y.at(-1);
-      this.plot.setAttribute("aria-label", `Chart of ${this.key}: ${shown} points${last === undefined ? "" : `, the last is ${Outlay.number(last)}`}`);
     }
 
     remove() {

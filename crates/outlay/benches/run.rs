@@ -1,6 +1,6 @@
 //! What `outlay run` costs the command that it meters, and the memory that it takes.
 //!
-//! `cargo bench -p outlay --bench run`, three minutes.
+//! `cargo bench -p outlay --bench run`, three minutes; `OUTLAY_PAIRS=100` for a narrower interval, in fifteen.
 //! Two figures say what it costs: how much longer the command takes, which is what matters and as noisy as the machine, and the processor time of Outlay and its keeper beside the command's, which is not.
 //! Targets: under 1% of the command's time, and at most 30 MB for the meter and its keeper together.
 
@@ -17,7 +17,10 @@ use std::time::{Duration, Instant};
 use nix::sys::resource::{UsageWho, getrusage};
 
 /// Pairs of a run without a meter and one with it, one after the other so that both meet the same machine.
-const N_PAIRS: usize = 15;
+fn n_pairs() -> usize {
+    let given = std::env::var("OUTLAY_PAIRS").ok();
+    given.and_then(|text| text.parse().ok()).unwrap_or(15)
+}
 
 /// How long memory is watched.
 const WATCHED_S: u64 = 25;
@@ -33,6 +36,7 @@ fn main() {
     let here = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("bench-run");
     let _ = std::fs::remove_dir_all(&here);
     std::fs::create_dir_all(&here).unwrap();
+    let n_pairs = n_pairs();
     for (role, what) in [
         ("loop", "arithmetic on one processor"),
         ("processes", "one process after another"),
@@ -40,7 +44,7 @@ fn main() {
         let mut ratios = Vec::new();
         let (mut alone_s, mut whole_s) = (Vec::new(), Vec::new());
         let (mut own_s, mut shares) = (Vec::new(), Vec::new());
-        for pair in 0..N_PAIRS {
+        for pair in 0..n_pairs {
             // Who comes first changes, so that a machine that slows down slows both.
             let (plain, metered) = if pair % 2 == 0 {
                 let plain = timed(&here, role, false);
@@ -58,11 +62,18 @@ fn main() {
             shares.push((metered.others_cpu_s - of_moment) / metered.cpu_s);
         }
         ratios.sort_by(f64::total_cmp);
-        let at = |share: f64| 100.0 * (ratios[(share * (N_PAIRS - 1) as f64) as usize] - 1.0);
+        let at = |share: f64| {
+            let place = share.clamp(0.0, 1.0) * (n_pairs - 1) as f64;
+            100.0 * (ratios[place.round() as usize] - 1.0)
+        };
+        // Between which of them the median of all such pairs lies, 95 times in 100: the count below it is binomial.
+        let apart = 0.98 / (n_pairs as f64).sqrt();
         println!(
-            "{what} ({:.2} s): its own time changes by {:+.2}% (quartiles {:+.2}% to {:+.2}%); before and after it {:.0} ms; Outlay's processor time is {:.2}% of its own, and {:.0} ms to begin and end",
+            "{what} ({:.2} s): its own time changes by {:+.2}% (the median of {n_pairs} pairs, 95% sure between {:+.2}% and {:+.2}%; quartiles {:+.2}% to {:+.2}%); before and after it {:.0} ms; Outlay's processor time is {:.2}% of its own, and {:.0} ms to begin and end",
             median(alone_s),
             at(0.5),
+            at(0.5 - apart),
+            at(0.5 + apart),
             at(0.25),
             at(0.75),
             median(whole_s) * 1e3,

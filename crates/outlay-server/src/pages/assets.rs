@@ -27,6 +27,7 @@ const FILES: &[(&str, &str)] = &[
         include_str!("../../assets/runs-columns.js"),
     ),
     ("runs-rows.js", include_str!("../../assets/runs-rows.js")),
+    ("sketch.js", include_str!("../../assets/sketch.js")),
     ("statements.js", include_str!("../../assets/statements.js")),
     ("live.js", include_str!("../../assets/live.js")),
     ("theme.js", include_str!("../../assets/theme.js")),

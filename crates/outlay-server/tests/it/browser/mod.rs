@@ -355,8 +355,12 @@ fn a_long_run_draws_at_once() {
         browser.go("about:blank");
         browser.go(&site.at(&path));
         browser.wait_for("#charts .plot[data-drawn]");
-        let drawn =
-            browser.run("return Number(document.querySelector('#charts .plot').dataset.drawn)");
+        let when = |what: &str| {
+            browser.run(&format!(
+                "return Number(document.querySelector('#charts .plot').dataset.{what})"
+            ))
+        };
+        let (sketched, drawn) = (when("sketched"), when("drawn"));
         let parts = browser.run(
             "const at = (part) => performance.getEntriesByType('resource').filter((one) => one.name.includes(part)) \
              .map((one) => `${one.startTime | 0} to ${one.responseEnd | 0}`)[0]; \
@@ -364,11 +368,10 @@ fn a_long_run_draws_at_once() {
              return `page until ${page.responseEnd | 0}, library ${at('plotly')}, points ${at('figures')}, ready at ${page.domContentLoadedEventStart | 0}`",
         );
         notes.push(format!(
-            "{} ms ({})",
-            drawn,
+            "{sketched} ms, with the library {drawn} ms ({})",
             parts.as_str().unwrap_or_default()
         ));
-        times.push(drawn.as_f64().unwrap_or(f64::INFINITY));
+        times.push(sketched.as_f64().unwrap_or(f64::INFINITY));
     }
     times.sort_by(f64::total_cmp);
     let note = format!(
