@@ -8,9 +8,7 @@ use std::fmt::Write;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{Sqlite, SqlitePool};
 
-use crate::apply::{
-    NEWEST_SQLITE, Newest, SeriesIds, bound_newest, bound_point, merged, newest,
-};
+use crate::apply::{NEWEST_SQLITE, Newest, SeriesIds, bound_newest, bound_point, merged, newest};
 use crate::error::Fault;
 use crate::record::{Batch, Point};
 

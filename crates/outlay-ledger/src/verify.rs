@@ -318,7 +318,10 @@ const COLUMNS: &str = "SELECT position, kind, subject, recorded_us, who, record,
 enum Page {
     Rows(Vec<Columns>),
     /// All of them in one text, by `PACKED`: handed over one by one, with seven columns each, they take most of the time of a verification.
-    Packed { n_rows: i64, text: String },
+    Packed {
+        n_rows: i64,
+        text: String,
+    },
 }
 
 /// Each record as six numbers and a hash with a blank after each, and then its texts, of which four of the numbers are the lengths.

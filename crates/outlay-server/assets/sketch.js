@@ -20,10 +20,10 @@ const sketch = (() => {
   }
 
   const short = new Intl.NumberFormat("en-US", { notation: "compact", maximumSignificantDigits: 4 });
-  const tick = (value) => (value !== 0 && Math.abs(value) < 1e-4 ? value.toExponential(1) : Math.abs(value) >= 10000 ? short.format(value) : String(value));
+  const tick = (value) => (value !== 0 && Math.abs(value) < 1e-4 ? value.toExponential(1) : Math.abs(value) >= 10000 ? short.format(value).replace("K", "k") : String(value));
 
   /** The range of some numbers, and how a number lies within it, from 0 to 1. */
-  function scale(lists, isLogarithmic, margin) {
+  function scale(lists, isLogarithmic, margin, n_ticks) {
     let [low, high] = [Infinity, -Infinity];
     const place = isLogarithmic ? (value) => (value > 0 ? Math.log10(value) : NaN) : (value) => value;
     for (const list of lists) {
@@ -36,7 +36,7 @@ const sketch = (() => {
     if (!(low <= high)) [low, high] = [0, 1];
     if (low === high) [low, high] = [low - 1, high + 1];
     [low, high] = [low - (high - low) * margin, high + (high - low) * margin];
-    const ticks = isLogarithmic ? rounded(low, high, 4).filter(Number.isInteger).map((power) => 10 ** power) : rounded(low, high, 5);
+    const ticks = isLogarithmic ? rounded(low, high, 4).filter(Number.isInteger).map((power) => 10 ** power) : rounded(low, high, n_ticks);
     return { ticks, at: (value) => (place(value) - low) / (high - low) };
   }
 
@@ -45,8 +45,8 @@ const sketch = (() => {
     const width = plot.clientWidth;
     const [inner, tall] = [width - margin.l - margin.r, height - margin.t - margin.b];
     if (inner <= 0 || data.length === 0) return;
-    const across = scale(data.map((curve) => curve.x), false, 0);
-    const up = scale(data.map((curve) => curve.y), isLogarithmic, 0.055);
+    const across = scale(data.map((curve) => curve.x), false, 0, 6);
+    const up = scale(data.map((curve) => curve.y), isLogarithmic, 0.055, 5);
     const x = (value) => margin.l + inner * across.at(value);
     const y = (value) => margin.t + tall * (1 - up.at(value));
     const picture = shape("svg", { width, height, "aria-hidden": "true", "font-size": 11, "font-family": font.family, fill: font.color, class: "sketch" });

@@ -9,12 +9,12 @@ mod time;
 
 pub use estimate::{Estimate, Spread};
 pub use parse::{
-    ParseError, parse_count, parse_duration_seconds, parse_latency_seconds, parse_money_usd,
-    parse_rate_per_second, parse_tokens,
+    ParseError, parse_bytes, parse_count, parse_duration_seconds, parse_latency_seconds,
+    parse_money_usd, parse_rate_per_second, parse_tokens,
 };
 pub use show::{
     bytes, count, currency_sign, duration, energy_kwh, in_currency, mass_kg, percent, price_usd,
-    show_money_in, significant, usd,
+    show_money_in, significant, usd, whole,
 };
 pub use time::{date_of_day, day_of_date, parse_timestamp, timestamp};
 

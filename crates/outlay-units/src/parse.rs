@@ -111,6 +111,41 @@ pub fn parse_tokens(text: &str) -> Result<f64, ParseError> {
     parse_count(bare).map_err(|_| fail(text, EXPECTED))
 }
 
+/// Reads a size: `2GB` (thousands) or `512MiB` (1024s), `1e9`.
+///
+/// ```
+/// assert_eq!(outlay_units::parse_bytes("2GB").unwrap(), 2_000_000_000);
+/// assert_eq!(outlay_units::parse_bytes("1.5 KiB").unwrap(), 1536);
+/// assert!(outlay_units::parse_bytes("2 gallons").is_err());
+/// ```
+///
+/// # Errors
+/// An unknown unit, zero or negative sizes, more than 1e18 bytes.
+pub fn parse_bytes(text: &str) -> Result<u64, ParseError> {
+    const EXPECTED: &str = "a size (such as 2GB, 512MiB or 1e9)";
+    let unit = |suffix: &str| -> Option<f64> {
+        let suffix = suffix.to_ascii_lowercase();
+        let scale = suffix.strip_suffix('b').unwrap_or(&suffix);
+        Some(match scale {
+            "" => 1.0,
+            "k" => 1e3,
+            "m" => 1e6,
+            "g" => 1e9,
+            "t" => 1e12,
+            "ki" => 1024.0,
+            "mi" => 1024.0 * 1024.0,
+            "gi" => 1024.0_f64.powi(3),
+            "ti" => 1024.0_f64.powi(4),
+            _ => return None,
+        })
+    };
+    split(text)
+        .and_then(|(number, suffix)| Some(number * unit(suffix)?))
+        .filter(|bytes| (1.0..=1e18).contains(bytes))
+        .map(|bytes| bytes as u64)
+        .ok_or_else(|| fail(text, EXPECTED))
+}
+
 /// Reads an amount of US dollars: `5000usd`, `$5,000`, `5k`, `2.5M usd`.
 ///
 /// # Errors

@@ -61,6 +61,23 @@ pub fn count(value: f64) -> String {
     scaled(value, &[(1e12, "T"), (1e9, "B"), (1e6, "M")])
 }
 
+/// Writes a whole number with every digit: `1,234,567`.
+///
+/// ```
+/// assert_eq!([0, 999, 1000, 76_606].map(outlay_units::whole), ["0", "999", "1,000", "76,606"]);
+/// ```
+pub fn whole(value: u64) -> String {
+    let digits = value.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
 /// The currency in which this process shows money: sign, and units for a US dollar.
 static CURRENCY: OnceLock<(String, f64)> = OnceLock::new();
 

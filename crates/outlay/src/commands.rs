@@ -1,5 +1,6 @@
 //! One file for each command.
 
+pub mod audit;
 pub mod bill;
 pub mod budget;
 pub mod calibrate;

@@ -66,6 +66,8 @@ enum Command {
     Plan(Plan),
     /// Meter a command: what it costs while it runs, within a budget
     Run(Box<commands::run::Args>),
+    /// Look through training data: what is there twice, and what of a test set has leaked into it
+    Audit(Box<commands::audit::Args>),
     /// Serve the ledger on one port: for training scripts (MLflow's clients) and for people
     Server(commands::server::Args),
     /// Bring over what another program recorded: MLflow's database or folder of files
@@ -150,6 +152,7 @@ fn run(cli: Cli, printer: &mut Printer) -> Result<(), Failure> {
         Command::Plan(Plan::Lifecycle(args)) => commands::plan_lifecycle::run(&args, printer),
         Command::Plan(Plan::Budget(args)) => commands::plan_budget::run(&args, printer),
         Command::Run(args) => commands::run::run(&args, printer),
+        Command::Audit(args) => commands::audit::run(&args, printer),
         Command::Server(args) => commands::server::run(&args, printer),
         Command::Import(args) => commands::import::run(&args, printer),
         Command::Budget(args) => commands::budget::run(&args, printer),

@@ -1,0 +1,166 @@
+//! Conditions under which an audit fails: `leaked > 0, near_dup > 2%`.
+
+use crate::report::Report;
+
+/// What of a report can be a condition, with what a share of it is a share of.
+const NAMES: [(&str, &str); 7] = [
+    ("leaked", "items of benchmarks that are in the data"),
+    ("suspect", "items that may be"),
+    ("exact_dup", "records that say the same as an earlier one"),
+    (
+        "near_dup",
+        "records that are exact or near duplicates, beyond one of each cluster",
+    ),
+    ("private", "records with personal data or secrets"),
+    ("secret", "keys, tokens and passwords"),
+    ("skipped", "records that could not be read"),
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Relation {
+    Above,
+    AtLeast,
+    Below,
+    AtMost,
+    Equal,
+}
+
+/// One condition.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Condition {
+    name: &'static str,
+    relation: Relation,
+    value: f64,
+    is_share: bool,
+    text: String,
+}
+
+impl Condition {
+    /// Reads conditions that commas part.
+    ///
+    /// ```
+    /// use outlay_audit::Condition;
+    /// assert_eq!(Condition::all("leaked > 0, near_dup>2%").unwrap().len(), 2);
+    /// assert!(Condition::all("leaks > 0").unwrap_err().contains("allowed: leaked"));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// What is no condition, and what is allowed.
+    pub fn all(text: &str) -> Result<Vec<Self>, String> {
+        text.split(',').map(Self::one).collect()
+    }
+
+    fn one(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let allowed = || NAMES.map(|(name, _)| name).join(", ");
+        let fault = |what: &str| {
+            format!(
+                "`{text}`: {what}; allowed: {}, then >, >=, <, <= or =, then a number or a percentage, such as near_dup > 2%",
+                allowed()
+            )
+        };
+        let at = text
+            .find(['<', '>', '='])
+            .ok_or_else(|| fault("there is no comparison"))?;
+        let (name, rest) = text.split_at(at);
+        let (name, _) = NAMES
+            .into_iter()
+            .find(|(known, _)| *known == name.trim())
+            .ok_or_else(|| fault("it is not known what is compared"))?;
+        let (relation, value) = [
+            (">=", Relation::AtLeast),
+            ("<=", Relation::AtMost),
+            (">", Relation::Above),
+            ("<", Relation::Below),
+            ("=", Relation::Equal),
+        ]
+        .into_iter()
+        .find_map(|(sign, relation)| Some((relation, rest.strip_prefix(sign)?.trim())))
+        .ok_or_else(|| fault("there is no comparison"))?;
+        let (number, is_share) = match value.strip_suffix('%') {
+            Some(number) => (number.trim(), true),
+            None => (value, false),
+        };
+        let value: f64 = number
+            .parse()
+            .ok()
+            .filter(|value: &f64| value.is_finite() && *value >= 0.0)
+            .ok_or_else(|| fault("there is no number"))?;
+        Ok(Self {
+            name,
+            relation,
+            value,
+            is_share,
+            text: text.to_owned(),
+        })
+    }
+
+    /// Whether it holds of a report, in a sentence; `None` where it does not.
+    ///
+    /// # Errors
+    ///
+    /// Where it was not looked at what it speaks of.
+    pub fn holds(&self, report: &Report) -> Result<Option<String>, String> {
+        let (n, n_all) = self.counted(report).ok_or_else(|| {
+            format!(
+                "`{}` cannot be said: {} were not looked for",
+                self.text,
+                self.what()
+            )
+        })?;
+        let value = if self.is_share {
+            100.0 * n as f64 / (n_all as f64).max(1.0)
+        } else {
+            n as f64
+        };
+        let holds = match self.relation {
+            Relation::Above => value > self.value,
+            Relation::AtLeast => value >= self.value,
+            Relation::Below => value < self.value,
+            Relation::AtMost => value <= self.value,
+            Relation::Equal => value == self.value,
+        };
+        Ok(holds.then(|| {
+            let is = if self.is_share {
+                format!("{n} of {n_all}, {value:.2}%")
+            } else {
+                n.to_string()
+            };
+            format!("{}: {is} ({})", self.text, self.what())
+        }))
+    }
+
+    fn what(&self) -> &'static str {
+        let found = NAMES.iter().find(|(name, _)| *name == self.name);
+        found.map_or("", |(_, what)| what)
+    }
+
+    fn counted(&self, report: &Report) -> Option<(u64, u64)> {
+        let n_records = report.n_records;
+        let duplicates = report.duplicates.as_ref();
+        let leaks = report.leaks.as_ref().map(|leaks| {
+            let n_items = leaks.long.n_items + leaks.short.n_items;
+            (
+                leaks.long.n_leaked + leaks.short.n_leaked,
+                leaks.long.n_suspect + leaks.short.n_suspect,
+                n_items,
+            )
+        });
+        match self.name {
+            "leaked" => leaks.map(|(leaked, _, all)| (leaked, all)),
+            "suspect" => leaks.map(|(_, suspect, all)| (suspect, all)),
+            "exact_dup" => duplicates.map(|duplicates| (duplicates.n_exact, n_records)),
+            "near_dup" => duplicates.map(|duplicates| (duplicates.n_near, n_records)),
+            "private" => report
+                .privacy
+                .as_ref()
+                .map(|privacy| (privacy.n_records, n_records)),
+            "secret" => report.privacy.as_ref().map(|privacy| {
+                let secrets = privacy.found.iter().filter(|found| found.kind == "secret");
+                (secrets.map(|found| found.n_places).sum(), n_records)
+            }),
+            _ => Some((report.n_skipped, n_records + report.n_skipped)),
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Audits of training data: what is in it twice, what has leaked into it, and what that costs.
+
+mod audit;
+mod chunks;
+mod error;
+mod gate;
+mod leaks;
+mod minhash;
+mod near;
+mod privacy;
+mod record;
+mod report;
+mod shingles;
+mod source;
+mod table;
+mod union;
+mod words;
+
+pub use audit::{
+    Audit, Benchmarks, FileCount, ItemFound, PrivacyCount, Progress, QUESTIONS, Settings, audit,
+    benchmarks,
+};
+pub use chunks::Skipped;
+pub use error::AuditError;
+pub use gate::Condition;
+pub use leaks::{Finder, Grade, Items, Leak, Reference, SHORT};
+pub use minhash::{Bands, MinHash};
+pub use near::{Found, Near, NearSettings, Sketcher, Sketches};
+pub use privacy::{Private, PrivateKind, masked, private, redacted};
+pub use record::{Fields, Record, TEXTS};
+pub use report::{
+    Cluster, Duplicates, Graded, ItemView, LeakView, Leaks, Privacy, PrivacyView, Report,
+    SkippedView,
+};
+pub use shingles::{Shingle, Shingler, jaccard};
+pub use source::{Kind, Listing, Packing, Source};
+pub use table::Table;
+pub use union::Sets;
+pub use words::words;

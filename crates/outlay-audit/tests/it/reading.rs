@@ -1,0 +1,249 @@
+//! Files of every kind, whole and broken: a record is read or counted as skipped, and nothing is lost in silence.
+
+use std::io::Write;
+
+use outlay_audit::{Audit, Fields};
+use proptest::prelude::*;
+
+use crate::audited;
+
+fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    out.write_all(content).unwrap();
+    out.finish().unwrap()
+}
+
+fn counted(audit: &Audit) -> (u64, u64, u64) {
+    let file = &audit.files[0];
+    (file.n_records, file.n_text_bytes, file.n_skipped)
+}
+
+const LINES: &[u8] =
+    b"{\"id\": \"a\", \"text\": \"one two\"}\n{\"id\": \"b\", \"text\": \"three\"}\n";
+
+#[test]
+fn every_kind_gives_the_same_records() {
+    let kinds: [(&str, Vec<u8>); 9] = [
+        ("a.jsonl", LINES.to_vec()),
+        ("a.ndjson", LINES[..LINES.len() - 1].to_vec()),
+        ("a.jsonl.gz", gzip(LINES)),
+        ("two.jsonl.gz", [gzip(&LINES[..31]), gzip(&LINES[31..])].concat()),
+        ("a.jsonl.zst", zstd::encode_all(LINES, 1).unwrap()),
+        ("a.csv", b"id,text\na,one two\n\"b\",\"three\"\n".to_vec()),
+        ("a.tsv.gz", gzip(b"\xef\xbb\xbfid\ttext\r\na\tone two\r\nb\tthree\r\n")),
+        ("a.json", br#"[{"text": "one two", "id": "a"}, {"id": "b", "text": "three"}]"#.to_vec()),
+        ("crlf.jsonl", b"\xef\xbb\xbf{\"id\": \"a\", \"text\": \"one two\"}\r\n\r\n{\"id\": \"b\", \"text\": \"three\"}\r\n".to_vec()),
+    ];
+    for (name, content) in kinds {
+        let audit = audited(name, &content, |_| {});
+        assert_eq!(counted(&audit), (2, 12, 0), "{name}");
+        assert_eq!(
+            [0, 1].map(|record| audit.table.name(record).unwrap()),
+            ["a", "b"],
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_record_without_an_id_is_called_by_its_place() {
+    let audit = audited("a.jsonl", b"\n{\"text\": \"x\"}\n\"y\"\n", |_| {});
+    let name = audit.table.name(1).unwrap();
+    assert!(name.ends_with("a.jsonl:3"), "{name}");
+    let audit = audited("note.txt", b"some words", |_| {});
+    assert!(audit.table.name(0).unwrap().ends_with("note.txt:1"));
+}
+
+#[test]
+fn what_cannot_be_read_is_counted() {
+    // A name, a content, how many are read and how many skipped, and why.
+    type Case = (&'static str, Vec<u8>, (u64, u64), &'static str);
+    let broken: [Case; 10] = [
+        (
+            "a.jsonl",
+            b"{\"text\": \"x\"}\n{broken\n[1]\n{\"text\": \"y\"}\n".to_vec(),
+            (2, 2),
+            "no JSON object",
+        ),
+        ("a.jsonl", b"{\"text\": \"\xff\"}\n".to_vec(), (1, 0), ""),
+        (
+            "a.csv",
+            b"id,text\n1,x\n2\n3,y,z\n4,w\n".to_vec(),
+            (2, 2),
+            "1 values, where 2 columns",
+        ),
+        ("a.json", b"[{\"text\": 1}, ".to_vec(), (0, 1), "no JSON"),
+        (
+            "a.jsonl.gz",
+            gzip(LINES)[..30].to_vec(),
+            (0, 1),
+            "the rest of the file",
+        ),
+        (
+            "a.jsonl.gz",
+            b"no gzip".to_vec(),
+            (0, 1),
+            "the rest of the file",
+        ),
+        (
+            "a.jsonl.zst",
+            zstd::encode_all(LINES, 1).unwrap()[..20].to_vec(),
+            (0, 1),
+            "the rest of the file",
+        ),
+        ("a.json.zst", b"no zstd".to_vec(), (0, 1), ""),
+        ("a.jsonl", Vec::new(), (0, 0), ""),
+        ("a.csv", Vec::new(), (0, 0), ""),
+    ];
+    for (name, content, (n_records, n_skipped), why) in broken {
+        let audit = audited(name, &content, |_| {});
+        let file = &audit.files[0];
+        assert_eq!(
+            (file.n_records, file.n_skipped),
+            (n_records, n_skipped),
+            "{name}: {:?}",
+            file.skipped
+        );
+        if !why.is_empty() {
+            assert!(
+                file.skipped[0].why.contains(why),
+                "{name}: {:?}",
+                file.skipped
+            );
+        }
+    }
+}
+
+/// A stream that breaks off gives the lines that came before.
+#[test]
+fn lines_before_a_fault_are_read() {
+    let mut lines = Vec::new();
+    for n in 0..50_000_u64 {
+        // Digits that do not pack well.
+        writeln!(
+            lines,
+            "{{\"text\": \"{}\"}}",
+            n.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        )
+        .unwrap();
+    }
+    let packed = gzip(&lines);
+    let audit = audited("a.jsonl.gz", &packed[..packed.len() / 2], |_| {});
+    let file = &audit.files[0];
+    assert!(
+        file.n_records > 20_000 && file.n_records < 30_000,
+        "{}",
+        file.n_records
+    );
+    assert_eq!(file.n_skipped, 1);
+    assert!(file.skipped[0].n_bytes < 40, "{:?}", file.skipped);
+}
+
+#[test]
+fn a_line_beyond_the_limit_is_passed_over() {
+    let long = format!(
+        "{{\"text\": \"a\"}}\n{{\"text\": \"{}\"}}\n{{\"text\": \"b\"}}\n{{\"text\": \"c\"}}",
+        "x".repeat(9_000_000)
+    );
+    let audit = audited("a.jsonl", long.as_bytes(), |settings| {
+        settings.record_bytes_max = 1_000_000;
+    });
+    let file = &audit.files[0];
+    assert_eq!((file.n_records, file.n_skipped), (3, 1));
+    assert_eq!(
+        (file.skipped[0].line, file.skipped[0].n_bytes),
+        (2, 9_000_012)
+    );
+    assert!(audit.table.place(1).1 == 3 && audit.table.place(2).1 == 4);
+    let whole = audited("a.jsonl", long.as_bytes(), |_| {});
+    assert_eq!(whole.files[0].n_records, 4);
+}
+
+/// A file that unpacks to a hundred times what it is allowed to is left, and takes no room.
+#[test]
+fn a_bomb_is_left() {
+    let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let lot = vec![b' '; 1 << 20];
+    for _ in 0..1200 {
+        out.write_all(&lot).unwrap();
+    }
+    let audit = audited("bomb.txt.gz", &out.finish().unwrap(), |_| {});
+    assert_eq!((audit.files[0].n_records, audit.files[0].n_skipped), (0, 1));
+}
+
+#[test]
+fn folders_are_walked_and_others_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("sub")).unwrap();
+    for (name, content) in [
+        ("b.jsonl", "\"x\"\n"),
+        ("sub/a.txt", "y"),
+        ("model.bin", "12345"),
+    ] {
+        std::fs::write(folder.path().join(name), content).unwrap();
+    }
+    let working = tempfile::tempdir().unwrap();
+    let audit = outlay_audit::audit(
+        &[folder.path().to_owned()],
+        None,
+        &crate::settings(working.path()),
+        |_| {},
+    )
+    .unwrap();
+    assert_eq!(
+        audit.files.iter().map(|file| file.n_records).sum::<u64>(),
+        2
+    );
+    assert_eq!(audit.others.len(), 1);
+    assert_eq!(audit.others[0].1, 5);
+    for (path, why) in [
+        ("model.bin", "of no kind that is known"),
+        ("none.jsonl", "cannot be read"),
+    ] {
+        let error = outlay_audit::audit(
+            &[folder.path().join(path)],
+            None,
+            &crate::settings(working.path()),
+            |_| {},
+        )
+        .unwrap_err();
+        assert!(error.to_string().contains(why), "{error}");
+    }
+}
+
+#[test]
+fn fields_are_chosen() {
+    let content = br#"{"key": 5, "q": "is it", "a": "yes", "text": "no"}"#;
+    let audit = audited("a.jsonl", content, |settings| {
+        settings.fields = Fields {
+            text: vec!["q".to_owned(), "a".to_owned()],
+            id: Some("key".to_owned()),
+            others: Vec::new(),
+        };
+    });
+    assert_eq!(audit.table.name(0).unwrap(), "5");
+    assert_eq!(audit.table.n_bytes(0), "is it\nyes".len() as u64);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// Whatever is in a file, every line of it is a record, or skipped, or blank.
+    #[test]
+    fn any_bytes_are_read_without_panic(
+        content in prop::collection::vec(prop_oneof![any::<u8>(), prop::sample::select(b"{}[]\",:\n\\ tnu0x".to_vec())], 0..400),
+        which in 0_usize..8,
+    ) {
+        let name = ["a.jsonl", "a.json", "a.csv", "a.tsv", "a.txt", "a.jsonl.gz", "a.csv.zst", "a.json.gz"][which];
+        let audit = audited(name, &content, |_| {});
+        let file = &audit.files[0];
+        prop_assert_eq!(file.n_records, audit.table.len() as u64);
+        if name == "a.jsonl" {
+            let n_lines = content.split(|byte| *byte == b'\n').filter(|line| {
+                let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+                !line.trim_ascii().is_empty()
+            }).count();
+            prop_assert_eq!(file.n_records + file.n_skipped, n_lines as u64);
+        }
+    }
+}

@@ -1,0 +1,435 @@
+//! `outlay audit`: what is in training data twice, and what of a test set is in it.
+
+use std::io::{BufWriter, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use outlay_audit::{
+    AuditError, Benchmarks, Condition, Duplicates, Fields, Graded, Leaks, NearSettings, Privacy,
+    Progress, Report, Settings, Shingle,
+};
+use outlay_units::percent;
+
+use crate::failure::Failure;
+use crate::printer::{Align, Printer};
+
+/// Arguments of `outlay audit`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:
+  outlay audit data/
+  outlay audit train.jsonl --against gsm8k_test.jsonl --leaks leaks.jsonl
+  outlay audit data/ --fail-on \"leaked > 0, near_dup > 2%\"
+
+Reads .jsonl, .json, .csv, .tsv and texts, each also as .gz or .zst. A record's text is its
+field `text` or `content`, or else all of its texts; --text-field names others.")]
+pub struct Args {
+    /// Files and folders to audit
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Test set or benchmark whose items are not to be in the data; may be repeated
+    #[arg(long, value_name = "PATH")]
+    against: Vec<PathBuf>,
+    /// Field with a record's text; may be repeated
+    #[arg(long, value_name = "FIELD")]
+    text_field: Vec<String>,
+    /// Field with a record's own id [default: id, else its file and line]
+    #[arg(long, value_name = "FIELD")]
+    id_field: Option<String>,
+    /// Least Jaccard similarity of near duplicates, above 0.3
+    #[arg(long, value_name = "SHARE", default_value_t = 0.8)]
+    near: f64,
+    /// What near duplicates are compared by: words:N or characters:N
+    #[arg(long, value_name = "PARTS", default_value = "words:5")]
+    shingle: String,
+    /// Do not look for duplicates
+    #[arg(long, conflicts_with_all = ["clusters", "shingle", "near"])]
+    no_duplicates: bool,
+    /// Memory for sorting, such as 2GB
+    #[arg(long, value_name = "SIZE", default_value = "256MB")]
+    memory: String,
+    /// Folder for working files, which take about as much room as the texts
+    #[arg(long, value_name = "FOLDER")]
+    temp: Option<PathBuf>,
+    /// Write each record of a cluster of duplicates, and the cluster's id, to this file
+    #[arg(long, value_name = "FILE.tsv")]
+    clusters: Option<PathBuf>,
+    /// Write each place of an item that is suspect or leaked to this file
+    #[arg(long, value_name = "FILE.jsonl", requires = "against")]
+    leaks: Option<PathBuf>,
+    /// Write each place of personal data or a secret, masked, to this file
+    #[arg(long, value_name = "FILE.jsonl", conflicts_with = "no_privacy")]
+    pii: Option<PathBuf>,
+    /// Do not look for personal data and secrets
+    #[arg(long)]
+    no_privacy: bool,
+    /// End with code 1 where one of these holds, such as "leaked > 0, near_dup > 2%"
+    #[arg(long, value_name = "CONDITIONS")]
+    fail_on: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
+    let conditions = match &args.fail_on {
+        Some(text) => {
+            Condition::all(text).map_err(|why| Failure::input(format!("--fail-on {why}")))?
+        }
+        None => Vec::new(),
+    };
+    let settings = settings(args)?;
+    let mut line = StatusLine::new();
+    let benchmarks = if args.against.is_empty() {
+        None
+    } else {
+        let read =
+            outlay_audit::benchmarks(&args.against, &settings, |progress| line.show(progress));
+        Some(read.map_err(failure)?)
+    };
+    let audit = outlay_audit::audit(&args.paths, benchmarks.as_ref(), &settings, |progress| {
+        line.show(progress);
+    });
+    line.clear();
+    let audit = audit.map_err(failure)?;
+    if let Some(path) = &args.clusters {
+        written(path, |out| audit.write_clusters(out))?;
+    }
+    if let Some(path) = &args.leaks {
+        written(path, |out| audit.write_leaks(out))?;
+    }
+    if let Some(path) = &args.pii {
+        written(path, |out| audit.write_private(out))?;
+    }
+    let report = Report::new(&audit, settings.near.as_ref(), benchmarks.as_ref())
+        .map_err(Failure::outside)?;
+    if args.json {
+        printer.json(&report)?;
+    } else {
+        show(&report, benchmarks.as_ref(), printer);
+    }
+    let mut broken = Vec::new();
+    for condition in &conditions {
+        let holds = condition
+            .holds(&report)
+            .map_err(|why| Failure::input(format!("--fail-on {why}")))?;
+        broken.extend(holds);
+    }
+    if broken.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::check(broken.join("; ")))
+    }
+}
+
+fn settings(args: &Args) -> Result<Settings, Failure> {
+    let shingle = Shingle::from_text(&args.shingle).ok_or_else(|| {
+        Failure::input(format!(
+            "--shingle is `{}`; allowed: words:N or characters:N, N from 1 to 64",
+            args.shingle
+        ))
+    })?;
+    let memory = outlay_units::parse_bytes(&args.memory)
+        .map_err(|why| Failure::input(format!("--memory {why}")))?;
+    let near = NearSettings {
+        threshold: args.near,
+        shingle,
+        memory_bytes: memory as usize / 2,
+        ..NearSettings::default()
+    };
+    Ok(Settings {
+        fields: Fields {
+            text: args.text_field.clone(),
+            id: args.id_field.clone(),
+            others: Vec::new(),
+        },
+        near: (!args.no_duplicates).then_some(near),
+        privacy: !args.no_privacy,
+        folder: args.temp.clone().unwrap_or_else(std::env::temp_dir),
+        ..Settings::default()
+    })
+}
+
+fn failure(error: AuditError) -> Failure {
+    match error {
+        AuditError::Working { .. } => Failure::outside(error),
+        _ => Failure::input(error),
+    }
+}
+
+/// Writes a file beside its place, and puts it there whole.
+fn written(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<std::fs::File>) -> std::io::Result<()>,
+) -> Result<(), Failure> {
+    let fault = |error: std::io::Error| {
+        Failure::outside(format!("cannot write `{}`: {error}", path.display()))
+    };
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let file = tempfile::NamedTempFile::new_in(folder).map_err(fault)?;
+    let mut out = BufWriter::new(file.reopen().map_err(fault)?);
+    write(&mut out).and_then(|()| out.flush()).map_err(fault)?;
+    file.persist(path).map_err(|error| fault(error.error))?;
+    Ok(())
+}
+
+/// One line on a terminal that says how far it is.
+struct StatusLine {
+    since: Instant,
+    last: Option<Instant>,
+}
+
+impl StatusLine {
+    fn new() -> Self {
+        Self {
+            since: Instant::now(),
+            last: None,
+        }
+    }
+
+    fn show(&mut self, progress: Progress) {
+        let now = Instant::now();
+        let is_due = self.last.is_none_or(|last| (now - last).as_millis() > 200);
+        if (now - self.since).as_secs() < 2 || !is_due || !std::io::stderr().is_terminal() {
+            return;
+        }
+        self.last = Some(now);
+        let text = match progress {
+            Progress::Reading(n_read, n_all) => {
+                let share = n_read as f64 / (n_all as f64).max(1.0);
+                let left_s = (now - self.since).as_secs_f64() * (1.0 / share.max(1e-9) - 1.0);
+                format!(
+                    "read {} of {}, {left_s:.0} s more",
+                    percent(share),
+                    bytes(n_all)
+                )
+            }
+            Progress::Comparing(done, of) => format!("compared {done} of {of}"),
+        };
+        let _ = write!(anstream::stderr(), "\r\x1b[K{text}");
+    }
+
+    fn clear(&self) {
+        if self.last.is_some() {
+            let _ = write!(anstream::stderr(), "\r\x1b[K");
+        }
+    }
+}
+
+fn bytes(n_bytes: u64) -> String {
+    if n_bytes < 1024 {
+        format!("{n_bytes} bytes")
+    } else {
+        outlay_units::bytes(n_bytes as f64)
+    }
+}
+
+fn show(report: &Report, benchmarks: Option<&Benchmarks>, printer: &mut Printer) {
+    printer.heading(&format!(
+        "{} records, {} of text, in {} file{}",
+        count(report.n_records),
+        bytes(report.n_text_bytes),
+        count(report.n_files as u64),
+        if report.n_files == 1 { "" } else { "s" },
+    ));
+    if report.n_skipped > 0 {
+        printer.sentence(&format!(
+            "{} could not be read ({}):",
+            count(report.n_skipped),
+            bytes(report.n_skipped_bytes)
+        ));
+        for skipped in report.skipped.iter().take(3) {
+            printer.sentence(&format!(
+                "  {}:{}: {}",
+                skipped.file, skipped.line, skipped.why
+            ));
+        }
+    }
+    if report.n_unread_files > 0 {
+        printer.sentence(&format!(
+            "{} files ({}) are of no kind that is read, such as {}.",
+            count(report.n_unread_files as u64),
+            bytes(report.n_unread_bytes),
+            report.unread_files[0]
+        ));
+    }
+    if let Some(duplicates) = &report.duplicates {
+        show_duplicates(report, duplicates, printer);
+    }
+    if let (Some(leaks), Some(benchmarks)) = (&report.leaks, benchmarks) {
+        show_leaks(leaks, benchmarks, printer);
+    }
+    if let Some(privacy) = &report.privacy {
+        show_privacy(report, privacy, printer);
+    }
+}
+
+fn show_privacy(report: &Report, privacy: &Privacy, printer: &mut Printer) {
+    printer.line("");
+    printer.heading("Personal data and secrets");
+    if privacy.found.is_empty() {
+        printer.sentence("None was found.");
+        return;
+    }
+    let rows: Vec<Vec<String>> = privacy
+        .found
+        .iter()
+        .map(|found| {
+            let kind = if found.kind == found.form {
+                found.kind.to_owned()
+            } else {
+                format!("{}: {}", found.kind, found.form)
+            };
+            vec![
+                kind.replace('_', " "),
+                count(found.n_places),
+                count(found.n_records),
+            ]
+        })
+        .collect();
+    printer.table(
+        &[
+            ("", Align::Left),
+            ("places", Align::Right),
+            ("records", Align::Right),
+        ],
+        &rows,
+    );
+    printer.sentence(&format!(
+        "{} records have some, {}. Names of persons are not looked for.",
+        count(privacy.n_records),
+        percent(privacy.n_records as f64 / (report.n_records as f64).max(1.0))
+    ));
+}
+
+fn show_duplicates(report: &Report, duplicates: &Duplicates, printer: &mut Printer) {
+    let share = |n: u64, of: u64| percent(n as f64 / (of as f64).max(1.0));
+    printer.line("");
+    printer.heading("Duplicates");
+    let row = |name: &str, n: u64, n_bytes: u64| {
+        vec![
+            name.to_owned(),
+            count(n),
+            share(n, report.n_records),
+            bytes(n_bytes),
+            share(n_bytes, report.n_text_bytes),
+        ]
+    };
+    let right = Align::Right;
+    printer.table(
+        &[
+            ("beyond one of each", Align::Left),
+            ("records", right),
+            ("", right),
+            ("text", right),
+            ("", right),
+        ],
+        &[
+            row(
+                "the same words",
+                duplicates.n_exact,
+                duplicates.n_exact_bytes,
+            ),
+            row("exact and near", duplicates.n_near, duplicates.n_near_bytes),
+        ],
+    );
+    printer.sentence(&format!(
+        "Near is a Jaccard similarity of {} or more between sets of {}, which was computed for {} pairs; {} bands of {} \
+         numbers bring all but one in {} of the pairs right at that together.",
+        duplicates.threshold,
+        duplicates.shingle,
+        count(duplicates.n_compared),
+        duplicates.n_bands,
+        duplicates.n_rows,
+        count((1.0 / duplicates.missed_at_threshold.max(1e-9)).round() as u64),
+    ));
+    if duplicates.n_not_compared > 0 {
+        printer.sentence(&format!(
+            "{} pairs were not compared, as too many records share a part of their signatures.",
+            count(duplicates.n_not_compared)
+        ));
+    }
+    for cluster in duplicates.largest.iter().take(3) {
+        printer.sentence(&format!(
+            "  {} records like {}",
+            count(cluster.n_records),
+            cluster.kept
+        ));
+    }
+}
+
+fn show_leaks(leaks: &Leaks, benchmarks: &Benchmarks, printer: &mut Printer) {
+    printer.line("");
+    printer.heading(&format!(
+        "Items of {} benchmark file{} in the data",
+        benchmarks.files.len(),
+        if benchmarks.files.len() == 1 { "" } else { "s" }
+    ));
+    let row = |name: &str, graded: &Graded| {
+        vec![
+            name.to_owned(),
+            count(graded.n_items),
+            count(graded.n_clean),
+            count(graded.n_suspect),
+            count(graded.n_leaked),
+        ]
+    };
+    let right = Align::Right;
+    printer.table(
+        &[
+            ("", Align::Left),
+            ("items", right),
+            ("clean", right),
+            ("suspect", right),
+            ("leaked", right),
+        ],
+        &[
+            row(
+                &format!("{} words or more", outlay_audit::SHORT),
+                &leaks.long,
+            ),
+            row("shorter, found only whole", &leaks.short),
+        ],
+    );
+    if leaks.n_unfindable > 0 {
+        printer.sentence(&format!(
+            "{} items cannot be looked for.",
+            count(leaks.n_unfindable)
+        ));
+    }
+    for item in leaks.items.iter().take(5) {
+        let most = &item.most;
+        printer.line("");
+        printer.sentence(&format!(
+            "{} {}, {} of it{}, in {}{}:",
+            most.item,
+            most.grade,
+            percent(f64::from(most.share)),
+            if most.is_answered {
+                " with its answer"
+            } else {
+                ""
+            },
+            most.record,
+            if item.n_records > 1 {
+                format!(" and {} more", item.n_records - 1)
+            } else {
+                String::new()
+            },
+        ));
+        printer.sentence(&format!(
+            "  {}",
+            most.passage
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ")
+        ));
+    }
+}
+
+fn count(n: u64) -> String {
+    outlay_units::whole(n)
+}
