@@ -337,11 +337,11 @@ fn show_duplicates(report: &Report, duplicates: &Duplicates, printer: &mut Print
         ],
     );
     printer.sentence(&format!(
-        "Near is a Jaccard similarity of {} or more between sets of {}, which was computed for {} pairs; {} bands of {} \
+        "Near is a Jaccard similarity of {} or more between sets of {}, which was computed for {}; {} bands of {} \
          numbers bring all but one in {} of the pairs right at that together.",
         duplicates.threshold,
         duplicates.shingle,
-        count(duplicates.n_compared),
+        counted(duplicates.n_compared, "pair"),
         duplicates.n_bands,
         duplicates.n_rows,
         count((1.0 / duplicates.missed_at_threshold.max(1e-9)).round() as u64),
@@ -428,6 +428,10 @@ fn show_leaks(leaks: &Leaks, benchmarks: &Benchmarks, printer: &mut Printer) {
                 .join(" ")
         ));
     }
+}
+
+fn counted(n: u64, what: &str) -> String {
+    format!("{} {what}{}", count(n), if n == 1 { "" } else { "s" })
 }
 
 fn count(n: u64) -> String {
