@@ -35,6 +35,7 @@ fn main() {
         fields: Fields::default(),
         near: Some(NearSettings::default()),
         privacy: false,
+        quality: false,
         folder: folder.path().to_owned(),
         ..Settings::default()
     };

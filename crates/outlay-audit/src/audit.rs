@@ -11,9 +11,10 @@ use rayon::prelude::*;
 
 use crate::chunks::{Chunk, Chunks, Skipped};
 use crate::error::AuditError;
-use crate::leaks::{Finder, Items, Leak, Reference};
+use crate::leaks::{Finder, Grade, Items, Leak, Reference};
 use crate::near::{Found, Near, NearSettings, Sketches};
 use crate::privacy::{Private, PrivateKind, masked, private};
+use crate::quality::{Broken, Judge, Rule};
 use crate::record::Fields;
 use crate::report::{LeakView, PrivateView};
 use crate::source::{Listing, Source};
@@ -28,6 +29,8 @@ pub struct Settings {
     pub near: Option<NearSettings>,
     /// Whether personal data and secrets are looked for.
     pub privacy: bool,
+    /// Whether rules of quality are held against texts.
+    pub quality: bool,
     /// The longest record that is read, in bytes; longer ones are skipped and counted.
     pub record_bytes_max: usize,
     /// Where working files go, which have no name.
@@ -40,6 +43,7 @@ impl Default for Settings {
             fields: Fields::default(),
             near: Some(NearSettings::default()),
             privacy: true,
+            quality: true,
             record_bytes_max: 64 << 20,
             folder: PathBuf::from("."),
         }
@@ -101,12 +105,27 @@ pub struct Audit {
     pub near: Option<Found>,
     /// Items that are there, by number.
     pub items: Vec<ItemFound>,
+    /// Records with an item that is leaked, in order.
+    pub leaked: Vec<u32>,
     /// Every place of every item, a line of JSON each.
     pub(crate) leaks: File,
     /// Personal data and secrets, where they were looked for.
     pub privacy: Option<PrivacyCount>,
     /// Every place of these, a line of JSON each.
     pub(crate) private: File,
+    /// Texts that break rules, where they were held against them.
+    pub quality: Option<QualityCount>,
+}
+
+/// How many texts break which rules.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QualityCount {
+    /// Records that break any.
+    pub n_records: u64,
+    /// Bytes of their texts.
+    pub n_bytes: u64,
+    /// Of each rule, the records and the first of these.
+    pub rules: BTreeMap<Rule, (u64, String)>,
 }
 
 /// How much personal data and how many secrets there are.
@@ -152,6 +171,8 @@ struct Looked {
     leaks: Vec<(u32, Leak, String)>,
     /// The record within the chunk, and what is private in it, with where in characters and what may be shown.
     private: Vec<(u32, Private, (usize, usize), String)>,
+    /// Of each record, the rules that it breaks.
+    broken: Vec<Broken>,
     skipped: Vec<Skipped>,
 }
 
@@ -165,6 +186,7 @@ fn look(
     let mut looked = Looked::default();
     let mut sketcher = near.map(Near::sketcher);
     let mut finder = Finder::default();
+    let mut judge = Judge::default();
     chunk.each(&settings.fields, |record| {
         let record = match record {
             Ok(record) => record,
@@ -184,6 +206,9 @@ fn look(
                     let passage = passage(&record.text, &leak);
                     looked.leaks.push((at, leak, passage));
                 });
+        }
+        if settings.quality {
+            looked.broken.push(judge.judge(&record.text));
         }
         if settings.privacy {
             let at = looked.records.len() as u32;
@@ -311,9 +336,11 @@ struct Auditing<'a> {
     near: Option<Near>,
     table: TableWriter,
     items: BTreeMap<u32, ItemFound>,
+    leaked: Vec<u32>,
     leaks: BufWriter<File>,
     privacy: PrivacyCount,
     private: BufWriter<File>,
+    quality: QualityCount,
 }
 
 impl Takes<Looked> for Auditing<'_> {
@@ -332,6 +359,9 @@ impl Takes<Looked> for Auditing<'_> {
         if let Some(benchmarks) = self.benchmarks {
             for (at, leak, passage) in looked.leaks {
                 let record = name(file, &looked.records[at as usize]);
+                if leak.grade == Grade::Leaked {
+                    self.leaked.push(self.table.len() + at);
+                }
                 let view = LeakView::new(benchmarks.table.name(leak.item)?, record, &leak, passage);
                 serde_json::to_writer(&mut self.leaks, &view)?;
                 self.leaks.write_all(b"\n")?;
@@ -374,6 +404,17 @@ impl Takes<Looked> for Auditing<'_> {
                 };
                 serde_json::to_writer(&mut self.private, &view)?;
                 self.private.write_all(b"\n")?;
+            }
+        }
+        for (record, broken) in looked.records.iter().zip(&looked.broken) {
+            if broken.is_none() {
+                continue;
+            }
+            self.quality.n_records += 1;
+            self.quality.n_bytes += record.1 as u64;
+            for rule in Rule::ALL.into_iter().filter(|rule| broken.has(*rule)) {
+                let of_rule = self.quality.rules.entry(rule);
+                of_rule.or_insert_with(|| (0, name(file, record))).0 += 1;
             }
         }
         for (line, n_bytes, id) in looked.records {
@@ -421,7 +462,7 @@ fn whole(file: BufWriter<File>) -> std::io::Result<File> {
 }
 
 /// The files of some paths.
-fn listed(paths: &[PathBuf]) -> Result<Listing, AuditError> {
+pub(crate) fn listed(paths: &[PathBuf]) -> Result<Listing, AuditError> {
     let mut all = Listing::default();
     for path in paths {
         let some = Source::at(path)?;
@@ -459,9 +500,11 @@ pub fn audit(
         near: near.transpose()?,
         table: TableWriter::new(&settings.folder).map_err(working)?,
         items: BTreeMap::new(),
+        leaked: Vec::new(),
         leaks: BufWriter::new(tempfile::tempfile_in(&settings.folder).map_err(working)?),
         privacy: PrivacyCount::default(),
         private: BufWriter::new(tempfile::tempfile_in(&settings.folder).map_err(working)?),
+        quality: QualityCount::default(),
     };
     let files = each_chunk(
         &sources,
@@ -481,9 +524,14 @@ pub fn audit(
         table: auditing.table.end().map_err(working)?,
         near,
         items: auditing.items.into_values().collect(),
+        leaked: {
+            auditing.leaked.dedup();
+            auditing.leaked
+        },
         leaks: whole(auditing.leaks).map_err(working)?,
         privacy: settings.privacy.then_some(auditing.privacy),
         private: whole(auditing.private).map_err(working)?,
+        quality: settings.quality.then_some(auditing.quality),
     })
 }
 

@@ -2,7 +2,11 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::record::reader::RowIter;
+use parquet::record::{Field as Value, Row};
 
 use crate::record::{Field, Fields, Record, named};
 use crate::source::{Kind, Source};
@@ -21,6 +25,8 @@ pub(crate) enum Chunk {
         names: Arc<[String]>,
         rows: Vec<(u64, csv::ByteRecord)>,
     },
+    /// Rows of a Parquet file.
+    Columns { first: u64, rows: Vec<Row> },
     /// The text of a file.
     Whole(Vec<u8>),
 }
@@ -67,6 +73,21 @@ impl Chunk {
                     with(Ok(fields.record(*line, &named)));
                 }
             }
+            Self::Columns { first, rows } => {
+                for (line, row) in (*first..).zip(rows) {
+                    let named = row
+                        .get_column_iter()
+                        .map(|(name, value)| {
+                            let field = match value {
+                                Value::Str(text) => Field::Text(text.as_str().into()),
+                                other => Field::Value(other.to_json_value()),
+                            };
+                            (name.as_str().into(), field)
+                        })
+                        .collect();
+                    with(Ok(fields.record(line, &named)));
+                }
+            }
             Self::Whole(bytes) => with(Ok(Record {
                 line: 1,
                 text: String::from_utf8_lossy(bytes),
@@ -78,7 +99,7 @@ impl Chunk {
 }
 
 /// The lines of some bytes, without what ends them. The last one need not end.
-fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut left = bytes;
     std::iter::from_fn(move || {
         if left.is_empty() {
@@ -137,6 +158,14 @@ enum Reading<'a> {
         names: Arc<[String]>,
         next: u64,
     },
+    Columns {
+        rows: RowIter<'static>,
+        next: u64,
+        n_rows: u64,
+        n_read: &'a AtomicU64,
+        /// What ended the reading, which is told after the rows before it.
+        fault: Option<String>,
+    },
     Whole(Box<dyn Read + Send + 'a>),
     Done,
 }
@@ -180,10 +209,18 @@ impl<'a> Chunks<'a> {
                 }
             }
             Kind::Parquet => {
-                return Err(io::Error::new(
-                    io::ErrorKind::Unsupported,
-                    "Parquet is not read yet",
-                ));
+                let file = std::fs::File::open(&source.path)?;
+                let file = unpanicked(|| SerializedFileReader::new(file))
+                    .map_err(io::Error::other)?
+                    .map_err(io::Error::other)?;
+                let n_rows = u64::try_from(file.metadata().file_metadata().num_rows()).unwrap_or(0);
+                Reading::Columns {
+                    rows: file.into_iter(),
+                    next: 1,
+                    n_rows,
+                    n_read,
+                    fault: None,
+                }
             }
         };
         Ok(Self {
@@ -205,6 +242,26 @@ impl<'a> Chunks<'a> {
                 next_rows(from, names, next, self.n_most, &mut skipped).map(|chunk| {
                     let is_over = chunk.is_none();
                     (chunk, is_over)
+                })
+            }
+            Reading::Columns {
+                rows,
+                next,
+                n_rows,
+                n_read,
+                fault,
+            } => {
+                let first = *next;
+                let columns = next_columns(rows, next, fault);
+                // Bytes are counted as rows: where they lie is for the library to know.
+                let share = (*next - first) as f64 / (*n_rows as f64).max(1.0);
+                n_read.fetch_add(
+                    (self.source.n_bytes as f64 * share) as u64,
+                    Ordering::Relaxed,
+                );
+                let n_left = (*n_rows + 1).saturating_sub(*next);
+                columns.map_err(|error| {
+                    io::Error::other(format!("{n_left} of its {n_rows} rows: {error}"))
                 })
             }
             Reading::Whole(from) => Ok((whole(from, self.source, self.n_most, &mut skipped), true)),
@@ -333,6 +390,61 @@ fn next_rows<'a>(
     }
     let names = names.clone();
     Ok((n_read > 0).then_some(Chunk::Rows { names, rows }))
+}
+
+/// Rows of a Parquet file.
+const ROWS: usize = 1024;
+
+fn next_columns(
+    rows: &mut RowIter<'static>,
+    next: &mut u64,
+    fault: &mut Option<String>,
+) -> Result<(Option<Chunk>, bool), String> {
+    if let Some(fault) = fault.take() {
+        return Err(fault);
+    }
+    let first = *next;
+    let mut some = Vec::new();
+    let (mut is_over, mut n_bytes) = (false, 0);
+    while some.len() < ROWS && n_bytes < CHUNK {
+        match unpanicked(|| rows.next()) {
+            Ok(Some(Ok(row))) => {
+                let texts = row.get_column_iter().map(|(_, value)| match value {
+                    Value::Str(text) => text.len(),
+                    _ => 8,
+                });
+                n_bytes += texts.sum::<usize>();
+                some.push(row);
+            }
+            Ok(None) => {
+                is_over = true;
+                break;
+            }
+            Ok(Some(Err(error))) => {
+                *fault = Some(error.to_string());
+                break;
+            }
+            Err(error) => {
+                *fault = Some(error);
+                break;
+            }
+        }
+    }
+    *next += some.len() as u64;
+    // What came before a fault is handed over first.
+    match fault.take_if(|_| some.is_empty()) {
+        Some(fault) => Err(fault),
+        None => Ok((
+            (!some.is_empty()).then_some(Chunk::Columns { first, rows: some }),
+            is_over,
+        )),
+    }
+}
+
+/// The library trusts what a damaged file says of itself, and panics where it is not so.
+fn unpanicked<T>(read: impl FnOnce() -> T) -> Result<T, String> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(read))
+        .map_err(|_| "the file is damaged".to_owned())
 }
 
 /// A file that is read at once: a text, or a list of JSON values.

@@ -3,7 +3,7 @@
 use crate::report::Report;
 
 /// What of a report can be a condition, with what a share of it is a share of.
-const NAMES: [(&str, &str); 7] = [
+const NAMES: [(&str, &str); 8] = [
     ("leaked", "items of benchmarks that are in the data"),
     ("suspect", "items that may be"),
     ("exact_dup", "records that say the same as an earlier one"),
@@ -11,6 +11,7 @@ const NAMES: [(&str, &str); 7] = [
         "near_dup",
         "records that are exact or near duplicates, beyond one of each cluster",
     ),
+    ("low_quality", "records that break a rule of quality"),
     ("private", "records with personal data or secrets"),
     ("secret", "keys, tokens and passwords"),
     ("skipped", "records that could not be read"),
@@ -152,6 +153,10 @@ impl Condition {
             "suspect" => leaks.map(|(_, suspect, all)| (suspect, all)),
             "exact_dup" => duplicates.map(|duplicates| (duplicates.n_exact, n_records)),
             "near_dup" => duplicates.map(|duplicates| (duplicates.n_near, n_records)),
+            "low_quality" => report
+                .quality
+                .as_ref()
+                .map(|quality| (quality.n_records, n_records)),
             "private" => report
                 .privacy
                 .as_ref()

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use crate::words::{finish, words};
+use crate::words::{Hashed, finish, words};
 
 /// Words of an anchor.
 const GRAM: usize = 5;
@@ -115,7 +115,7 @@ pub struct Reference {
     weights: Vec<f32>,
     items: Vec<Item>,
     /// Runs of words that items have, and where in `anchors` those items are.
-    grams: HashMap<u64, (u32, u32), std::hash::BuildHasherDefault<Same>>,
+    grams: HashMap<u64, (u32, u32), Hashed>,
     /// Item and place within it.
     anchors: Vec<(u32, u32)>,
     /// A bit for each hash's first digits: most runs of a text are no item's, which this says at once.
@@ -123,26 +123,6 @@ pub struct Reference {
     filter_shift: u32,
     /// Lengths below `GRAM` that some items have.
     short_lengths: Vec<usize>,
-}
-
-/// Hashes are not hashed again.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Same(u64);
-
-impl std::hash::Hasher for Same {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
 }
 
 fn hashes(text: &str, into: &mut Vec<u32>) {

@@ -3,11 +3,13 @@
 mod audit;
 mod chunks;
 mod error;
+mod fix;
 mod gate;
 mod leaks;
 mod minhash;
 mod near;
 mod privacy;
+mod quality;
 mod record;
 mod report;
 mod shingles;
@@ -17,20 +19,22 @@ mod union;
 mod words;
 
 pub use audit::{
-    Audit, Benchmarks, FileCount, ItemFound, PrivacyCount, Progress, QUESTIONS, Settings, audit,
-    benchmarks,
+    Audit, Benchmarks, FileCount, ItemFound, PrivacyCount, Progress, QUESTIONS, QualityCount,
+    Settings, audit, benchmarks,
 };
 pub use chunks::Skipped;
 pub use error::AuditError;
+pub use fix::{Fix, Fixed, Keep, REMOVED, fix};
 pub use gate::Condition;
 pub use leaks::{Finder, Grade, Items, Leak, Reference, SHORT};
 pub use minhash::{Bands, MinHash};
 pub use near::{Found, Near, NearSettings, Sketcher, Sketches};
 pub use privacy::{Private, PrivateKind, masked, private, redacted};
+pub use quality::{Broken, Judge, Rule};
 pub use record::{Fields, Record, TEXTS};
 pub use report::{
-    Cluster, Duplicates, Graded, ItemView, LeakView, Leaks, Privacy, PrivacyView, Report,
-    SkippedView,
+    Bill, BillLine, Cluster, Duplicates, Graded, ItemView, LeakView, Leaks, Privacy, PrivacyView,
+    Quality, Report, RuleView, SkippedView,
 };
 pub use shingles::{Shingle, Shingler, jaccard};
 pub use source::{Kind, Listing, Packing, Source};

@@ -59,6 +59,8 @@ pub(crate) type Named<'a> = Vec<(Cow<'a, str>, Field<'a>)>;
 pub(crate) enum Field<'a> {
     Text(Cow<'a, str>),
     Json(&'a RawValue),
+    /// A value that is no text, of a file that is no JSON.
+    Value(serde_json::Value),
 }
 
 impl<'a> Field<'a> {
@@ -74,6 +76,12 @@ impl<'a> Field<'a> {
                     _ => Cow::Borrowed(raw),
                 }
             }
+            Self::Value(serde_json::Value::Null) => Cow::Borrowed(""),
+            Self::Value(value @ (serde_json::Value::Array(_) | serde_json::Value::Object(_))) => {
+                Cow::Owned(joined(strings(&value.to_string())).into_owned())
+            }
+            Self::Value(serde_json::Value::String(text)) => Cow::Owned(text.clone()),
+            Self::Value(value) => Cow::Owned(value.to_string()),
         }
     }
 
@@ -82,6 +90,13 @@ impl<'a> Field<'a> {
         match self {
             Self::Text(text) => vec![text.clone()],
             Self::Json(raw) => strings(raw.get()),
+            Self::Value(value) => {
+                let json = value.to_string();
+                strings(&json)
+                    .into_iter()
+                    .map(|text| Cow::Owned(text.into_owned()))
+                    .collect()
+            }
         }
     }
 }

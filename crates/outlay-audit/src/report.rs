@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::{self, Seek, SeekFrom, Write};
 
+use outlay_units::Estimate;
 use serde::Serialize;
 
 use crate::audit::{Audit, Benchmarks};
@@ -40,6 +41,101 @@ pub struct Report {
     pub leaks: Option<Leaks>,
     /// Personal data and secrets, where they were looked for.
     pub privacy: Option<Privacy>,
+    /// Texts that break rules of quality, where they were held against them.
+    pub quality: Option<Quality>,
+    /// What training on it would cost in vain, where a plan was given.
+    pub bill: Option<Bill>,
+}
+
+/// What training on data that is twice, leaked or junk would cost: of a plan's cost, the share that this data has of the text.
+///
+/// The plan's tokens are taken to be of this data, so that a share of its text is the same share of every step.
+#[derive(Clone, Debug, Serialize)]
+pub struct Bill {
+    /// Each kind of it.
+    pub lines: Vec<BillLine>,
+}
+
+/// One kind of data that is paid for in vain.
+#[derive(Clone, Debug, Serialize)]
+pub struct BillLine {
+    /// `duplicates`, `leaked` or `low_quality`.
+    pub what: &'static str,
+    /// Share of the text.
+    pub share: f64,
+    /// US dollars, where the plan knows a price.
+    pub usd: Option<Estimate>,
+    /// Hours of accelerators.
+    pub accelerator_hours: Estimate,
+}
+
+impl Bill {
+    /// The bill, for the cost of training in dollars and in hours of accelerators.
+    ///
+    /// An example: of a plan of $1,000 and 400 hours, data of which 5% are duplicates costs $50 and 20 hours for these.
+    #[must_use]
+    pub fn new(
+        audit: &Audit,
+        report: &Report,
+        usd: Option<Estimate>,
+        accelerator_hours: Estimate,
+    ) -> Self {
+        let leaked = audit
+            .leaked
+            .iter()
+            .map(|record| audit.table.n_bytes(*record))
+            .sum();
+        let parts = [
+            (
+                "duplicates",
+                report
+                    .duplicates
+                    .as_ref()
+                    .map(|duplicates| duplicates.n_near_bytes),
+            ),
+            ("leaked", report.leaks.as_ref().map(|_| leaked)),
+            (
+                "low_quality",
+                report.quality.as_ref().map(|quality| quality.n_bytes),
+            ),
+        ];
+        let line = |(what, n_bytes): (&'static str, Option<u64>)| {
+            let share = n_bytes? as f64 / (report.n_text_bytes as f64).max(1.0);
+            Some(BillLine {
+                what,
+                share,
+                usd: usd.map(|usd| usd.scaled(share)),
+                accelerator_hours: accelerator_hours.scaled(share),
+            })
+        };
+        Self {
+            lines: parts.into_iter().filter_map(line).collect(),
+        }
+    }
+}
+
+/// Texts that break rules of quality.
+#[derive(Clone, Debug, Serialize)]
+pub struct Quality {
+    /// Records that break any.
+    pub n_records: u64,
+    /// Bytes of their texts.
+    pub n_bytes: u64,
+    /// Each rule that is broken.
+    pub rules: Vec<RuleView>,
+}
+
+/// A rule that is broken.
+#[derive(Clone, Debug, Serialize)]
+pub struct RuleView {
+    /// The rule.
+    pub rule: &'static str,
+    /// Whose it is: `Gopher`, `C4`, or nobody's.
+    pub source: &'static str,
+    /// Records that break it.
+    pub n_records: u64,
+    /// The first of these.
+    pub first: String,
 }
 
 /// Personal data and secrets.
@@ -287,6 +383,21 @@ impl Report {
                 .transpose()?
                 .flatten(),
             leaks: benchmarks.map(|benchmarks| Leaks::new(audit, benchmarks)),
+            bill: None,
+            quality: audit.quality.as_ref().map(|quality| Quality {
+                n_records: quality.n_records,
+                n_bytes: quality.n_bytes,
+                rules: quality
+                    .rules
+                    .iter()
+                    .map(|(rule, (n_records, first))| RuleView {
+                        rule: rule.name(),
+                        source: rule.source(),
+                        n_records: *n_records,
+                        first: first.clone(),
+                    })
+                    .collect(),
+            }),
             privacy: audit.privacy.as_ref().map(|privacy| Privacy {
                 n_records: privacy.n_records,
                 found: privacy

@@ -43,6 +43,11 @@ impl TableWriter {
         })
     }
 
+    /// How many records were taken.
+    pub(crate) fn len(&self) -> u32 {
+        self.table.lines.len() as u32
+    }
+
     pub(crate) fn begin_file(&mut self, path: &Path) {
         self.table.paths.push(path.to_owned());
         self.table.first.push(self.table.lines.len() as u32);

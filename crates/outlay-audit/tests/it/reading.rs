@@ -45,6 +45,56 @@ fn every_kind_gives_the_same_records() {
     }
 }
 
+/// A Parquet file of two columns, with a list in the second.
+fn parquet(n_rows: usize) -> Vec<u8> {
+    use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
+    use parquet::file::properties::WriterProperties;
+    use parquet::file::writer::SerializedFileWriter;
+    let schema = "message schema { REQUIRED INT64 id; OPTIONAL BINARY text (UTF8); }";
+    let schema = std::sync::Arc::new(parquet::schema::parser::parse_message_type(schema).unwrap());
+    let properties = WriterProperties::builder()
+        .set_compression(parquet::basic::Compression::SNAPPY)
+        .build();
+    let mut out = Vec::new();
+    let mut writer = SerializedFileWriter::new(&mut out, schema, properties.into()).unwrap();
+    for lot in 0..2 {
+        let rows = lot * n_rows / 2..(lot + 1) * n_rows / 2;
+        let mut group = writer.next_row_group().unwrap();
+        let mut column = group.next_column().unwrap().unwrap();
+        let ids: Vec<i64> = rows.clone().map(|row| row as i64).collect();
+        column
+            .typed::<Int64Type>()
+            .write_batch(&ids, None, None)
+            .unwrap();
+        column.close().unwrap();
+        let mut column = group.next_column().unwrap().unwrap();
+        let texts: Vec<ByteArray> = rows
+            .clone()
+            .filter(|row| row % 5 != 0)
+            .map(|row| format!("row {row} says ü").as_str().into())
+            .collect();
+        let is_there: Vec<i16> = rows.map(|row| i16::from(row % 5 != 0)).collect();
+        column
+            .typed::<ByteArrayType>()
+            .write_batch(&texts, Some(&is_there), None)
+            .unwrap();
+        column.close().unwrap();
+        group.close().unwrap();
+    }
+    writer.close().unwrap();
+    out
+}
+
+#[test]
+fn parquet_is_read_by_the_row() {
+    let audit = audited("a.parquet", &parquet(5000), |_| {});
+    assert_eq!(audit.files[0].n_records, 5000);
+    assert_eq!(audit.table.name(4999).unwrap(), "4999");
+    assert_eq!(audit.table.n_bytes(0), 0);
+    assert_eq!(audit.table.n_bytes(4999), "row 4999 says ü".len() as u64);
+    assert_eq!(audit.near.unwrap().n_empty, 1000);
+}
+
 #[test]
 fn a_record_without_an_id_is_called_by_its_place() {
     let audit = audited("a.jsonl", b"\n{\"text\": \"x\"}\n\"y\"\n", |_| {});
@@ -58,7 +108,12 @@ fn a_record_without_an_id_is_called_by_its_place() {
 fn what_cannot_be_read_is_counted() {
     // A name, a content, how many are read and how many skipped, and why.
     type Case = (&'static str, Vec<u8>, (u64, u64), &'static str);
-    let broken: [Case; 10] = [
+    let mut torn = parquet(100);
+    torn[60..80].fill(0xee);
+    let broken: [Case; 13] = [
+        ("a.parquet", parquet(100)[..500].to_vec(), (0, 1), ""),
+        ("a.parquet", b"PAR1".to_vec(), (0, 1), ""),
+        ("a.parquet", torn, (0, 1), "of its 100 rows"),
         (
             "a.jsonl",
             b"{\"text\": \"x\"}\n{broken\n[1]\n{\"text\": \"y\"}\n".to_vec(),
@@ -232,9 +287,9 @@ proptest! {
     #[test]
     fn any_bytes_are_read_without_panic(
         content in prop::collection::vec(prop_oneof![any::<u8>(), prop::sample::select(b"{}[]\",:\n\\ tnu0x".to_vec())], 0..400),
-        which in 0_usize..8,
+        which in 0_usize..9,
     ) {
-        let name = ["a.jsonl", "a.json", "a.csv", "a.tsv", "a.txt", "a.jsonl.gz", "a.csv.zst", "a.json.gz"][which];
+        let name = ["a.jsonl", "a.json", "a.csv", "a.tsv", "a.txt", "a.jsonl.gz", "a.csv.zst", "a.json.gz", "a.parquet"][which];
         let audit = audited(name, &content, |_| {});
         let file = &audit.files[0];
         prop_assert_eq!(file.n_records, audit.table.len() as u64);
@@ -245,5 +300,18 @@ proptest! {
             }).count();
             prop_assert_eq!(file.n_records + file.n_skipped, n_lines as u64);
         }
+    }
+
+    /// Whatever is changed in a Parquet file, the audit ends, and counts what it read.
+    #[test]
+    fn a_damaged_parquet_file_is_no_end(at in 0.0..1.0, with in prop::collection::vec(any::<u8>(), 1..40)) {
+        let mut content = parquet(40);
+        let begin = (at * content.len() as f64) as usize;
+        for (place, byte) in content[begin..].iter_mut().zip(with) {
+            *place = byte;
+        }
+        let audit = audited("a.parquet", &content, |_| {});
+        let file = &audit.files[0];
+        prop_assert_eq!(file.n_records, audit.table.len() as u64);
     }
 }

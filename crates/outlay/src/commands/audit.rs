@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use outlay_audit::{
-    AuditError, Benchmarks, Condition, Duplicates, Fields, Graded, Leaks, NearSettings, Privacy,
-    Progress, Report, Settings, Shingle,
+    AuditError, Benchmarks, Bill, Condition, Duplicates, Fields, Fix, Fixed, Graded, Keep, Leaks,
+    NearSettings, Privacy, Progress, Quality, Report, Settings, Shingle,
 };
-use outlay_units::percent;
+use outlay_units::{percent, usd};
 
+use super::compare::read_plan;
 use crate::failure::Failure;
 use crate::printer::{Align, Printer};
 
@@ -18,9 +19,10 @@ use crate::printer::{Align, Printer};
 #[command(after_help = "Examples:
   outlay audit data/
   outlay audit train.jsonl --against gsm8k_test.jsonl --leaks leaks.jsonl
+  outlay audit data/ --fix clean/ --redact --plan plan.json
   outlay audit data/ --fail-on \"leaked > 0, near_dup > 2%\"
 
-Reads .jsonl, .json, .csv, .tsv and texts, each also as .gz or .zst. A record's text is its
+Reads .jsonl, .json, .csv, .tsv, .parquet and texts, but Parquet each also as .gz or .zst. A record's text is its
 field `text` or `content`, or else all of its texts; --text-field names others.")]
 pub struct Args {
     /// Files and folders to audit
@@ -62,12 +64,38 @@ pub struct Args {
     /// Do not look for personal data and secrets
     #[arg(long)]
     no_privacy: bool,
+    /// Do not hold rules of quality against the texts
+    #[arg(long)]
+    no_quality: bool,
+    /// Write a copy without duplicates, leaked items and what cannot be read to this folder, with the list of what was left out
+    #[arg(long, value_name = "FOLDER")]
+    fix: Option<PathBuf>,
+    /// Which record of a cluster of duplicates stays in the copy
+    #[arg(long, value_enum, default_value_t = KeepArg::Longest, requires = "fix")]
+    keep: KeepArg,
+    /// Replace personal data and secrets in the copy by words such as <EMAIL>
+    #[arg(long, requires = "fix")]
+    redact: bool,
+    /// Saved plan of the training (`outlay plan train --json`), of which the bill is told
+    #[arg(long, value_name = "FILE.json")]
+    plan: Option<PathBuf>,
     /// End with code 1 where one of these holds, such as "leaked > 0, near_dup > 2%"
     #[arg(long, value_name = "CONDITIONS")]
     fail_on: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+/// Which record of a cluster stays.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum KeepArg {
+    /// The one with the most text
+    Longest,
+    /// The first
+    First,
+    /// The last
+    Last,
 }
 
 /// Runs the command.
@@ -78,6 +106,7 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         }
         None => Vec::new(),
     };
+    let plan = args.plan.as_deref().map(read_plan).transpose()?;
     let settings = settings(args)?;
     let mut line = StatusLine::new();
     let benchmarks = if args.against.is_empty() {
@@ -101,12 +130,31 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     if let Some(path) = &args.pii {
         written(path, |out| audit.write_private(out))?;
     }
-    let report = Report::new(&audit, settings.near.as_ref(), benchmarks.as_ref())
+    let mut report = Report::new(&audit, settings.near.as_ref(), benchmarks.as_ref())
         .map_err(Failure::outside)?;
+    if let Some(plan) = &plan {
+        let best = &plan.best;
+        report.bill = Some(Bill::new(&audit, &report, best.usd, best.accelerator_hours));
+    }
     if args.json {
         printer.json(&report)?;
     } else {
         show(&report, benchmarks.as_ref(), printer);
+    }
+    if let Some(folder) = &args.fix {
+        let how = Fix {
+            keep: match args.keep {
+                KeepArg::Longest => Keep::Longest,
+                KeepArg::First => Keep::First,
+                KeepArg::Last => Keep::Last,
+            },
+            redact: args.redact,
+        };
+        let fixed =
+            outlay_audit::fix(&args.paths, &audit, &settings, how, folder).map_err(failure)?;
+        if !args.json {
+            show_fixed(&fixed, folder, printer);
+        }
     }
     let mut broken = Vec::new();
     for condition in &conditions {
@@ -145,6 +193,7 @@ fn settings(args: &Args) -> Result<Settings, Failure> {
         },
         near: (!args.no_duplicates).then_some(near),
         privacy: !args.no_privacy,
+        quality: !args.no_quality,
         folder: args.temp.clone().unwrap_or_else(std::env::temp_dir),
         ..Settings::default()
     })
@@ -265,6 +314,109 @@ fn show(report: &Report, benchmarks: Option<&Benchmarks>, printer: &mut Printer)
     if let Some(privacy) = &report.privacy {
         show_privacy(report, privacy, printer);
     }
+    if let Some(quality) = &report.quality {
+        show_quality(report, quality, printer);
+    }
+    if let Some(bill) = &report.bill {
+        show_bill(bill, printer);
+    }
+}
+
+fn show_bill(bill: &Bill, printer: &mut Printer) {
+    printer.line("");
+    printer.heading("What training on it would cost in vain");
+    let rows: Vec<Vec<String>> = bill
+        .lines
+        .iter()
+        .map(|line| {
+            let name = match line.what {
+                "duplicates" => "duplicates",
+                "leaked" => "records with leaked items",
+                _ => "records that break a rule",
+            };
+            vec![
+                name.to_owned(),
+                percent(line.share),
+                line.usd.map_or_else(String::new, |cost| usd(cost.p50)),
+                line.usd.map_or_else(String::new, |cost| {
+                    format!("{} to {}", usd(cost.p10), usd(cost.p90))
+                }),
+                outlay_units::count(line.accelerator_hours.p50),
+            ]
+        })
+        .collect();
+    let (left, right) = (Align::Left, Align::Right);
+    printer.table(
+        &[
+            ("", left),
+            ("of text", right),
+            ("cost", right),
+            ("p10 to p90", right),
+            ("accelerator-hours", right),
+        ],
+        &rows,
+    );
+    printer.sentence(
+        "The plan's tokens are taken to be of this data; a record may be in more than one line.",
+    );
+}
+
+fn show_fixed(fixed: &Fixed, folder: &Path, printer: &mut Printer) {
+    printer.line("");
+    printer.heading(&format!("The copy in {}", folder.display()));
+    printer.sentence(&format!(
+        "{} kept; left out: {}, {} with leaked items, {} that could not be read ({} says which and why).",
+        counted(fixed.n_kept, "record"),
+        counted(fixed.n_duplicates, "duplicate"),
+        count(fixed.n_leaked),
+        count(fixed.n_unreadable),
+        outlay_audit::REMOVED,
+    ));
+    if fixed.n_redacted > 0 {
+        printer.sentence(&format!(
+            "In {} something private was replaced.",
+            counted(fixed.n_redacted, "record")
+        ));
+    }
+}
+
+fn show_quality(report: &Report, quality: &Quality, printer: &mut Printer) {
+    printer.line("");
+    printer.heading("Rules of quality that records break");
+    let share = |n: u64| percent(n as f64 / (report.n_records as f64).max(1.0));
+    let rows: Vec<Vec<String>> = quality
+        .rules
+        .iter()
+        .map(|rule| {
+            vec![
+                rule.rule.replace('_', " "),
+                rule.source.to_owned(),
+                count(rule.n_records),
+                share(rule.n_records),
+                rule.first.clone(),
+            ]
+        })
+        .collect();
+    let (left, right) = (Align::Left, Align::Right);
+    if !rows.is_empty() {
+        printer.table(
+            &[
+                ("rule", left),
+                ("of", left),
+                ("records", right),
+                ("", right),
+                ("such as", left),
+            ],
+            &rows,
+        );
+    }
+    printer.sentence(&format!(
+        "{} of {} records break one ({} of text). The rules were made for pages of the web in English; \
+         code and tables break many of them.",
+        count(quality.n_records),
+        count(report.n_records),
+        bytes(quality.n_bytes)
+    ));
 }
 
 fn show_privacy(report: &Report, privacy: &Privacy, printer: &mut Printer) {
