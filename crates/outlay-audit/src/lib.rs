@@ -2,6 +2,7 @@
 
 mod audit;
 mod chunks;
+mod content;
 mod error;
 mod fix;
 mod gate;
@@ -23,6 +24,7 @@ pub use audit::{
     Settings, audit, benchmarks,
 };
 pub use chunks::Skipped;
+pub use content::{Content, ContentFile, content};
 pub use error::AuditError;
 pub use fix::{Fix, Fixed, Keep, REMOVED, fix};
 pub use gate::Condition;

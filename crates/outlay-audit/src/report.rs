@@ -17,6 +17,8 @@ const LISTED: usize = 10;
 /// An audit's answer.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
+    /// The hash by which the data is known, where it was asked for.
+    pub content_sha256: Option<String>,
     /// Files that were read.
     pub n_files: usize,
     /// Records that were read.
@@ -364,6 +366,7 @@ impl Report {
         });
         let sum = |of: fn(&crate::audit::FileCount) -> u64| audit.files.iter().map(of).sum();
         Ok(Self {
+            content_sha256: None,
             n_files: audit.files.len(),
             n_records: sum(|file| file.n_records),
             n_text_bytes: sum(|file| file.n_text_bytes),
@@ -412,6 +415,33 @@ impl Report {
                     .collect(),
             }),
         })
+    }
+}
+
+impl Report {
+    /// What a ledger keeps of it: every figure, and no name or passage of the data.
+    #[must_use]
+    pub fn figures(&self) -> serde_json::Value {
+        let mut figures = serde_json::to_value(self).unwrap_or_default();
+        for (part, lists) in [
+            ("", &["skipped", "unread_files"][..]),
+            ("/duplicates", &["largest"]),
+            ("/leaks", &["items"]),
+        ] {
+            if let Some(serde_json::Value::Object(fields)) = figures.pointer_mut(part) {
+                for list in lists {
+                    fields.remove(*list);
+                }
+            }
+        }
+        if let Some(serde_json::Value::Array(rules)) = figures.pointer_mut("/quality/rules") {
+            for rule in rules {
+                if let Some(fields) = rule.as_object_mut() {
+                    fields.remove("first");
+                }
+            }
+        }
+        figures
     }
 }
 

@@ -8,10 +8,13 @@ use outlay_audit::{
     AuditError, Benchmarks, Bill, Condition, Duplicates, Fields, Fix, Fixed, Graded, Keep, Leaks,
     NearSettings, Privacy, Progress, Quality, Report, Settings, Shingle,
 };
+use outlay_ledger::Batch;
+use outlay_server::doors::people::By;
 use outlay_units::{percent, usd};
 
 use super::compare::read_plan;
 use crate::failure::Failure;
+use crate::ledger::{Books, LedgerArgs, now_us, who};
 use crate::printer::{Align, Printer};
 
 /// Arguments of `outlay audit`.
@@ -79,6 +82,11 @@ pub struct Args {
     /// Saved plan of the training (`outlay plan train --json`), of which the bill is told
     #[arg(long, value_name = "FILE.json")]
     plan: Option<PathBuf>,
+    /// Hash the data, and record what was found in the ledger as evidence
+    #[arg(long)]
+    record: bool,
+    #[command(flatten)]
+    ledger: LedgerArgs,
     /// End with code 1 where one of these holds, such as "leaked > 0, near_dup > 2%"
     #[arg(long, value_name = "CONDITIONS")]
     fail_on: Option<String>,
@@ -136,6 +144,11 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         let best = &plan.best;
         report.bill = Some(Bill::new(&audit, &report, best.usd, best.accelerator_hours));
     }
+    if args.record {
+        let content = outlay_audit::content(&args.paths).map_err(failure)?;
+        report.content_sha256 = Some(content.sha256);
+        record(args, &report)?;
+    }
     if args.json {
         printer.json(&report)?;
     } else {
@@ -168,6 +181,35 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     } else {
         Err(Failure::check(broken.join("; ")))
     }
+}
+
+/// Records an audit in the ledger.
+fn record(args: &Args, report: &Report) -> Result<(), Failure> {
+    let hash = report.content_sha256.as_deref().unwrap_or_default();
+    let by = By {
+        who: who(),
+        from: "terminal".to_owned(),
+        now_us: now_us(),
+    };
+    let mut figures = report.figures();
+    figures["paths"] = args
+        .paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    figures["against"] = args
+        .against
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    let books = Books::open(&args.ledger.place(), true)?;
+    let batch = Batch {
+        evidence: vec![by.evidence("audit", format!("dataset/{hash}"), &figures)],
+        ..Batch::default()
+    };
+    books.ask(books.ledger().write(batch))?;
+    books.close();
+    Ok(())
 }
 
 fn settings(args: &Args) -> Result<Settings, Failure> {
@@ -284,6 +326,9 @@ fn show(report: &Report, benchmarks: Option<&Benchmarks>, printer: &mut Printer)
         count(report.n_files as u64),
         if report.n_files == 1 { "" } else { "s" },
     ));
+    if let Some(hash) = &report.content_sha256 {
+        printer.sentence(&format!("Recorded as dataset/{hash}."));
+    }
     if report.n_skipped > 0 {
         printer.sentence(&format!(
             "{} could not be read ({}):",

@@ -163,3 +163,60 @@ fn wrong_input_is_named() {
     assert_eq!(output.status.code(), Some(3));
     assert!(stderr(&output).contains("none/c.tsv"));
 }
+
+#[test]
+fn an_audit_is_recorded_as_evidence() {
+    let here = data("audit-record");
+    let _ = std::fs::remove_dir_all(here.join(".outlay"));
+    let output = outlay_in(
+        &here,
+        &[
+            "audit",
+            "train.jsonl",
+            "--against",
+            "test.jsonl",
+            "--record",
+            "--json",
+        ],
+    );
+    assert!(output.status.success(), "{}", stderr(&output));
+    let report: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let hash = report["content_sha256"].as_str().unwrap();
+    let output = outlay_in(&here, &["ledger", "export", "all.jsonl"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let all = std::fs::read_to_string(here.join("all.jsonl")).unwrap();
+    assert!(all.contains(&format!("dataset/{hash}")), "{all}");
+    // Figures, and nothing of the data.
+    assert!(
+        all.contains("n_leaked") && !all.contains("cooper") && !all.contains("ann.lee"),
+        "{all}"
+    );
+    assert!(outlay_in(&here, &["ledger", "verify"]).status.success());
+}
+
+#[test]
+fn a_clean_copy_is_written() {
+    let here = data("audit-fix");
+    let _ = std::fs::remove_dir_all(here.join("clean"));
+    let run = [
+        "audit",
+        "train.jsonl",
+        "--against",
+        "test.jsonl",
+        "--fix",
+        "clean",
+        "--redact",
+    ];
+    let output = outlay_in(&here, &run);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let copy = std::fs::read_to_string(here.join("clean/train.jsonl")).unwrap();
+    assert_eq!(copy.lines().count(), 2, "{copy}");
+    assert!(copy.contains("Write to <EMAIL> about it."));
+    assert!(
+        stdout(&output)
+            .contains("2 records kept; left out: 2 duplicates, 1 with leaked items, 1 that could")
+    );
+    let output = outlay_in(&here, &run);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("holds something already"));
+}
