@@ -15,7 +15,6 @@ use rayon::prelude::*;
 use crate::minhash::{Bands, MinHash};
 use crate::shingles::{Shingle, Shingler, jaccard};
 use crate::union::Sets;
-use crate::words::{finish, words};
 
 /// What counts as near.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -78,9 +77,7 @@ pub struct Sketches {
 impl Sketcher<'_> {
     /// Adds a text to some.
     pub fn add(&mut self, text: &str, to: &mut Sketches) {
-        let mut exact = 0_u64;
-        words(text, |hash, _| exact = finish(exact.rotate_left(1) ^ hash));
-        let set = self.shingler.set(text);
+        let (exact, set) = self.shingler.exact_and_set(text);
         to.texts.push((exact, set.len() as u32));
         to.sets.extend_from_slice(set);
         if !set.is_empty() {
@@ -202,7 +199,9 @@ impl Near {
         let mut bytes = Vec::with_capacity(sketches.sets.len().min(1 << 20) * 4);
         for some in sketches.sets.chunks(1 << 20) {
             bytes.clear();
-            bytes.extend(some.iter().flat_map(|element| element.to_le_bytes()));
+            for element in some {
+                bytes.extend_from_slice(&element.to_le_bytes());
+            }
             self.sets.write_all(&bytes)?;
         }
         Ok(())

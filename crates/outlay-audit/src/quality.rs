@@ -6,6 +6,7 @@
 //! removes nothing by itself.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use crate::words::{Hashed, words};
 
@@ -140,18 +141,24 @@ pub struct Judge {
 /// The words that nearly every English text of some length has.
 const STOP_WORDS: [&str; 8] = ["the", "be", "to", "of", "and", "that", "have", "with"];
 
-/// Parts of the lines for which C4 dropped a page's lines, in small letters.
-const BOILERPLATE: [&str; 9] = [
-    "terms of use",
-    "privacy policy",
-    "cookie policy",
-    "uses cookies",
-    "use of cookies",
-    "use cookies",
-    "enable javascript",
-    "javascript is disabled",
-    "all rights reserved",
-];
+/// The filler, and parts of the lines for which C4 dropped a page's lines.
+static PHRASES: LazyLock<Option<aho_corasick::AhoCorasick>> = LazyLock::new(|| {
+    aho_corasick::AhoCorasick::builder()
+        .ascii_case_insensitive(true)
+        .build([
+            "lorem ipsum",
+            "terms of use",
+            "privacy policy",
+            "cookie policy",
+            "uses cookies",
+            "use of cookies",
+            "use cookies",
+            "enable javascript",
+            "javascript is disabled",
+            "all rights reserved",
+        ])
+        .ok()
+});
 
 impl Judge {
     /// The rules that a text breaks.
@@ -174,11 +181,14 @@ impl Judge {
         words(text, |hash, place| {
             let word = &text[place];
             self.hashes.push(hash);
-            self.lengths.push(word.chars().count() as u32);
-            n_with_letters += usize::from(
-                word.bytes()
-                    .any(|byte| byte.is_ascii_alphabetic() || byte >= 128),
-            );
+            let (mut n_letters, mut has_letter) = (0, false);
+            for byte in word.bytes() {
+                // Every letter begins with one byte that is no continuation.
+                n_letters += u32::from(byte & 0xc0 != 0x80);
+                has_letter |= byte.is_ascii_alphabetic() || byte >= 128;
+            }
+            self.lengths.push(n_letters);
+            n_with_letters += usize::from(has_letter);
             if word.len() <= 4
                 && let Some(at) = STOP_WORDS
                     .iter()
@@ -200,8 +210,9 @@ impl Judge {
         broken.add(Rule::Short, n_words < 50);
         broken.add(Rule::Long, n_words > 100_000);
         broken.add(Rule::WordLength, !(3.0..=10.0).contains(&mean));
-        let n_symbols =
-            text.matches('#').count() + text.matches("...").count() + text.matches('…').count();
+        let n_symbols = memchr::memchr_iter(b'#', text.as_bytes()).count()
+            + memchr::memmem::find_iter(text.as_bytes(), "...").count()
+            + memchr::memmem::find_iter(text.as_bytes(), "…").count();
         broken.add(Rule::Symbols, n_symbols as f64 > 0.1 * n_words as f64);
         broken.add(
             Rule::Letters,
@@ -210,13 +221,23 @@ impl Judge {
         broken.add(Rule::StopWords, n_stop_words < 2);
         self.lines(text, &mut broken);
         self.runs(f64::from(n_letters), &mut broken);
-        broken.add(Rule::CurlyBracket, text.contains(['{', '}']));
-        let lower = text.to_ascii_lowercase();
-        broken.add(Rule::LoremIpsum, lower.contains("lorem ipsum"));
         broken.add(
-            Rule::Boilerplate,
-            BOILERPLATE.iter().any(|part| lower.contains(part)),
+            Rule::CurlyBracket,
+            memchr::memchr2(b'{', b'}', text.as_bytes()).is_some(),
         );
+        if let Some(phrases) = &*PHRASES {
+            for found in phrases.find_iter(text) {
+                let is_lorem = found.pattern().as_usize() == 0;
+                broken.add(
+                    if is_lorem {
+                        Rule::LoremIpsum
+                    } else {
+                        Rule::Boilerplate
+                    },
+                    true,
+                );
+            }
+        }
         broken
     }
 
@@ -306,6 +327,11 @@ fn hashed(bytes: &[u8]) -> u64 {
 
 /// Whether some of a text was not read as it was written.
 fn is_misread(text: &str) -> bool {
+    if text.is_ascii() {
+        return text.bytes().any(|byte| {
+            byte == 0x7f || (byte < b' ' && !matches!(byte, b'\n' | b'\r' | b'\t' | 0xc))
+        });
+    }
     let mut last = ' ';
     let mut n_misread = 0_usize;
     for letter in text.chars() {

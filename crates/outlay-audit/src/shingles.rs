@@ -54,6 +54,11 @@ impl Shingler {
     /// assert!(shingler.set("...").is_empty());
     /// ```
     pub fn set(&mut self, text: &str) -> &[u32] {
+        self.exact_and_set(text).1
+    }
+
+    /// The set, and before it a hash of all parts in their order, which texts that say the same have in common.
+    pub(crate) fn exact_and_set(&mut self, text: &str) -> (u64, &[u32]) {
         self.parts.clear();
         let parts = &mut self.parts;
         let n = match self.shingle {
@@ -87,7 +92,8 @@ impl Shingler {
         }
         self.set.sort_unstable();
         self.set.dedup();
-        &self.set
+        let fold = |hash: u64, part: &u64| (hash.rotate_left(5) ^ part).wrapping_mul(FACTOR);
+        (finish(self.parts.iter().fold(0, fold)), &self.set)
     }
 }
 

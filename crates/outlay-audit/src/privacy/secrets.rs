@@ -211,18 +211,25 @@ pub(super) fn find(text: &str, found: &mut Vec<Private>) {
     let (Some(needed), Some(set)) = (&*NEEDED, &*SET) else {
         return;
     };
-    if !needed.is_match(text) {
-        return;
-    }
-    for one in set.captures_iter(text) {
-        let Some(value) = one.get(1) else {
+    let mut next = 0;
+    for word in needed.find_iter(text) {
+        if word.start() < next {
+            continue;
+        }
+        // The name around this very word, and what it is set to.
+        let from = text
+            .floor_char_boundary(word.start().saturating_sub(24))
+            .max(next);
+        let to = text.ceil_char_boundary((word.end() + 140).min(text.len()));
+        let Some(value) = set.captures(&text[from..to]).and_then(|one| one.get(1)) else {
             continue;
         };
+        next = from + value.end();
         if is_random(value.as_str()) {
             found.push(Private {
                 kind: PrivateKind::Secret,
                 form: "password",
-                place: value.range(),
+                place: from + value.start()..next,
             });
         }
     }
