@@ -155,10 +155,14 @@ pub fn redacted(text: &str) -> String {
     out
 }
 
-/// Whether one of some words stands within so many bytes before a place.
+/// Whether one of some words stands within forty bytes before a place, and no number between.
 fn is_said_before(text: &str, place: usize, words: &[&str]) -> bool {
     let from = text.floor_char_boundary(place.saturating_sub(40));
-    let before = text[from..place].to_ascii_lowercase();
+    // What is said before another number is said of that.
+    let own = text[from..place]
+        .rfind(|letter: char| letter.is_ascii_digit())
+        .map_or(from, |at| from + at + 1);
+    let before = text[own..place].to_ascii_lowercase();
     words.iter().any(|word| {
         before.match_indices(word).any(|(at, _)| {
             let is_letter = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);

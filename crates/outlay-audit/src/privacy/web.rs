@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::{Private, PrivateKind, is_said_before};
+use super::{Private, PrivateKind};
 
 pub(super) fn find(text: &str, found: &mut Vec<Private>) {
     let bytes = text.as_bytes();
@@ -163,13 +163,17 @@ fn ipv4(text: &str, point: usize) -> Option<Private> {
         || address.is_multicast()
         || address.octets()[0] == 0
         || address.octets()[0] >= 240);
-    let is_version = is_said_before(
-        text,
-        begin,
-        &[
-            "version", "v", "release", "build", "section", "chapter", "oid", "clause",
-        ],
-    );
+    // A version, or the number of a section, stands right behind the word that says so.
+    let word = text[..begin]
+        .trim_end()
+        .rsplit(|letter: char| !letter.is_ascii_alphabetic())
+        .next()
+        .unwrap_or("");
+    let is_version = [
+        "version", "v", "release", "build", "section", "chapter", "oid", "clause",
+    ]
+    .iter()
+    .any(|one| word.eq_ignore_ascii_case(one));
     // Two small numbers or more in a row are parts of a numbering, sooner than a machine.
     let n_small = address.octets().iter().filter(|octet| **octet < 10).count();
     (tells && !is_version && n_small < 3).then_some(Private {
