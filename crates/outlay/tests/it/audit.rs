@@ -168,6 +168,7 @@ fn wrong_input_is_named() {
 fn an_audit_is_recorded_as_evidence() {
     let here = data("audit-record");
     let _ = std::fs::remove_dir_all(here.join(".outlay"));
+    let _ = std::fs::remove_file(here.join("all.jsonl"));
     let output = outlay_in(
         &here,
         &[
