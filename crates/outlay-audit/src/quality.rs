@@ -5,7 +5,7 @@
 //! The rules were made for pages of the web in English; code and tables break many of them, which is why an audit counts and
 //! removes nothing by itself.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use crate::words::{Hashed, words};
@@ -135,7 +135,7 @@ pub struct Judge {
     /// Letters of each word.
     lengths: Vec<u32>,
     counts: HashMap<u64, u32, Hashed>,
-    seen: HashMap<u64, usize, Hashed>,
+    seen: HashSet<u64, Hashed>,
 }
 
 /// The words that nearly every English text of some length has.
@@ -277,37 +277,65 @@ impl Judge {
     }
 
     fn runs(&mut self, n_letters: f64, broken: &mut Broken) {
-        for (n, most) in [(2, 0.20), (3, 0.18), (4, 0.16)] {
-            self.counts.clear();
-            let mut best = (0_u32, 0_u32);
-            for (words, lengths) in self.hashes.windows(n).zip(self.lengths.windows(n)) {
-                let n_seen = self.counts.entry(together(words)).or_default();
-                *n_seen += 1;
-                best = best.max((*n_seen, lengths.iter().sum()));
+        // A longer run is there no more often than its parts, so that most texts are through after the shortest.
+        let mut n_most = u32::MAX;
+        for (n, most) in FREQUENT {
+            let longest = self
+                .lengths
+                .windows(n)
+                .map(|lengths| lengths.iter().sum::<u32>())
+                .max()
+                .unwrap_or(0);
+            if f64::from(n_most) * f64::from(longest) <= most * n_letters {
+                continue;
             }
-            let share = f64::from(best.0) * f64::from(best.1) / n_letters.max(1.0);
-            broken.add(Rule::FrequentRun, best.0 > 1 && share > most);
+            let (n_times, length) = self.most_frequent(n);
+            n_most = n_times;
+            let is_more = f64::from(n_times) * f64::from(length) > most * n_letters;
+            broken.add(Rule::FrequentRun, n_times > 1 && is_more);
         }
-        for n in 5..=10 {
+        // And what of a text is in longer runs that are there again is in shorter ones as well.
+        let mut n_again = u32::MAX;
+        for n in REPEATED {
             let most = 0.20 - 0.01 * n as f64;
-            self.seen.clear();
-            let mut n_again = 0;
-            // Each letter once, however many repeated runs it is in.
-            let mut counted_to = 0;
-            for (at, words) in self.hashes.windows(n).enumerate() {
-                if self.seen.insert(together(words), at).is_some() {
-                    let from = counted_to.max(at);
-                    n_again += self.lengths[from..at + n].iter().sum::<u32>();
-                    counted_to = at + n;
-                }
-            }
-            broken.add(Rule::RepeatedRuns, f64::from(n_again) > most * n_letters);
-            if broken.has(Rule::RepeatedRuns) {
-                break;
+            if f64::from(n_again) > most * n_letters {
+                n_again = self.repeated_letters(n);
+                broken.add(Rule::RepeatedRuns, f64::from(n_again) > most * n_letters);
             }
         }
     }
+
+    /// How often the most frequent run of so many words is there, and the letters of the longest of these.
+    fn most_frequent(&mut self, n: usize) -> (u32, u32) {
+        self.counts.clear();
+        let mut best = (0, 0);
+        for (words, lengths) in self.hashes.windows(n).zip(self.lengths.windows(n)) {
+            let n_seen = self.counts.entry(together(words)).or_default();
+            *n_seen += 1;
+            best = best.max((*n_seen, lengths.iter().sum()));
+        }
+        best
+    }
+
+    /// Letters in runs of so many words that were there before, each once.
+    fn repeated_letters(&mut self, n: usize) -> u32 {
+        self.seen.clear();
+        let (mut n_letters, mut counted_to) = (0, 0);
+        for (at, words) in self.hashes.windows(n).enumerate() {
+            if !self.seen.insert(together(words)) {
+                n_letters += self.lengths[counted_to.max(at)..at + n].iter().sum::<u32>();
+                counted_to = at + n;
+            }
+        }
+        n_letters
+    }
 }
+
+/// Words of a run, and the share of the letters that the most frequent may hold: Gopher's table A1.
+const FREQUENT: [(usize, f64); 3] = [(2, 0.20), (3, 0.18), (4, 0.16)];
+
+/// Words of the runs that are not to be there again.
+const REPEATED: std::ops::RangeInclusive<usize> = 5..=10;
 
 fn together(words: &[u64]) -> u64 {
     words.iter().fold(0, |hash: u64, word| {
@@ -412,6 +440,23 @@ mod tests {
             (Rule::Boilerplate, format!("{GOOD} This site uses cookies.")),
         ] {
             assert!(broken(&text).contains(&rule), "{rule:?}: {:?}", broken(&text));
+        }
+    }
+
+    proptest::proptest! {
+        /// What is left out because it cannot break a rule would not have broken it.
+        #[test]
+        fn nothing_is_passed_over(words in proptest::collection::vec(0..12_u8, 1..80)) {
+            let text: String = words.iter().map(|word| format!("{} ", "abcdefghijkl".repeat(2)[..=usize::from(*word)].to_owned())).collect();
+            let mut judge = Judge::default();
+            let broken = judge.judge(&text);
+            let n_letters = f64::from(judge.lengths.iter().sum::<u32>());
+            let is_frequent = FREQUENT.into_iter().any(|(n, most)| {
+                let (n_times, length) = judge.most_frequent(n);
+                n_times > 1 && f64::from(n_times) * f64::from(length) > most * n_letters
+            });
+            let is_repeated = REPEATED.into_iter().any(|n| f64::from(judge.repeated_letters(n)) > (0.20 - 0.01 * n as f64) * n_letters);
+            assert_eq!((broken.has(Rule::FrequentRun), broken.has(Rule::RepeatedRuns)), (is_frequent, is_repeated));
         }
     }
 
