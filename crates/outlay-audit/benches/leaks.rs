@@ -11,24 +11,16 @@
     reason = "a bench reports to its terminal"
 )]
 
+#[path = "../tests/it/draw.rs"]
+mod draw;
+
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use draw::Draw;
 use outlay_audit::{Finder, Grade, Items, words};
 use serde_json::Value;
-
-struct Draw(u64);
-
-impl Draw {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        ((self.0 >> 33) as usize) % n
-    }
-}
 
 struct Item {
     question: String,

@@ -10,25 +10,19 @@
     reason = "a bench reports to its terminal"
 )]
 
+#[path = "../tests/it/draw.rs"]
+mod draw;
+
 use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Instant;
 
+use draw::Draw;
 use outlay_audit::private;
 
 const TEXTS: usize = 2000;
 
-struct Draw(u64);
-
 impl Draw {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % n
-    }
-
     fn of<'a>(&mut self, all: &[&'a str]) -> &'a str {
         all[self.below(all.len())]
     }

@@ -13,7 +13,7 @@ use crate::chunks::{Chunk, Chunks, Skipped};
 use crate::error::AuditError;
 use crate::leaks::{Finder, Grade, Items, Leak, Reference};
 use crate::near::{Found, Near, NearSettings, Sketches};
-use crate::privacy::{Private, PrivateKind, masked, private};
+use crate::privacy::{Private, PrivateKind, masked, private, redacted};
 use crate::quality::{Broken, Judge, Rule};
 use crate::record::Fields;
 use crate::report::{LeakView, PrivateView};
@@ -231,10 +231,11 @@ fn look(
 /// Bytes of a passage that are shown.
 const PASSAGE: usize = 300;
 
+/// A passage as it may be shown: what is private in it is not.
 fn passage(text: &str, leak: &Leak) -> String {
-    let whole = text.get(leak.place.clone()).unwrap_or_default();
+    let whole = redacted(text.get(leak.place.clone()).unwrap_or_default());
     if whole.len() <= PASSAGE {
-        return whole.to_owned();
+        return whole;
     }
     format!("{}…", &whole[..whole.floor_char_boundary(PASSAGE)])
 }

@@ -142,6 +142,14 @@ pub fn read_text(path: &std::path::Path) -> Result<String, Failure> {
 
 /// Writes a file whole or not at all: to a neighbour first, then renamed.
 pub fn write_whole(path: &std::path::Path, content: impl AsRef<[u8]>) -> Result<(), Failure> {
+    write_whole_with(path, |out| out.write_all(content.as_ref()))
+}
+
+/// As [`write_whole`], with what is too much to be held at once.
+pub fn write_whole_with(
+    path: &std::path::Path,
+    write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+) -> Result<(), Failure> {
     // Through links, and never in place of a device.
     let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
     if std::fs::metadata(path).is_ok_and(|data| !data.is_file()) {
@@ -153,7 +161,12 @@ pub fn write_whole(path: &std::path::Path, content: impl AsRef<[u8]>) -> Result<
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(format!(".{}.part", std::process::id()));
     let part = path.with_file_name(name);
-    std::fs::write(&part, content)
+    std::fs::File::create(&part)
+        .and_then(|file| {
+            let mut out = std::io::BufWriter::new(file);
+            write(&mut out)?;
+            out.flush()
+        })
         .and_then(|()| std::fs::rename(&part, path))
         .map_err(|error| {
             let _ = std::fs::remove_file(&part);

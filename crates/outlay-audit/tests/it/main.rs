@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod draw;
 mod fixing;
 mod leaks;
 mod near;
@@ -10,6 +11,7 @@ mod reading;
 
 use std::path::Path;
 
+use draw::Draw;
 use outlay_audit::{Audit, NearSettings, Settings};
 
 /// Settings with working files in a folder.
@@ -33,17 +35,4 @@ fn audited(name: &str, content: &[u8], change: impl FnOnce(&mut Settings)) -> Au
     let mut settings = settings(folder.path());
     change(&mut settings);
     outlay_audit::audit(&[path], None, &settings, |_| {}).unwrap()
-}
-
-/// Numbers drawn from a seed.
-struct Draw(u64);
-
-impl Draw {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % n
-    }
 }

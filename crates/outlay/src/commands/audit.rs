@@ -1,6 +1,6 @@
 //! `outlay audit`: what is in training data twice, and what of a test set is in it.
 
-use std::io::{BufWriter, IsTerminal, Write};
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use outlay_server::doors::people::By;
 use outlay_units::{percent, usd};
 
 use super::compare::read_plan;
-use crate::failure::Failure;
+use crate::failure::{Failure, write_whole_with};
 use crate::ledger::{Books, LedgerArgs, now_us, who};
 use crate::printer::{Align, Printer};
 
@@ -130,13 +130,13 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     line.clear();
     let audit = audit.map_err(failure)?;
     if let Some(path) = &args.clusters {
-        written(path, |out| audit.write_clusters(out))?;
+        write_whole_with(path, |mut out| audit.write_clusters(&mut out))?;
     }
     if let Some(path) = &args.leaks {
-        written(path, |out| audit.write_leaks(out))?;
+        write_whole_with(path, |mut out| audit.write_leaks(&mut out))?;
     }
     if let Some(path) = &args.pii {
-        written(path, |out| audit.write_private(out))?;
+        write_whole_with(path, |mut out| audit.write_private(&mut out))?;
     }
     let mut report = Report::new(&audit, settings.near.as_ref(), benchmarks.as_ref())
         .map_err(Failure::outside)?;
@@ -246,25 +246,6 @@ fn failure(error: AuditError) -> Failure {
         AuditError::Working { .. } => Failure::outside(error),
         _ => Failure::input(error),
     }
-}
-
-/// Writes a file beside its place, and puts it there whole.
-fn written(
-    path: &Path,
-    write: impl FnOnce(&mut BufWriter<std::fs::File>) -> std::io::Result<()>,
-) -> Result<(), Failure> {
-    let fault = |error: std::io::Error| {
-        Failure::outside(format!("cannot write `{}`: {error}", path.display()))
-    };
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let file = tempfile::NamedTempFile::new_in(folder).map_err(fault)?;
-    let mut out = BufWriter::new(file.reopen().map_err(fault)?);
-    write(&mut out).and_then(|()| out.flush()).map_err(fault)?;
-    file.persist(path).map_err(|error| fault(error.error))?;
-    Ok(())
 }
 
 /// One line on a terminal that says how far it is.

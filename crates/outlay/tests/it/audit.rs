@@ -162,6 +162,10 @@ fn wrong_input_is_named() {
     let output = outlay_in(&here, &["audit", "train.jsonl", "--clusters", "none/c.tsv"]);
     assert_eq!(output.status.code(), Some(3));
     assert!(stderr(&output).contains("none/c.tsv"));
+    // A device is not replaced by a file.
+    let output = outlay_in(&here, &["audit", "train.jsonl", "--pii", "/dev/null"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("no regular file"));
 }
 
 #[test]
