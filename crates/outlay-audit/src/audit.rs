@@ -473,6 +473,14 @@ pub(crate) fn listed(paths: &[PathBuf]) -> Result<Listing, AuditError> {
     Ok(all)
 }
 
+fn nothing(paths: &[PathBuf]) -> AuditError {
+    let names: Vec<String> = paths
+        .iter()
+        .map(|path| format!("`{}`", path.display()))
+        .collect();
+    AuditError::Nothing(names.join(", "))
+}
+
 /// Audits files and folders.
 ///
 /// # Errors
@@ -495,10 +503,14 @@ pub fn audit(
             _ => working(error),
         })
     });
+    let near = near.transpose()?;
+    if sources.is_empty() {
+        return Err(nothing(paths));
+    }
     let mut auditing = Auditing {
         settings,
         benchmarks,
-        near: near.transpose()?,
+        near,
         table: TableWriter::new(&settings.folder).map_err(working)?,
         items: BTreeMap::new(),
         leaked: Vec::new(),
@@ -557,6 +569,9 @@ pub fn benchmarks(
     mut progress: impl FnMut(Progress),
 ) -> Result<Benchmarks, AuditError> {
     let sources = listed(paths)?.sources;
+    if sources.is_empty() {
+        return Err(nothing(paths));
+    }
     let working = |source| AuditError::Working {
         folder: settings.folder.clone(),
         source,

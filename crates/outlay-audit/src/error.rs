@@ -19,6 +19,9 @@ pub enum AuditError {
         .0.display()
     )]
     Kind(PathBuf),
+    /// Folders hold nothing to read, which no check of data is to pass for.
+    #[error("there is no file of a kind that is known in {0}")]
+    Nothing(String),
     /// A setting is out of its range.
     #[error("{0}")]
     Setting(String),

@@ -267,6 +267,22 @@ fn folders_are_walked_and_others_counted() {
 }
 
 #[test]
+fn nothing_to_read_is_no_clean_bill() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("model.bin"), "12345").unwrap();
+    let paths = [folder.path().to_owned()];
+    let settings = crate::settings(folder.path());
+    let error = outlay_audit::audit(&paths, None, &settings, |_| {}).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("no file of a kind that is known"),
+        "{error}"
+    );
+    assert!(outlay_audit::benchmarks(&paths, &settings, |_| {}).is_err());
+}
+
+#[test]
 fn fields_are_chosen() {
     let content = br#"{"key": 5, "q": "is it", "a": "yes", "text": "no"}"#;
     let audit = audited("a.jsonl", content, |settings| {
