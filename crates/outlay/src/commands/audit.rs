@@ -76,7 +76,7 @@ pub struct Args {
     /// Which record of a cluster of duplicates stays in the copy
     #[arg(long, value_enum, default_value_t = KeepArg::Longest, requires = "fix")]
     keep: KeepArg,
-    /// Replace personal data and secrets in the copy by words such as <EMAIL>
+    /// Replace personal data and secrets in the copy by words such as `<EMAIL>`
     #[arg(long, requires = "fix")]
     redact: bool,
     /// Saved plan of the training (`outlay plan train --json`), of which the bill is told
