@@ -208,30 +208,28 @@ pub(crate) fn merged(one: Newest, other: Newest) -> Newest {
     }
 }
 
-pub(crate) const NEWEST_SQLITE: &str = "UPDATE series SET
-    last_at_us = CASE WHEN last_step IS NULL OR (last_step, last_at_us, last_value) < (?2, ?3, ?4) THEN ?3 ELSE last_at_us END,
-    last_is_nan = CASE WHEN last_step IS NULL OR (last_step, last_at_us, last_value) < (?2, ?3, ?4) THEN ?5 ELSE last_is_nan END,
-    last_value = CASE WHEN last_step IS NULL OR (last_step, last_at_us, last_value) < (?2, ?3, ?4) THEN ?4 ELSE last_value END,
-    last_step = CASE WHEN last_step IS NULL OR (last_step, last_at_us, last_value) < (?2, ?3, ?4) THEN ?2 ELSE last_step END,
-    min_value = CASE WHEN min_value IS NULL OR ?6 < min_value THEN coalesce(?6, min_value) ELSE min_value END,
-    max_value = CASE WHEN max_value IS NULL OR ?7 > max_value THEN coalesce(?7, max_value) ELSE max_value END
-    WHERE id = ?1";
+/// What a row `new` changes of its series' newest value and range, for SQLite.
+pub(crate) static SET_NEWEST: LazyLock<String> = LazyLock::new(|| {
+    let is_newer = "(last_step IS NULL OR (last_step, last_at_us, last_value) < (new.step, new.at_us, new.value))";
+    format!(
+        "UPDATE series SET
+             last_step = iif({is_newer}, new.step, last_step),
+             last_at_us = iif({is_newer}, new.at_us, last_at_us),
+             last_value = iif({is_newer}, new.value, last_value),
+             last_is_nan = iif({is_newer}, new.is_nan, last_is_nan),
+             min_value = iif(min_value IS NULL OR new.low < min_value, coalesce(new.low, min_value), min_value),
+             max_value = iif(max_value IS NULL OR new.high > max_value, coalesce(new.high, max_value), max_value)"
+    )
+});
 
 /// The same for so many series in one statement.
 static NEWEST_TEXTS: LazyLock<[String; 5]> = LazyLock::new(|| {
     STATEMENT_ROWS.map(|n_rows| {
         let values = vec!["(?, ?, ?, ?, ?, ?, ?)"; n_rows].join(", ");
-        let is_newer = "(last_step IS NULL OR (last_step, last_at_us, last_value) < (new.step, new.at_us, new.value))";
         format!(
             "WITH new (id, step, at_us, value, is_nan, low, high) AS (VALUES {values})
-             UPDATE series SET
-                 last_step = iif({is_newer}, new.step, last_step),
-                 last_at_us = iif({is_newer}, new.at_us, last_at_us),
-                 last_value = iif({is_newer}, new.value, last_value),
-                 last_is_nan = iif({is_newer}, new.is_nan, last_is_nan),
-                 min_value = iif(min_value IS NULL OR new.low < min_value, coalesce(new.low, min_value), min_value),
-                 max_value = iif(max_value IS NULL OR new.high > max_value, coalesce(new.high, max_value), max_value)
-             FROM new WHERE series.id = new.id"
+             {} FROM new WHERE series.id = new.id",
+            *SET_NEWEST
         )
     })
 });

@@ -719,6 +719,7 @@ async fn write_jobs(
     let mut closing = Vec::new();
     let mut left = None;
     let mut held = None;
+    let mut is_lone = false;
     while let Some(first) = match left.take() {
         Some(job) => Some(job),
         None => jobs.recv().await,
@@ -727,7 +728,8 @@ async fn write_jobs(
         let mut n_rows = 0;
         let mut next = Some(first);
         // Callers that were told of the last group are about to send again: with a turn of the others they come along.
-        let mut n_waiting = None;
+        // Nobody is waited for while one caller at a time is all that comes.
+        let mut n_waiting = (is_lone && jobs.is_empty()).then_some(0);
         while n_waiting.is_none_or(|n| n < jobs.len()) {
             n_waiting = Some(jobs.len());
             tokio::task::yield_now().await;
@@ -762,7 +764,9 @@ async fn write_jobs(
         }
         if !group.is_empty() {
             let signer = signer.lock().await.clone();
+            let n_callers = group.len();
             write_together(&store, group, &mut ids, signer.as_ref(), &mut held).await;
+            is_lone = n_callers == 1 && jobs.is_empty();
         }
     }
     drop(held);
