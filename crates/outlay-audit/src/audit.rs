@@ -1,23 +1,29 @@
 //! The audit: every file is read once, every record looked at by all that was asked for.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc;
 
-use rayon::prelude::*;
+use sha2::{Digest, Sha256};
 
 use crate::chunks::{Chunk, Chunks, Skipped};
+use crate::content::{content, hex};
+use crate::drive::{FileCount, Takes, each_chunk};
 use crate::error::AuditError;
-use crate::leaks::{Finder, Grade, Items, Leak, Reference};
-use crate::near::{Found, Near, NearSettings, Sketches};
-use crate::privacy::{Private, PrivateKind, masked, private, redacted};
-use crate::quality::{Broken, Judge, Rule};
+use crate::leaks::{Grade, Items, Leak, Reference};
+use crate::look::{Looked, Looker, RecordSeen, Wanted};
+use crate::near::{Found, Near, NearSettings};
+use crate::privacy::PrivateKind;
+use crate::quality::Rule;
 use crate::record::Fields;
 use crate::report::{LeakView, PrivateView};
-use crate::source::{Listing, Source};
+use crate::rows::{SampleTable, Sampled};
+use crate::saved::Saved;
+use crate::schema::Schema;
+use crate::source::{Kind, Listing, Source};
+use crate::splits::FieldCounts;
 use crate::table::{Table, TableWriter};
 
 /// What is to be audited, and how.
@@ -31,10 +37,20 @@ pub struct Settings {
     pub privacy: bool,
     /// Whether rules of quality are held against texts.
     pub quality: bool,
+    /// The field with a record's label.
+    pub label: Option<String>,
+    /// Fields with the groups that a record belongs to.
+    pub groups: Vec<String>,
+    /// The field that says when a record was made.
+    pub time: Option<String>,
     /// The longest record that is read, in bytes; longer ones are skipped and counted.
     pub record_bytes_max: usize,
     /// Where working files go, which have no name.
     pub folder: PathBuf,
+    /// The folder with what former audits saw of each file: those that are as they were are not read again, and what is seen of the others is added.
+    ///
+    /// It has values of the fields and passages of the texts, as the data has.
+    pub since: Option<PathBuf>,
 }
 
 impl Default for Settings {
@@ -44,9 +60,43 @@ impl Default for Settings {
             near: Some(NearSettings::default()),
             privacy: true,
             quality: true,
+            label: None,
+            groups: Vec::new(),
+            time: None,
             record_bytes_max: 64 << 20,
             folder: PathBuf::from("."),
+            since: None,
         }
+    }
+}
+
+impl Settings {
+    /// Whether a sample of whole records is kept: where something is to be told of their fields.
+    pub(crate) fn is_sampled(&self) -> bool {
+        self.label.is_some() || !self.groups.is_empty()
+    }
+
+    /// A hash of all that what is seen of a file depends on.
+    fn hash(&self, benchmarks: Option<&Benchmarks>) -> String {
+        let Self {
+            fields,
+            near,
+            privacy,
+            quality,
+            label,
+            groups,
+            time,
+            record_bytes_max,
+            folder: _,
+            since: _,
+        } = self;
+        let near = near.map(|near| (near.threshold, near.shingle, near.missed, near.seed));
+        let text = format!(
+            "{} {fields:?} {near:?} {privacy} {quality} {label:?} {groups:?} {time:?} {record_bytes_max} {:?}",
+            env!("CARGO_PKG_VERSION"),
+            benchmarks.map(|benchmarks| &benchmarks.sha256),
+        );
+        hex(&Sha256::digest(text.as_bytes()))
     }
 }
 
@@ -58,26 +108,6 @@ pub enum Progress {
     /// Bands of signatures that were compared, of all.
     Comparing(usize, usize),
 }
-
-/// One file of the audit.
-#[derive(Clone, Debug)]
-pub struct FileCount {
-    /// Where it is.
-    pub path: PathBuf,
-    /// Records that were read.
-    pub n_records: u64,
-    /// Bytes of their texts.
-    pub n_text_bytes: u64,
-    /// What was skipped: the first of these, and all in number and bytes.
-    pub skipped: Vec<Skipped>,
-    /// How many records were skipped.
-    pub n_skipped: u64,
-    /// And their bytes.
-    pub n_skipped_bytes: u64,
-}
-
-/// Skipped records that are listed for a file.
-const LISTED: usize = 20;
 
 /// An item of a benchmark, and where the most of it was found: the surest, the largest, the first.
 #[derive(Clone, Debug)]
@@ -97,6 +127,18 @@ pub struct ItemFound {
 pub struct Audit {
     /// The files, in the order in which they were read.
     pub files: Vec<FileCount>,
+    /// How many records they have; these come first in the table.
+    pub n_records: u32,
+    /// Files of the same form that the data is compared with; their records come after those of the data.
+    pub compared: Vec<FileCount>,
+    /// The fields of each file, those of `compared` after the others.
+    pub schemas: Vec<Schema>,
+    /// Labels, groups and times, as far as they were asked for.
+    pub counts: FieldCounts,
+    /// A sample of the records, where labels or groups were asked for.
+    pub sample: SampleTable,
+    /// Files that were as a former audit had seen them.
+    pub n_reused: usize,
     /// Files that no reader is known for, with their sizes.
     pub others: Vec<(PathBuf, u64)>,
     /// Every record.
@@ -134,7 +176,7 @@ pub struct PrivacyCount {
     /// Records with any.
     pub n_records: u64,
     /// Of each kind and form, the places and the records.
-    pub forms: BTreeMap<(PrivateKind, &'static str), (u64, u64)>,
+    pub forms: BTreeMap<(PrivateKind, Cow<'static, str>), (u64, u64)>,
 }
 
 /// The items of benchmarks, with what they are called.
@@ -146,250 +188,137 @@ pub struct Benchmarks {
     pub table: Table,
     /// The files.
     pub files: Vec<FileCount>,
-}
-
-/// What the reader tells.
-enum Event {
-    /// A file begins.
-    File,
-    /// Some of its records.
-    Chunk(Chunk),
-    /// What of it is no record.
-    Skipped(Vec<Skipped>),
-}
-
-/// Chunks that are read ahead.
-const AHEAD: usize = 4;
-
-/// What one chunk gave.
-#[derive(Default)]
-struct Looked {
-    sketches: Sketches,
-    /// Of each record: line, bytes of its text, own id.
-    records: Vec<(u64, usize, String)>,
-    /// The record within the chunk, what was found, and the passage.
-    leaks: Vec<(u32, Leak, String)>,
-    /// The record within the chunk, and what is private in it, with where in characters and what may be shown.
-    private: Vec<(u32, Private, (usize, usize), String)>,
-    /// Of each record, the rules that it breaks.
-    broken: Vec<Broken>,
-    skipped: Vec<Skipped>,
-}
-
-/// Looks at every record of a chunk.
-fn look(
-    chunk: &Chunk,
-    settings: &Settings,
-    near: Option<&Near>,
-    benchmarks: Option<&Benchmarks>,
-) -> Looked {
-    let mut looked = Looked::default();
-    let mut sketcher = near.map(Near::sketcher);
-    let mut finder = Finder::default();
-    let mut judge = Judge::default();
-    chunk.each(&settings.fields, |record| {
-        let record = match record {
-            Ok(record) => record,
-            Err(skipped) => {
-                looked.skipped.push(skipped);
-                return;
-            }
-        };
-        if let Some(sketcher) = &mut sketcher {
-            sketcher.add(&record.text, &mut looked.sketches);
-        }
-        if let Some(benchmarks) = benchmarks {
-            let at = looked.records.len() as u32;
-            benchmarks
-                .reference
-                .find(&record.text, &mut finder, |leak| {
-                    let passage = passage(&record.text, &leak);
-                    looked.leaks.push((at, leak, passage));
-                });
-        }
-        if settings.quality {
-            looked.broken.push(judge.judge(&record.text));
-        }
-        if settings.privacy {
-            let at = looked.records.len() as u32;
-            let (mut byte, mut character) = (0, 0);
-            for one in private(&record.text) {
-                character += record.text[byte..one.place.start].chars().count();
-                let begin = character;
-                character += record.text[one.place.clone()].chars().count();
-                byte = one.place.end;
-                let shown = masked(&one, &record.text);
-                looked.private.push((at, one, (begin, character), shown));
-            }
-        }
-        let id = record.id.as_deref().unwrap_or_default().to_owned();
-        looked.records.push((record.line, record.text.len(), id));
-    });
-    looked
-}
-
-/// Bytes of a passage that are shown.
-const PASSAGE: usize = 300;
-
-/// A passage as it may be shown: what is private in it is not.
-fn passage(text: &str, leak: &Leak) -> String {
-    let whole = redacted(text.get(leak.place.clone()).unwrap_or_default());
-    if whole.len() <= PASSAGE {
-        return whole;
-    }
-    format!("{}…", &whole[..whole.floor_char_boundary(PASSAGE)])
-}
-
-/// Reads sources one after another, and hands over what they hold, in their order.
-fn read(
-    sources: &[Source],
-    n_most: usize,
-    n_read: &AtomicU64,
-    mut tell: impl FnMut(Event) -> Result<(), mpsc::SendError<Event>>,
-) -> Result<(), mpsc::SendError<Event>> {
-    for source in sources {
-        tell(Event::File)?;
-        let mut chunks = match Chunks::open(source, n_most, n_read) {
-            Ok(chunks) => chunks,
-            Err(error) => {
-                tell(Event::Skipped(vec![Skipped {
-                    line: 0,
-                    n_bytes: source.n_bytes,
-                    why: error.to_string(),
-                }]))?;
-                continue;
-            }
-        };
-        while let Some((chunk, skipped)) = chunks.next() {
-            if !skipped.is_empty() {
-                tell(Event::Skipped(skipped))?;
-            }
-            if let Some(chunk) = chunk {
-                tell(Event::Chunk(chunk))?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Goes through all files: `look` sees the chunks on all processors, `take` what it gave of each, in their order.
-fn each_chunk<T: Send>(
-    sources: &[Source],
-    n_most: usize,
-    progress: &mut impl FnMut(Progress),
-    state: &mut impl Takes<T>,
-) -> Result<Vec<FileCount>, std::io::Error> {
-    let n_all = sources.iter().map(|source| source.n_bytes).sum();
-    let n_read = AtomicU64::new(0);
-    let mut files: Vec<FileCount> = Vec::new();
-    std::thread::scope(|scope| {
-        let (tell, told) = mpsc::sync_channel(AHEAD);
-        let n_read = &n_read;
-        // Who hears of nothing more has gone, with an error of its own.
-        scope.spawn(move || {
-            read(sources, n_most, n_read, |event| tell.send(event)).unwrap_or_default();
-        });
-        let n_together = rayon::current_num_threads().max(1);
-        while let Ok(first) = told.recv() {
-            let mut events = vec![first];
-            while events.len() < 2 * n_together {
-                match told.try_recv() {
-                    Ok(event) => events.push(event),
-                    Err(_) => break,
-                }
-            }
-            let looked: Vec<Option<T>> = events
-                .par_iter()
-                .map(|event| match event {
-                    Event::Chunk(chunk) => Some(state.look(chunk)),
-                    _ => None,
-                })
-                .collect();
-            for (event, looked) in events.into_iter().zip(looked) {
-                match (event, looked, files.last_mut()) {
-                    (Event::File, ..) => {
-                        let source = &sources[files.len()];
-                        files.push(FileCount::new(source));
-                        state.begin(source);
-                    }
-                    (Event::Skipped(skipped), _, Some(file)) => file.skip(skipped),
-                    (Event::Chunk(_), Some(looked), Some(file)) => state.take(looked, file)?,
-                    _ => {}
-                }
-            }
-            progress(Progress::Reading(n_read.load(Ordering::Relaxed), n_all));
-        }
-        Ok(files)
-    })
-}
-
-/// What goes through chunks.
-trait Takes<T>: Sync {
-    fn look(&self, chunk: &Chunk) -> T;
-    fn begin(&mut self, source: &Source);
-    fn take(&mut self, looked: T, file: &mut FileCount) -> std::io::Result<()>;
+    /// The hash of their content.
+    pub(crate) sha256: String,
+    pub(crate) sources: Vec<Source>,
 }
 
 /// An audit under way.
 struct Auditing<'a> {
     settings: &'a Settings,
+    wanted: Wanted,
+    sources: &'a [Source],
+    /// Files of the data; those after them are compared with it.
+    n_files: usize,
     benchmarks: Option<&'a Benchmarks>,
     near: Option<Near>,
     table: TableWriter,
+    n_records: u32,
     items: BTreeMap<u32, ItemFound>,
     leaked: Vec<u32>,
     leaks: BufWriter<File>,
     privacy: PrivacyCount,
     private: BufWriter<File>,
     quality: QualityCount,
+    schemas: Vec<Schema>,
+    counts: FieldCounts,
+    sample: Sampled,
 }
 
 impl Takes<Looked> for Auditing<'_> {
-    fn look(&self, chunk: &Chunk) -> Looked {
-        look(chunk, self.settings, self.near.as_ref(), self.benchmarks)
+    fn look(&self, source: usize, chunk: &Chunk) -> Looked {
+        let looker = Looker {
+            settings: self.settings,
+            wanted: &self.wanted,
+            near: self.near.as_ref(),
+            benchmarks: self.benchmarks,
+        };
+        looker.look(&self.sources[source], chunk, source >= self.n_files)
     }
 
-    fn begin(&mut self, source: &Source) {
-        self.table.begin_file(&source.path);
+    fn begin(&mut self, source: usize, of: &Source) {
+        if source == self.n_files {
+            self.n_records = self.table.len();
+        }
+        self.table.begin_file(&of.path);
+        self.schemas.push(Schema::default());
     }
 
     fn take(&mut self, looked: Looked, file: &mut FileCount) -> std::io::Result<()> {
+        let is_compared = self.schemas.len() > self.n_files;
         if let Some(near) = &mut self.near {
             near.take(&looked.sketches)?;
         }
-        if let Some(benchmarks) = self.benchmarks {
-            for (at, leak, passage) in looked.leaks {
-                let record = name(file, &looked.records[at as usize]);
-                if leak.grade == Grade::Leaked {
-                    self.leaked.push(self.table.len() + at);
-                }
-                let view = LeakView::new(benchmarks.table.name(leak.item)?, record, &leak, passage);
-                serde_json::to_writer(&mut self.leaks, &view)?;
-                self.leaks.write_all(b"\n")?;
-                let item = leak.item;
-                let there = self.items.get_mut(&item);
-                let n_records = there.as_ref().map_or(0, |there| there.n_records) + 1;
-                match there {
-                    Some(there) if !leak.is_more_than(&there.leak) => there.n_records = n_records,
-                    _ => {
-                        let found = ItemFound {
-                            item,
-                            leak,
-                            n_records,
-                            view,
-                        };
-                        self.items.insert(item, found);
-                    }
+        self.take_leaks(&looked, file)?;
+        self.take_private(&looked, file)?;
+        for (record, broken) in looked.records.iter().zip(&looked.broken) {
+            if broken.is_none() {
+                continue;
+            }
+            self.quality.n_records += 1;
+            self.quality.n_bytes += record.n_bytes;
+            for rule in Rule::ALL.into_iter().filter(|rule| broken.has(*rule)) {
+                let of_rule = self.quality.rules.entry(rule);
+                of_rule.or_insert_with(|| (0, name(file, record))).0 += 1;
+            }
+        }
+        if let Some(schema) = self.schemas.last_mut() {
+            schema.merge(&looked.schema);
+        }
+        if !is_compared {
+            self.sample.take(looked.sample);
+        }
+        if self.wanted.n_all > self.settings.fields.others.len() {
+            for values in looked.values.chunks_exact(self.wanted.n_all) {
+                let of = |at: Option<usize>| at.and_then(|at| values[at].as_deref());
+                let groups = &values[self.wanted.groups..];
+                let (label, time) = (of(self.wanted.label), of(self.wanted.time));
+                self.counts.take(label, time, groups, is_compared);
+            }
+        }
+        for record in looked.records {
+            file.n_records += 1;
+            file.n_text_bytes += record.n_bytes;
+            self.table
+                .push(record.line, record.n_bytes as usize, &record.id)?;
+        }
+        file.skip(looked.skipped);
+        Ok(())
+    }
+}
+
+impl Auditing<'_> {
+    fn take_leaks(&mut self, looked: &Looked, file: &FileCount) -> std::io::Result<()> {
+        let Some(benchmarks) = self.benchmarks else {
+            return Ok(());
+        };
+        for seen in &looked.leaks {
+            let record = name(file, &looked.records[seen.at as usize]);
+            let leak = &seen.leak;
+            if leak.grade == Grade::Leaked {
+                self.leaked.push(self.table.len() + seen.at);
+            }
+            let item = benchmarks.table.name(leak.item)?;
+            let view = LeakView::new(item, record, leak, seen.passage.clone());
+            serde_json::to_writer(&mut self.leaks, &view)?;
+            self.leaks.write_all(b"\n")?;
+            let item = leak.item;
+            let there = self.items.get_mut(&item);
+            let n_records = there.as_ref().map_or(0, |there| there.n_records) + 1;
+            match there {
+                Some(there) if !leak.is_more_than(&there.leak) => there.n_records = n_records,
+                _ => {
+                    let found = ItemFound {
+                        item,
+                        leak: leak.clone(),
+                        n_records,
+                        view,
+                    };
+                    self.items.insert(item, found);
                 }
             }
         }
-        for of_record in looked.private.chunk_by(|one, other| one.0 == other.0) {
+        Ok(())
+    }
+
+    fn take_private(&mut self, looked: &Looked, file: &FileCount) -> std::io::Result<()> {
+        for of_record in looked.private.chunk_by(|one, other| one.at == other.at) {
             self.privacy.n_records += 1;
-            let record = name(file, &looked.records[of_record[0].0 as usize]);
+            let record = name(file, &looked.records[of_record[0].at as usize]);
             let mut seen = Vec::new();
-            for (_, private, (start, end), masked) in of_record {
-                let form = (private.kind, private.form);
-                let (n_places, n_records) = self.privacy.forms.entry(form).or_default();
+            for one in of_record {
+                let form = (one.kind, one.form.clone());
+                let (n_places, n_records) = self.privacy.forms.entry(form.clone()).or_default();
                 *n_places += 1;
                 if !seen.contains(&form) {
                     seen.push(form);
@@ -397,63 +326,26 @@ impl Takes<Looked> for Auditing<'_> {
                 }
                 let view = PrivateView {
                     record: &record,
-                    kind: private.kind.name(),
-                    form: private.form,
-                    start: *start,
-                    end: *end,
-                    masked,
+                    kind: one.kind.name(),
+                    form: &one.form,
+                    start: one.place.0,
+                    end: one.place.1,
+                    masked: &one.shown,
                 };
                 serde_json::to_writer(&mut self.private, &view)?;
                 self.private.write_all(b"\n")?;
             }
         }
-        for (record, broken) in looked.records.iter().zip(&looked.broken) {
-            if broken.is_none() {
-                continue;
-            }
-            self.quality.n_records += 1;
-            self.quality.n_bytes += record.1 as u64;
-            for rule in Rule::ALL.into_iter().filter(|rule| broken.has(*rule)) {
-                let of_rule = self.quality.rules.entry(rule);
-                of_rule.or_insert_with(|| (0, name(file, record))).0 += 1;
-            }
-        }
-        for (line, n_bytes, id) in looked.records {
-            file.n_records += 1;
-            file.n_text_bytes += n_bytes as u64;
-            self.table.push(line, n_bytes, &id)?;
-        }
-        file.skip(looked.skipped);
         Ok(())
     }
 }
 
 /// What a record is called: its own id, or its file and line.
-fn name(file: &FileCount, (line, _, id): &(u64, usize, String)) -> String {
-    if id.is_empty() {
-        format!("{}:{line}", file.path.display())
+fn name(file: &FileCount, record: &RecordSeen) -> String {
+    if record.id.is_empty() {
+        format!("{}:{}", file.path.display(), record.line)
     } else {
-        id.clone()
-    }
-}
-
-impl FileCount {
-    fn new(source: &Source) -> Self {
-        Self {
-            path: source.path.clone(),
-            n_records: 0,
-            n_text_bytes: 0,
-            skipped: Vec::new(),
-            n_skipped: 0,
-            n_skipped_bytes: 0,
-        }
-    }
-
-    fn skip(&mut self, skipped: Vec<Skipped>) {
-        self.n_skipped += skipped.len() as u64;
-        self.n_skipped_bytes += skipped.iter().map(|one| one.n_bytes).sum::<u64>();
-        let room = LISTED.saturating_sub(self.skipped.len());
-        self.skipped.extend(skipped.into_iter().take(room));
+        record.id.clone()
     }
 }
 
@@ -481,6 +373,54 @@ fn nothing(paths: &[PathBuf]) -> AuditError {
     AuditError::Nothing(names.join(", "))
 }
 
+/// The names of the fields of a file's first records; none where it has none.
+fn field_names(source: &Source, n_most: usize) -> BTreeSet<String> {
+    let n_read = std::sync::atomic::AtomicU64::new(0);
+    let mut names = BTreeSet::new();
+    if source.kind == Kind::Text {
+        return names;
+    }
+    let Ok(mut chunks) = Chunks::open(source, n_most, &n_read) else {
+        return names;
+    };
+    while let Some((chunk, _)) = chunks.next() {
+        if let Some(chunk) = chunk {
+            chunk.each(&Fields::default(), |seen| {
+                if let Ok((_, named)) = seen {
+                    names.extend(named.iter().map(|(name, _)| name.clone().into_owned()));
+                }
+            });
+            break;
+        }
+    }
+    names
+}
+
+/// Of files that data is compared with, those that are of its form: with the same fields, but for ids.
+fn of_the_same_form(data: &[Source], compared: Vec<Source>, settings: &Settings) -> Vec<Source> {
+    let id = settings.fields.id.as_deref().unwrap_or("id");
+    let names = |source: &Source| {
+        let mut names = field_names(source, settings.record_bytes_max);
+        names.remove(id);
+        names
+    };
+    // Files of one folder have one form, mostly.
+    let mut forms: BTreeSet<BTreeSet<String>> = BTreeSet::new();
+    for source in data.iter().take(FORMS) {
+        forms.insert(names(source));
+    }
+    compared
+        .into_iter()
+        .filter(|source| {
+            let names = names(source);
+            !names.is_empty() && forms.contains(&names)
+        })
+        .collect()
+}
+
+/// Files of the data whose fields are looked at for their form.
+const FORMS: usize = 100;
+
 /// Audits files and folders.
 ///
 /// # Errors
@@ -507,25 +447,52 @@ pub fn audit(
     if sources.is_empty() {
         return Err(nothing(paths));
     }
+    let n_files = sources.len();
+    let mut all = sources;
+    if let Some(benchmarks) = benchmarks {
+        let compared = of_the_same_form(&all, benchmarks.sources.clone(), settings);
+        all.extend(compared);
+    }
+    let mut saved = settings
+        .since
+        .as_ref()
+        .map(|folder| Saved::open(folder, &settings.hash(benchmarks)))
+        .transpose()?;
     let mut auditing = Auditing {
         settings,
+        wanted: Wanted::new(settings),
+        sources: &all,
+        n_files,
         benchmarks,
         near,
         table: TableWriter::new(&settings.folder).map_err(working)?,
+        n_records: 0,
         items: BTreeMap::new(),
         leaked: Vec::new(),
         leaks: BufWriter::new(tempfile::tempfile_in(&settings.folder).map_err(working)?),
         privacy: PrivacyCount::default(),
         private: BufWriter::new(tempfile::tempfile_in(&settings.folder).map_err(working)?),
         quality: QualityCount::default(),
+        schemas: Vec::new(),
+        counts: FieldCounts::new(
+            settings.label.as_ref(),
+            settings.time.as_ref(),
+            &settings.groups,
+        ),
+        sample: Sampled::default(),
     };
-    let files = each_chunk(
-        &sources,
+    let mut files = each_chunk(
+        &all,
         settings.record_bytes_max,
+        saved.as_mut(),
         &mut progress,
         &mut auditing,
     )
     .map_err(working)?;
+    let compared = files.split_off(n_files);
+    if compared.is_empty() {
+        auditing.n_records = auditing.table.len();
+    }
     let near = auditing
         .near
         .map(|near| near.find(|done, of| progress(Progress::Comparing(done, of))))
@@ -533,6 +500,12 @@ pub fn audit(
         .map_err(working)?;
     Ok(Audit {
         files,
+        n_records: auditing.n_records,
+        compared,
+        schemas: auditing.schemas,
+        counts: auditing.counts,
+        sample: auditing.sample.table(),
+        n_reused: saved.map_or(0, |saved| saved.n_reused()),
         others,
         table: auditing.table.end().map_err(working)?,
         near,
@@ -580,6 +553,7 @@ pub fn benchmarks(
         fields: Fields {
             text: Vec::new(),
             others: QUESTIONS.map(str::to_owned).to_vec(),
+            groups: Vec::new(),
             ..settings.fields.clone()
         },
         items: Items::default(),
@@ -588,6 +562,7 @@ pub fn benchmarks(
     let files = each_chunk(
         &sources,
         settings.record_bytes_max,
+        None,
         &mut progress,
         &mut collecting,
     )
@@ -596,6 +571,8 @@ pub fn benchmarks(
         reference: collecting.items.ready(),
         table: collecting.table.end().map_err(working)?,
         files,
+        sha256: content(paths)?.sha256,
+        sources,
     })
 }
 
@@ -610,10 +587,10 @@ struct Collecting {
 type Asked = (Vec<(u64, String, String, String)>, Vec<Skipped>);
 
 impl Takes<Asked> for Collecting {
-    fn look(&self, chunk: &Chunk) -> Asked {
+    fn look(&self, _: usize, chunk: &Chunk) -> Asked {
         let mut asked = Asked::default();
-        chunk.each(&self.fields, |record| match record {
-            Ok(record) => {
+        chunk.each(&self.fields, |seen| match seen {
+            Ok((record, _)) => {
                 let id = record.id.as_deref().unwrap_or_default().to_owned();
                 let question = record.others.iter().flatten().next();
                 let (question, rest) = match question {
@@ -627,8 +604,8 @@ impl Takes<Asked> for Collecting {
         asked
     }
 
-    fn begin(&mut self, source: &Source) {
-        self.table.begin_file(&source.path);
+    fn begin(&mut self, _: usize, of: &Source) {
+        self.table.begin_file(&of.path);
     }
 
     fn take(&mut self, (items, skipped): Asked, file: &mut FileCount) -> std::io::Result<()> {

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::reader::RowIter;
 use parquet::record::{Field as Value, Row};
+use serde::{Deserialize, Serialize};
 
-use crate::record::{Field, Fields, Record, named};
+use crate::record::{Field, Fields, Named, Record, named};
 use crate::source::{Kind, Source};
 
 /// Bytes of a chunk.
@@ -32,7 +33,7 @@ pub(crate) enum Chunk {
 }
 
 /// Bytes that no record was made of.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
     /// The line, row or entry, from 1; 0 for a whole file or the rest of it.
     pub line: u64,
@@ -42,9 +43,12 @@ pub struct Skipped {
     pub why: String,
 }
 
+/// A record with its fields, or what is none.
+pub(crate) type Seen<'named, 'a> = Result<(Record<'a>, &'named Named<'a>), Skipped>;
+
 impl Chunk {
-    /// Hands over the records in their order; and what is none.
-    pub(crate) fn each(&self, fields: &Fields, mut with: impl FnMut(Result<Record<'_>, Skipped>)) {
+    /// Hands over the records in their order, with their fields; and what is none.
+    pub(crate) fn each(&self, fields: &Fields, mut with: impl FnMut(Seen<'_, '_>)) {
         match self {
             Self::Lines { first, bytes } => {
                 for (line, bytes) in (*first..).zip(lines(bytes)) {
@@ -70,7 +74,7 @@ impl Chunk {
                             )
                         })
                         .collect();
-                    with(Ok(fields.record(*line, &named)));
+                    with(Ok((fields.record(*line, &named), &named)));
                 }
             }
             Self::Columns { first, rows } => {
@@ -85,15 +89,18 @@ impl Chunk {
                             (name.as_str().into(), field)
                         })
                         .collect();
-                    with(Ok(fields.record(line, &named)));
+                    with(Ok((fields.record(line, &named), &named)));
                 }
             }
-            Self::Whole(bytes) => with(Ok(Record {
-                line: 1,
-                text: String::from_utf8_lossy(bytes),
-                others: vec![None; fields.others.len()],
-                ..Record::default()
-            })),
+            Self::Whole(bytes) => {
+                let record = Record {
+                    line: 1,
+                    text: String::from_utf8_lossy(bytes),
+                    others: vec![None; fields.others.len() + fields.groups.len()],
+                    ..Record::default()
+                };
+                with(Ok((record, &Named::new())));
+            }
         }
     }
 }
@@ -114,15 +121,10 @@ pub(crate) fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-fn json(
-    fields: &Fields,
-    line: u64,
-    bytes: &[u8],
-    with: &mut impl FnMut(Result<Record<'_>, Skipped>),
-) {
+fn json(fields: &Fields, line: u64, bytes: &[u8], with: &mut impl FnMut(Seen<'_, '_>)) {
     let text = String::from_utf8_lossy(bytes);
     match named(&text) {
-        Ok(named) => with(Ok(fields.record(line, &named))),
+        Ok(named) => with(Ok((fields.record(line, &named), &named))),
         Err(error) => {
             let mut why = error.to_string();
             // The line within the line is always the first.

@@ -43,7 +43,7 @@ pub struct Fixed {
     pub n_kept: u64,
     /// Duplicates that were left out.
     pub n_duplicates: u64,
-    /// Records with a leaked item that were left out.
+    /// Records with a leaked item, or that what the data is compared with has too, that were left out.
     pub n_leaked: u64,
     /// What could not be read, and was left out.
     pub n_unreadable: u64,
@@ -68,7 +68,7 @@ fn losers(audit: &Audit, keep: Keep) -> HashMap<u32, u32> {
     let Some(found) = &audit.near else {
         return HashMap::new();
     };
-    let n_records = audit.table.len() as u32;
+    let n_records = audit.n_records;
     let mut kept: HashMap<u32, u32> = HashMap::new();
     let mut is_cluster = HashSet::new();
     for record in 0..n_records {
@@ -134,6 +134,7 @@ pub fn fix(
         settings,
         how,
         losers: losers(audit, how.keep),
+        crossing: audit.crossing(),
         next: 0,
         fixed: Fixed::default(),
         removed: BufWriter::new(std::fs::File::create(aside.path().join(REMOVED)).map_err(failed)?),
@@ -164,7 +165,7 @@ pub fn fix(
             copy.file(&source, &to).map_err(failed)?;
         }
     }
-    if copy.next as usize != audit.table.len() {
+    if copy.next != audit.n_records {
         return Err(AuditError::Setting(
             "the files are not as they were when they were audited".to_owned(),
         ));
@@ -181,6 +182,8 @@ struct Copy<'a> {
     settings: &'a Settings,
     how: Fix,
     losers: HashMap<u32, u32>,
+    /// Records that what the data is compared with has too.
+    crossing: Vec<u32>,
     /// The number of the next record.
     next: u32,
     fixed: Fixed,
@@ -332,12 +335,15 @@ impl Copy<'_> {
         let record = self.next;
         self.next += 1;
         // The file has grown since.
-        if record as usize >= self.audit.table.len() {
+        if record >= self.audit.n_records {
             return Ok(false);
         }
         let (why, kept) = if self.audit.leaked.binary_search(&record).is_ok() {
             self.fixed.n_leaked += 1;
             ("leaked", None)
+        } else if self.crossing.binary_search(&record).is_ok() {
+            self.fixed.n_leaked += 1;
+            ("in what it is compared with", None)
         } else if let Some(kept) = self.losers.get(&record) {
             self.fixed.n_duplicates += 1;
             ("duplicate", Some(self.audit.table.name(*kept)?))

@@ -7,6 +7,8 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::words::{Hashed, finish, words};
 
 /// Words of an anchor.
@@ -49,7 +51,7 @@ const SUSPECT: f32 = 0.4;
 const ANSWERED: f32 = 0.7;
 
 /// How surely an item is in the data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Grade {
     /// Nothing of it was found that says so.
     Clean,
@@ -60,7 +62,7 @@ pub enum Grade {
 }
 
 /// Where and how much of an item was found.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Leak {
     /// The item, by its number.
     pub item: u32,

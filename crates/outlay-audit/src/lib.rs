@@ -3,29 +3,40 @@
 mod audit;
 mod chunks;
 mod content;
+mod crossing;
+mod drive;
 mod error;
+mod fields;
 mod fix;
 mod gate;
 mod leaks;
+mod look;
 mod minhash;
 mod near;
 mod privacy;
 mod quality;
 mod record;
 mod report;
+mod rows;
+mod saved;
+mod schema;
 mod shingles;
 mod source;
+mod splits;
 mod table;
 mod union;
 mod words;
 
 pub use audit::{
-    Audit, Benchmarks, FileCount, ItemFound, PrivacyCount, Progress, QUESTIONS, QualityCount,
-    Settings, audit, benchmarks,
+    Audit, Benchmarks, ItemFound, PrivacyCount, Progress, QUESTIONS, QualityCount, Settings, audit,
+    benchmarks,
 };
 pub use chunks::Skipped;
 pub use content::{Content, ContentFile, content};
+pub use crossing::{Crossing, CrossingView, GroupCrossing, TimeCrossing};
+pub use drive::FileCount;
 pub use error::AuditError;
+pub use fields::{Drift, FieldView, FieldsSeen, Lengths};
 pub use fix::{Fix, Fixed, Keep, REMOVED, fix};
 pub use gate::Condition;
 pub use leaks::{Finder, Grade, Items, Leak, Reference, SHORT};
@@ -38,8 +49,12 @@ pub use report::{
     Bill, BillLine, Cluster, Duplicates, Graded, ItemView, LeakView, Leaks, Privacy, PrivacyView,
     Quality, Report, RuleView, SkippedView,
 };
+pub use rows::SampleTable;
+pub use saved::Saved;
+pub use schema::{FieldSeen, Schema, ValueType};
 pub use shingles::{Shingle, Shingler, jaccard};
 pub use source::{Kind, Listing, Packing, Source};
+pub use splits::{FieldCounts, GroupCounts, NO_LABEL, Times, Values, instant};
 pub use table::Table;
 pub use union::Sets;
 pub use words::words;

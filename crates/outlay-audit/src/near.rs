@@ -11,10 +11,12 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::minhash::{Bands, MinHash};
 use crate::shingles::{Shingle, Shingler, jaccard};
 use crate::union::Sets;
+use crate::words::finish;
 
 /// What counts as near.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -61,10 +63,11 @@ pub struct Sketcher<'a> {
     hash: &'a MinHash,
     shingler: Shingler,
     signature: Vec<u32>,
+    cells: Vec<u32>,
 }
 
 /// What is kept of some texts that follow each other.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Sketches {
     /// Of each: the hash of its words in their order, and the size of its set.
     texts: Vec<(u64, u32)>,
@@ -84,7 +87,26 @@ impl Sketcher<'_> {
             self.hash.keys(set, &mut self.signature, &mut to.keys);
         }
     }
+
+    /// Adds a row of a table, by the hashes of its cells, which it sorts.
+    pub(crate) fn add_row(&mut self, cells: &mut [u64], to: &mut Sketches) {
+        cells.sort_unstable();
+        let exact = cells.iter().fold(ROWS, |hash, cell| finish(hash ^ cell));
+        self.cells.clear();
+        self.cells
+            .extend(cells.iter().map(|cell| (cell >> 32) as u32));
+        self.cells.dedup();
+        to.texts.push((exact, self.cells.len() as u32));
+        to.sets.extend_from_slice(&self.cells);
+        if !self.cells.is_empty() {
+            self.hash
+                .keys(&self.cells, &mut self.signature, &mut to.keys);
+        }
+    }
 }
+
+/// What hashes of rows begin with, so that none is a text's.
+const ROWS: u64 = 0x5bf0_3635_d5a1_7c2b;
 
 /// Collects texts, and then finds the near duplicates among them.
 #[derive(Debug)]
@@ -159,6 +181,7 @@ impl Near {
             hash: &self.hash,
             shingler: Shingler::new(self.settings.shingle),
             signature: Vec::new(),
+            cells: Vec::new(),
         }
     }
 

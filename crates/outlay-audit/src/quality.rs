@@ -8,6 +8,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
+use serde::{Deserialize, Serialize};
+
 use crate::words::{Hashed, words};
 
 /// A rule that a text breaks.
@@ -107,7 +109,7 @@ impl Rule {
 }
 
 /// The rules that a text breaks, as bits in the order of `Rule::ALL`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Broken(u32);
 
 impl Broken {

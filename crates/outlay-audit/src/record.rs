@@ -12,8 +12,10 @@ pub struct Fields {
     pub text: Vec<String>,
     /// The record's own id; where it is not named, `id` is one.
     pub id: Option<String>,
-    /// Other fields that are wanted, such as labels, groups, licences and sources.
+    /// Other fields that are wanted and are no part of what a record says, such as its label.
     pub others: Vec<String>,
+    /// Fields that are wanted and are part of it, such as the groups that persons belong to.
+    pub groups: Vec<String>,
 }
 
 /// A field with one of these names is the text, the first that there is; else all texts of a record, in their order, are.
@@ -48,7 +50,7 @@ pub struct Record<'a> {
     pub id: Option<Cow<'a, str>>,
     /// Its text.
     pub text: Cow<'a, str>,
-    /// The other fields that were asked for, in that order.
+    /// The other fields that were asked for, in that order, and after them the groups.
     pub others: Vec<Option<Cow<'a, str>>>,
 }
 
@@ -65,7 +67,7 @@ pub(crate) enum Field<'a> {
 
 impl<'a> Field<'a> {
     /// The value as one text: a string's, or a number as it is written; all strings within lists and objects.
-    fn text(&self) -> Cow<'a, str> {
+    pub(crate) fn text(&self) -> Cow<'a, str> {
         match self {
             Self::Text(text) => text.clone(),
             Self::Json(raw) => {
@@ -138,12 +140,14 @@ impl Fields {
             others: self
                 .others
                 .iter()
+                .chain(&self.groups)
                 .map(|name| find(name).map(Field::text))
                 .collect(),
         }
     }
 
-    fn is_content(&self, name: &str) -> bool {
+    /// Whether a field is part of what a record says, where no field is named for its text.
+    pub(crate) fn is_content(&self, name: &str) -> bool {
         self.id.as_deref() != Some(name)
             && !self.others.iter().any(|other| other == name)
             && !ABOUT.iter().any(|about| about.eq_ignore_ascii_case(name))
@@ -329,6 +333,7 @@ mod tests {
             text: vec!["q".to_owned(), "a".to_owned()],
             id: Some("key".to_owned()),
             others: vec!["label".to_owned(), "none".to_owned()],
+            groups: Vec::new(),
         };
         let named =
             named(r#"{"a": "yes", "key": 12.50, "q": "is it?", "label": true}"#).expect("is JSON");

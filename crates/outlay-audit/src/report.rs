@@ -7,6 +7,8 @@ use outlay_units::Estimate;
 use serde::Serialize;
 
 use crate::audit::{Audit, Benchmarks};
+use crate::crossing::Crossing;
+use crate::fields::{FieldsSeen, Lengths};
 use crate::leaks::{Grade, Leak};
 use crate::near::NearSettings;
 use crate::shingles::Shingle;
@@ -41,6 +43,12 @@ pub struct Report {
     pub duplicates: Option<Duplicates>,
     /// Items of benchmarks within the records, where some were given.
     pub leaks: Option<Leaks>,
+    /// What the records share with files of the same form that they are compared with, where there are such.
+    pub crossing: Option<Crossing>,
+    /// The fields of the records, where they have any.
+    pub fields: FieldsSeen,
+    /// How long the texts are.
+    pub lengths: Lengths,
     /// Personal data and secrets, where they were looked for.
     pub privacy: Option<Privacy>,
     /// Texts that break rules of quality, where they were held against them.
@@ -155,7 +163,7 @@ pub struct PrivacyView {
     /// The kind, such as `email`.
     pub kind: &'static str,
     /// Which of its kind, such as `us_ssn`.
-    pub form: &'static str,
+    pub form: String,
     /// Places.
     pub n_places: u64,
     /// Records with any.
@@ -170,11 +178,11 @@ pub(crate) struct PrivateView<'a> {
     /// The kind.
     pub kind: &'static str,
     /// Which of its kind.
-    pub form: &'static str,
+    pub form: &'a str,
     /// Where in the record's text it begins, in characters.
-    pub start: usize,
+    pub start: u64,
     /// Where it ends.
-    pub end: usize,
+    pub end: u64,
     /// What may be shown of it.
     pub masked: &'a str,
 }
@@ -223,6 +231,19 @@ pub struct Duplicates {
     pub n_not_compared: u64,
     /// Records without any word, which are compared with nothing.
     pub n_without_words: u64,
+    /// Records that say the same as an earlier one and have another label, where labels are known.
+    pub n_label_conflicts: Option<u64>,
+}
+
+/// Records with another label than the first that says the same.
+fn n_label_conflicts(audit: &Audit, exact: &[u32]) -> Option<u64> {
+    audit.counts.label.as_ref()?;
+    let of = |record: u32| audit.counts.label_of.get(record as usize).copied();
+    let conflicts = (0..audit.n_records).filter(|record| {
+        let first = exact[*record as usize];
+        first != *record && of(first) != of(*record)
+    });
+    Some(conflicts.count() as u64)
 }
 
 /// Records that belong together.
@@ -364,7 +385,7 @@ impl Report {
                 why: skipped.why.clone(),
             })
         });
-        let sum = |of: fn(&crate::audit::FileCount) -> u64| audit.files.iter().map(of).sum();
+        let sum = |of: fn(&crate::drive::FileCount) -> u64| audit.files.iter().map(of).sum();
         Ok(Self {
             content_sha256: None,
             n_files: audit.files.len(),
@@ -386,6 +407,9 @@ impl Report {
                 .transpose()?
                 .flatten(),
             leaks: benchmarks.map(|benchmarks| Leaks::new(audit, benchmarks)),
+            crossing: Crossing::new(audit)?,
+            fields: FieldsSeen::new(audit),
+            lengths: Lengths::new(audit),
             bill: None,
             quality: audit.quality.as_ref().map(|quality| Quality {
                 n_records: quality.n_records,
@@ -408,7 +432,7 @@ impl Report {
                     .iter()
                     .map(|((kind, form), (n_places, n_records))| PrivacyView {
                         kind: kind.name(),
-                        form,
+                        form: form.to_string(),
                         n_places: *n_places,
                         n_records: *n_records,
                     })
@@ -427,6 +451,7 @@ impl Report {
             ("", &["skipped", "unread_files"][..]),
             ("/duplicates", &["largest"]),
             ("/leaks", &["items"]),
+            ("/crossing", &["first"]),
         ] {
             if let Some(serde_json::Value::Object(fields)) = figures.pointer_mut(part) {
                 for list in lists {
@@ -452,7 +477,7 @@ impl Duplicates {
         };
         let bands = found.bands;
         let table = &audit.table;
-        let numbers = 0..table.len() as u32;
+        let numbers = 0..audit.n_records;
         let mut clusters: HashMap<u32, (u64, u32)> = HashMap::new();
         let (mut n_near_bytes, mut n_exact, mut n_exact_bytes) = (0, 0, 0);
         for record in numbers {
@@ -479,7 +504,7 @@ impl Duplicates {
         largest.truncate(LISTED);
         let mut firsts: HashMap<u32, Vec<u32>> =
             largest.iter().map(|(id, _)| (*id, Vec::new())).collect();
-        for record in 0..table.len() as u32 {
+        for record in 0..audit.n_records {
             if let Some(first) = firsts.get_mut(&found.clusters.least(record))
                 && first.len() < 3
             {
@@ -510,6 +535,7 @@ impl Duplicates {
             n_compared: found.n_compared,
             n_not_compared: found.n_not_compared,
             n_without_words: u64::from(found.n_empty),
+            n_label_conflicts: n_label_conflicts(audit, &found.exact),
         }))
     }
 }
@@ -573,7 +599,7 @@ impl Audit {
         let Some(found) = &self.near else {
             return Ok(());
         };
-        let n_records = self.table.len() as u32;
+        let n_records = self.n_records;
         let mut is_cluster = vec![false; n_records as usize];
         for record in 0..n_records {
             let least = found.clusters.least(record);
@@ -590,13 +616,14 @@ impl Audit {
         Ok(())
     }
 
-    /// Writes every place of every item that is suspect or leaked, in the order of the records, as a line of JSON: a `LeakView`.
+    /// Writes every place of every item that is suspect or leaked, in the order of the records, as a line of JSON: a `LeakView`; then every record of files of the same form that the data has too: a `CrossingView`.
     ///
     /// # Errors
     ///
     /// When it cannot be written.
     pub fn write_leaks(&self, out: &mut impl Write) -> io::Result<()> {
-        copied(&self.leaks, out)
+        copied(&self.leaks, out)?;
+        self.write_crossing(out)
     }
 
     /// Writes every place of personal data or a secret, in the order of the records, as a line of JSON: `record`, `kind`, `form`, `start` and `end` in characters of the record's text, and `masked`, which shows no more than one letter of it.

@@ -50,6 +50,16 @@ pub struct Source {
     pub packing: Packing,
     /// Its size as it lies there.
     pub n_bytes: u64,
+    /// When it was last written, in nanoseconds since 1970; 0 where that is not told.
+    pub modified_ns: u64,
+}
+
+fn modified_ns(metadata: &std::fs::Metadata) -> u64 {
+    let since = metadata
+        .modified()
+        .ok()
+        .and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    since.map_or(0, |since| since.as_nanos() as u64)
 }
 
 /// What a path names.
@@ -110,6 +120,7 @@ impl Source {
                 kind,
                 packing,
                 n_bytes: metadata.len(),
+                modified_ns: modified_ns(&metadata),
             };
             return Ok(Listing {
                 sources: vec![source],
@@ -128,16 +139,17 @@ impl Source {
             if !entry.file_type().is_file() {
                 continue;
             }
-            let n_bytes = entry
+            let metadata = entry
                 .metadata()
-                .map_err(|error| fault(entry.path(), &error))?
-                .len();
+                .map_err(|error| fault(entry.path(), &error))?;
+            let n_bytes = metadata.len();
             match Self::by_name(entry.path()) {
                 Some((kind, packing)) => sources.push(Self {
                     path: entry.into_path(),
                     kind,
                     packing,
                     n_bytes,
+                    modified_ns: modified_ns(&metadata),
                 }),
                 None => others.push((entry.into_path(), n_bytes)),
             }

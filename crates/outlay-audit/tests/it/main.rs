@@ -8,6 +8,8 @@ mod leaks;
 mod near;
 mod privacy;
 mod reading;
+mod since;
+mod splits;
 
 use std::path::Path;
 

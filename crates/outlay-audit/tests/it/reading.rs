@@ -289,7 +289,7 @@ fn fields_are_chosen() {
         settings.fields = Fields {
             text: vec!["q".to_owned(), "a".to_owned()],
             id: Some("key".to_owned()),
-            others: Vec::new(),
+            ..Fields::default()
         };
     });
     assert_eq!(audit.table.name(0).unwrap(), "5");

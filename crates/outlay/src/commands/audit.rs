@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use outlay_audit::{
-    AuditError, Benchmarks, Bill, Condition, Duplicates, Fields, Fix, Fixed, Graded, Keep, Leaks,
-    NearSettings, Privacy, Progress, Quality, Report, Settings, Shingle,
+    AuditError, Benchmarks, Bill, Condition, Crossing, Duplicates, Fields, Fix, Fixed, Graded,
+    Keep, Leaks, NearSettings, Privacy, Progress, Quality, Report, Settings, Shingle,
 };
 use outlay_ledger::Batch;
 use outlay_server::doors::people::By;
@@ -23,7 +23,8 @@ use crate::printer::{Align, Printer};
   outlay audit data/
   outlay audit train.jsonl --against gsm8k_test.jsonl --leaks leaks.jsonl
   outlay audit data/ --fix clean/ --redact --plan plan.json
-  outlay audit data/ --fail-on \"leaked > 0, near_dup > 2%\"
+  outlay audit train.parquet --against test.parquet --label label --group sex,age_band
+  outlay audit data/ --since .audit --fail-on \"leaked > 0, near_dup > 2%\"
 
 Reads .jsonl, .json, .csv, .tsv, .parquet and texts, but Parquet each also as .gz or .zst. A record's text is its
 field `text` or `content`, or else all of its texts; --text-field names others.")]
@@ -31,7 +32,8 @@ pub struct Args {
     /// Files and folders to audit
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Test set or benchmark whose items are not to be in the data; may be repeated
+    /// Test set or benchmark whose items are not to be in the data; may be repeated. A file with the same fields as the data
+    /// is compared with it record by record, too
     #[arg(long, value_name = "PATH")]
     against: Vec<PathBuf>,
     /// Field with a record's text; may be repeated
@@ -40,6 +42,15 @@ pub struct Args {
     /// Field with a record's own id [default: id, else its file and line]
     #[arg(long, value_name = "FIELD")]
     id_field: Option<String>,
+    /// Field with a record's label
+    #[arg(long, value_name = "FIELD")]
+    label: Option<String>,
+    /// Fields with the groups that a record belongs to, such as persons, sites or sexes, parted by commas
+    #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
+    group: Vec<String>,
+    /// Field that says when a record was made: ISO 8601, or a number
+    #[arg(long, value_name = "FIELD")]
+    time: Option<String>,
     /// Least Jaccard similarity of near duplicates, above 0.3
     #[arg(long, value_name = "SHARE", default_value_t = 0.8)]
     near: f64,
@@ -52,6 +63,10 @@ pub struct Args {
     /// Memory for sorting, such as 2GB
     #[arg(long, value_name = "SIZE", default_value = "256MB")]
     memory: String,
+    /// Folder that keeps what was seen of each file, and is made where it is missing: files that are as they were are not read
+    /// again, and an audit that was killed goes on
+    #[arg(long, value_name = "FOLDER")]
+    since: Option<PathBuf>,
     /// Folder for working files, which take about as much room as the texts
     #[arg(long, value_name = "FOLDER")]
     temp: Option<PathBuf>,
@@ -129,6 +144,13 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     });
     line.clear();
     let audit = audit.map_err(failure)?;
+    if args.since.is_some() && audit.n_reused > 0 {
+        crate::printer::aside(&format!(
+            "{} of {} files were as before, and were not read again",
+            audit.n_reused,
+            audit.files.len() + audit.compared.len()
+        ));
+    }
     if let Some(path) = &args.clusters {
         write_whole_with(path, |mut out| audit.write_clusters(&mut out))?;
     }
@@ -231,8 +253,12 @@ fn settings(args: &Args) -> Result<Settings, Failure> {
         fields: Fields {
             text: args.text_field.clone(),
             id: args.id_field.clone(),
-            others: Vec::new(),
+            ..Fields::default()
         },
+        label: args.label.clone(),
+        groups: args.group.clone(),
+        time: args.time.clone(),
+        since: args.since.clone(),
         near: (!args.no_duplicates).then_some(near),
         privacy: !args.no_privacy,
         quality: !args.no_quality,
@@ -337,14 +363,120 @@ fn show(report: &Report, benchmarks: Option<&Benchmarks>, printer: &mut Printer)
     if let (Some(leaks), Some(benchmarks)) = (&report.leaks, benchmarks) {
         show_leaks(leaks, benchmarks, printer);
     }
+    if let Some(crossing) = &report.crossing {
+        show_crossing(crossing, printer);
+    }
     if let Some(privacy) = &report.privacy {
         show_privacy(report, privacy, printer);
     }
     if let Some(quality) = &report.quality {
         show_quality(report, quality, printer);
     }
+    show_fields(report, printer);
     if let Some(bill) = &report.bill {
         show_bill(bill, printer);
+    }
+}
+
+fn show_crossing(crossing: &Crossing, printer: &mut Printer) {
+    printer.line("");
+    printer.heading(&format!(
+        "What {} of the same form share{} with the data",
+        counted(crossing.n_files as u64, "file"),
+        if crossing.n_files == 1 { "s" } else { "" }
+    ));
+    let share = |n: u64| percent(n as f64 / (crossing.n_records as f64).max(1.0));
+    let mut rows = vec![
+        vec![
+            "records that say the same".to_owned(),
+            count(crossing.n_exact),
+            share(crossing.n_exact),
+        ],
+        vec![
+            "exact and near".to_owned(),
+            count(crossing.n_near),
+            share(crossing.n_near),
+        ],
+    ];
+    for group in &crossing.groups {
+        rows.push(vec![
+            format!(
+                "with one of {} of {} values of {}",
+                count(group.n_shared),
+                count(group.n_values),
+                group.field
+            ),
+            count(group.n_records),
+            share(group.n_records),
+        ]);
+    }
+    let (left, right) = (Align::Left, Align::Right);
+    printer.table(
+        &[
+            (
+                &format!("of {}", counted(crossing.n_records, "record")),
+                left,
+            ),
+            ("records", right),
+            ("", right),
+        ],
+        &rows,
+    );
+    for pair in crossing.first.iter().take(3) {
+        let is = if pair.how == "exact" { "is" } else { "is like" };
+        printer.sentence(&format!("  {} {is} {}", pair.compared, pair.record));
+    }
+    if let Some(time) = &crossing.time {
+        if time.n_data_not_before == 0 {
+            printer.sentence(&format!(
+                "All records of the data are before these, by {}.",
+                time.field
+            ));
+        } else {
+            printer.sentence(&format!(
+                "By {}, {} of the data are not before the first of these.",
+                time.field,
+                counted(time.n_data_not_before, "record")
+            ));
+        }
+        if time.n_unread > 0 {
+            printer.sentence(&format!(
+                "{} no time there.",
+                counted_with(time.n_unread, "record", "has", "have")
+            ));
+        }
+    }
+}
+
+fn show_fields(report: &Report, printer: &mut Printer) {
+    let lengths = &report.lengths;
+    printer.line("");
+    printer.heading("Fields and lengths");
+    printer.sentence(&format!(
+        "Texts have {} in the middle, {} to {} in all but a hundredth at each end, {} at most; {} much shorter than \
+         most and {} much longer.",
+        bytes(lengths.p50),
+        bytes(lengths.p1),
+        bytes(lengths.p99),
+        bytes(lengths.most),
+        counted_with(lengths.n_short_outliers, "", "is", "are"),
+        counted_with(lengths.n_long_outliers, "", "is", "are"),
+    ));
+    let drifts = &report.fields.drift;
+    for drift in drifts.iter().take(5) {
+        printer.sentence(&format!(
+            "  {} in {}: {} ({})",
+            drift.field,
+            drift.file,
+            drift.what.replace('_', " "),
+            drift.why
+        ));
+    }
+    if report.fields.n_drifts > 5 {
+        printer.sentence(&format!(
+            "  and {} more (--json lists the first fifty)",
+            count(report.fields.n_drifts - 5)
+        ));
     }
 }
 
@@ -530,6 +662,12 @@ fn show_duplicates(report: &Report, duplicates: &Duplicates, printer: &mut Print
             count(duplicates.n_not_compared)
         ));
     }
+    if let Some(n) = duplicates.n_label_conflicts.filter(|n| *n > 0) {
+        printer.sentence(&format!(
+            "{} the same as an earlier one, with another label.",
+            counted_with(n, "record", "says", "say")
+        ));
+    }
     for cluster in duplicates.largest.iter().take(3) {
         printer.sentence(&format!(
             "  {} records like {}",
@@ -605,6 +743,16 @@ fn show_leaks(leaks: &Leaks, benchmarks: &Benchmarks, printer: &mut Printer) {
                 .collect::<Vec<_>>()
                 .join(" ")
         ));
+    }
+}
+
+/// A number of things and what they do: `1 record has`, `2 records have`; without a thing, `1 is`.
+fn counted_with(n: u64, what: &str, one: &str, more: &str) -> String {
+    let verb = if n == 1 { one } else { more };
+    if what.is_empty() {
+        format!("{} {verb}", count(n))
+    } else {
+        format!("{} {verb}", counted(n, what))
     }
 }
 
