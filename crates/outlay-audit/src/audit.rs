@@ -19,7 +19,7 @@ use crate::privacy::PrivateKind;
 use crate::quality::Rule;
 use crate::record::Fields;
 use crate::report::{LeakView, PrivateView};
-use crate::rows::{SampleTable, Sampled};
+use crate::rows::{SampleTable, Sampled, cells};
 use crate::saved::Saved;
 use crate::schema::Schema;
 use crate::source::{Kind, Listing, Source};
@@ -129,6 +129,8 @@ pub struct Audit {
     pub files: Vec<FileCount>,
     /// How many records they have; these come first in the table.
     pub n_records: u32,
+    /// How many of them are rows of tables, which are compared by their cells.
+    pub n_rows: u64,
     /// Files of the same form that the data is compared with; their records come after those of the data.
     pub compared: Vec<FileCount>,
     /// The fields of each file, those of `compared` after the others.
@@ -204,6 +206,7 @@ struct Auditing<'a> {
     near: Option<Near>,
     table: TableWriter,
     n_records: u32,
+    n_rows: u64,
     items: BTreeMap<u32, ItemFound>,
     leaked: Vec<u32>,
     leaks: BufWriter<File>,
@@ -256,6 +259,7 @@ impl Takes<Looked> for Auditing<'_> {
             schema.merge(&looked.schema);
         }
         if !is_compared {
+            self.n_rows += looked.n_rows;
             self.sample.take(looked.sample);
         }
         if self.wanted.n_all > self.settings.fields.others.len() {
@@ -374,13 +378,14 @@ fn nothing(paths: &[PathBuf]) -> AuditError {
 }
 
 /// The names of the fields of a file's first records; none where it has none.
-fn field_names(source: &Source, n_most: usize) -> BTreeSet<String> {
+fn field_names(source: &Source, settings: &Settings) -> BTreeSet<String> {
     let n_read = std::sync::atomic::AtomicU64::new(0);
     let mut names = BTreeSet::new();
     if source.kind == Kind::Text {
         return names;
     }
-    let Ok(mut chunks) = Chunks::open(source, n_most, &n_read) else {
+    let Ok(mut chunks) = Chunks::open(source, settings.record_bytes_max, &settings.folder, &n_read)
+    else {
         return names;
     };
     while let Some((chunk, _)) = chunks.next() {
@@ -400,7 +405,7 @@ fn field_names(source: &Source, n_most: usize) -> BTreeSet<String> {
 fn of_the_same_form(data: &[Source], compared: Vec<Source>, settings: &Settings) -> Vec<Source> {
     let id = settings.fields.id.as_deref().unwrap_or("id");
     let names = |source: &Source| {
-        let mut names = field_names(source, settings.record_bytes_max);
+        let mut names = field_names(source, settings);
         names.remove(id);
         names
     };
@@ -467,6 +472,7 @@ pub fn audit(
         near,
         table: TableWriter::new(&settings.folder).map_err(working)?,
         n_records: 0,
+        n_rows: 0,
         items: BTreeMap::new(),
         leaked: Vec::new(),
         leaks: BufWriter::new(tempfile::tempfile_in(&settings.folder).map_err(working)?),
@@ -484,6 +490,7 @@ pub fn audit(
     let mut files = each_chunk(
         &all,
         settings.record_bytes_max,
+        &settings.folder,
         saved.as_mut(),
         &mut progress,
         &mut auditing,
@@ -501,6 +508,7 @@ pub fn audit(
     Ok(Audit {
         files,
         n_records: auditing.n_records,
+        n_rows: auditing.n_rows,
         compared,
         schemas: auditing.schemas,
         counts: auditing.counts,
@@ -562,6 +570,7 @@ pub fn benchmarks(
     let files = each_chunk(
         &sources,
         settings.record_bytes_max,
+        &settings.folder,
         None,
         &mut progress,
         &mut collecting,
@@ -589,7 +598,10 @@ type Asked = (Vec<(u64, String, String, String)>, Vec<Skipped>);
 impl Takes<Asked> for Collecting {
     fn look(&self, _: usize, chunk: &Chunk) -> Asked {
         let mut asked = Asked::default();
+        let mut row = Vec::new();
         chunk.each(&self.fields, |seen| match seen {
+            // A row of a table is compared with rows, and has no words that could be found elsewhere.
+            Ok((_, named)) if cells(&self.fields, named, &mut row) => {}
             Ok((record, _)) => {
                 let id = record.id.as_deref().unwrap_or_default().to_owned();
                 let question = record.others.iter().flatten().next();

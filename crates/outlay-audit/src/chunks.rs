@@ -1,6 +1,7 @@
 //! Reading files of records, some at a time, so that a file of any size takes as much memory.
 
 use std::io::{self, Read};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -176,20 +177,21 @@ impl<'a> Chunks<'a> {
     pub(crate) fn open(
         source: &'a Source,
         n_most: usize,
+        folder: &Path,
         n_read: &'a AtomicU64,
     ) -> io::Result<Self> {
         let reading = match source.kind {
             Kind::JsonLines => Reading::Lines {
-                from: source.open(n_read)?,
+                from: source.open(folder, n_read)?,
                 rest: Vec::new(),
                 next: 1,
             },
-            Kind::Json | Kind::Text => Reading::Whole(source.open(n_read)?),
+            Kind::Json | Kind::Text => Reading::Whole(source.open(folder, n_read)?),
             Kind::Table(delimiter) => {
                 let mut from = csv::ReaderBuilder::new()
                     .delimiter(delimiter)
                     .flexible(true)
-                    .from_reader(source.open(n_read)?);
+                    .from_reader(source.open(folder, n_read)?);
                 let names = from
                     .byte_headers()
                     .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?
@@ -211,7 +213,7 @@ impl<'a> Chunks<'a> {
                 }
             }
             Kind::Parquet => {
-                let file = std::fs::File::open(&source.path)?;
+                let file = source.file(folder)?;
                 let file = unpanicked(|| SerializedFileReader::new(file))
                     .map_err(io::Error::other)?
                     .map_err(io::Error::other)?;

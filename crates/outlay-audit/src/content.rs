@@ -9,6 +9,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::error::AuditError;
+use crate::remote::{fetched, is_remote};
 use crate::source::Source;
 
 /// The content of some files.
@@ -76,7 +77,11 @@ pub fn content(paths: &[PathBuf]) -> Result<Content, AuditError> {
 }
 
 fn hashed(path: &Path) -> std::io::Result<(String, u64)> {
-    let mut file = File::open(path)?;
+    let mut file = if is_remote(path) {
+        fetched(path, &std::env::temp_dir())?
+    } else {
+        File::open(path)?
+    };
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 18];
     let mut n_bytes = 0;

@@ -1,6 +1,6 @@
 //! Going through all files: one thread reads ahead, all processors look, and what they saw is taken in order.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 
@@ -95,6 +95,7 @@ fn read(
     sources: &[Source],
     known: &[Option<Parts>],
     n_most: usize,
+    folder: &Path,
     n_read: &AtomicU64,
     tell: &mpsc::SyncSender<Event>,
 ) -> Result<(), Gone> {
@@ -120,7 +121,7 @@ fn read(
             n_read.fetch_add(source.n_bytes, Ordering::Relaxed);
             continue;
         }
-        let mut chunks = match Chunks::open(source, n_most, n_read) {
+        let mut chunks = match Chunks::open(source, n_most, folder, n_read) {
             Ok(chunks) => chunks,
             Err(error) => {
                 // Another time it may open.
@@ -152,6 +153,7 @@ fn read(
 pub(crate) fn each_chunk<T: Send + Serialize + DeserializeOwned>(
     sources: &[Source],
     n_most: usize,
+    folder: &Path,
     mut saved: Option<&mut Saved>,
     progress: &mut impl FnMut(Progress),
     state: &mut impl Takes<T>,
@@ -167,7 +169,7 @@ pub(crate) fn each_chunk<T: Send + Serialize + DeserializeOwned>(
         let (tell, told) = mpsc::sync_channel(AHEAD);
         let (n_read, known) = (&n_read, &known);
         scope.spawn(move || {
-            let _ = read(sources, known, n_most, n_read, &tell);
+            let _ = read(sources, known, n_most, folder, n_read, &tell);
         });
         let n_together = rayon::current_num_threads().max(1);
         let is_saved = saved.is_some();

@@ -214,7 +214,12 @@ impl Copy<'_> {
 
     fn records(&mut self, source: &Source, out: &mut impl Write) -> io::Result<()> {
         let n_read = AtomicU64::new(0);
-        let mut chunks = match Chunks::open(source, self.settings.record_bytes_max, &n_read) {
+        let mut chunks = match Chunks::open(
+            source,
+            self.settings.record_bytes_max,
+            &self.settings.folder,
+            &n_read,
+        ) {
             Ok(chunks) => chunks,
             Err(error) => return self.unreadable(source, 0, &error.to_string()),
         };

@@ -3,13 +3,29 @@
 use crate::report::Report;
 
 /// What of a report can be a condition, with what a share of it is a share of.
-const NAMES: [(&str, &str); 8] = [
+const NAMES: [(&str, &str); 12] = [
     ("leaked", "items of benchmarks that are in the data"),
     ("suspect", "items that may be"),
     ("exact_dup", "records that say the same as an earlier one"),
     (
         "near_dup",
         "records that are exact or near duplicates, beyond one of each cluster",
+    ),
+    (
+        "crossing",
+        "records of files of the same form that are exact or near duplicates of the data",
+    ),
+    (
+        "group_crossing",
+        "records of files of the same form with a group that the data has too",
+    ),
+    (
+        "label_conflict",
+        "records that say the same as an earlier one, with another label",
+    ),
+    (
+        "drift",
+        "fields that are of other types or missing in some files",
     ),
     ("low_quality", "records that break a rule of quality"),
     ("private", "records with personal data or secrets"),
@@ -153,6 +169,21 @@ impl Condition {
             "suspect" => leaks.map(|(_, suspect, all)| (suspect, all)),
             "exact_dup" => duplicates.map(|duplicates| (duplicates.n_exact, n_records)),
             "near_dup" => duplicates.map(|duplicates| (duplicates.n_near, n_records)),
+            "crossing" => report
+                .crossing
+                .as_ref()
+                .map(|crossing| (crossing.n_near, crossing.n_records)),
+            "group_crossing" => report.crossing.as_ref().and_then(|crossing| {
+                let most = crossing.groups.iter().map(|group| group.n_records).max()?;
+                Some((most, crossing.n_records))
+            }),
+            "label_conflict" => duplicates
+                .and_then(|duplicates| duplicates.n_label_conflicts)
+                .map(|n| (n, n_records)),
+            "drift" => {
+                let n_fields = report.fields.fields.len() as u64 * report.n_files as u64;
+                Some((report.fields.n_drifts, n_fields))
+            }
             "low_quality" => report
                 .quality
                 .as_ref()

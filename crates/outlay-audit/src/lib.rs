@@ -16,6 +16,7 @@ mod near;
 mod privacy;
 mod quality;
 mod record;
+mod remote;
 mod report;
 mod rows;
 mod saved;

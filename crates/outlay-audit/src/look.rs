@@ -20,6 +20,8 @@ use crate::source::Source;
 pub(crate) struct Looked {
     pub sketches: Sketches,
     pub records: Vec<RecordSeen>,
+    /// How many of them are rows of tables.
+    pub n_rows: u64,
     /// Of each record, the fields that were asked for, in the order of `Wanted`.
     pub values: Vec<Option<String>>,
     pub leaks: Vec<LeakSeen>,
@@ -125,8 +127,10 @@ impl Looker<'_> {
                 }
             };
             let at = looked.records.len() as u32;
+            let is_row = cells(&self.wanted.fields, named, &mut row);
+            looked.n_rows += u64::from(is_row);
             if let Some(sketcher) = &mut sketcher {
-                if cells(&self.wanted.fields, named, &mut row) {
+                if is_row {
                     sketcher.add_row(&mut row, &mut looked.sketches);
                 } else {
                     sketcher.add(&record.text, &mut looked.sketches);
@@ -147,7 +151,12 @@ impl Looker<'_> {
                         });
                 }
                 if settings.quality {
-                    looked.broken.push(judge.judge(&record.text));
+                    // The rules are of texts.
+                    looked.broken.push(if is_row {
+                        Broken::default()
+                    } else {
+                        judge.judge(&record.text)
+                    });
                 }
                 if settings.privacy {
                     look_for_private(&record.text, at, &mut looked.private);

@@ -25,6 +25,8 @@ pub struct Report {
     pub n_files: usize,
     /// Records that were read.
     pub n_records: u64,
+    /// How many of them are rows of tables, which are compared by their cells, and not by words.
+    pub n_rows: u64,
     /// Bytes of their texts.
     pub n_text_bytes: u64,
     /// Records that could not be read.
@@ -390,6 +392,7 @@ impl Report {
             content_sha256: None,
             n_files: audit.files.len(),
             n_records: sum(|file| file.n_records),
+            n_rows: audit.n_rows,
             n_text_bytes: sum(|file| file.n_text_bytes),
             n_skipped: sum(|file| file.n_skipped),
             n_skipped_bytes: sum(|file| file.n_skipped_bytes),
@@ -406,7 +409,9 @@ impl Report {
                 .map(|near| Duplicates::new(audit, near))
                 .transpose()?
                 .flatten(),
-            leaks: benchmarks.map(|benchmarks| Leaks::new(audit, benchmarks)),
+            leaks: benchmarks
+                .filter(|benchmarks| !benchmarks.reference.is_empty())
+                .map(|benchmarks| Leaks::new(audit, benchmarks)),
             crossing: Crossing::new(audit)?,
             fields: FieldsSeen::new(audit),
             lengths: Lengths::new(audit),

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::audit::QUESTIONS;
 use crate::record::{Field, Fields, Named, TEXTS};
 use crate::words::finish;
 
@@ -19,7 +20,8 @@ const SHORT: usize = 32;
 /// A cell is a name and a value; numbers are the same however they are written, texts whatever their case and the blanks around them.
 pub(crate) fn cells(fields: &Fields, named: &Named<'_>, into: &mut Vec<u64>) -> bool {
     into.clear();
-    if !fields.text.is_empty() || named.iter().any(|(name, _)| TEXTS.contains(&&**name)) {
+    let is_text = |name: &str| TEXTS.contains(&name) || QUESTIONS.contains(&name);
+    if !fields.text.is_empty() || named.iter().any(|(name, _)| is_text(name)) {
         return false;
     }
     let (mut n_fields, mut n_short, mut n_bytes) = (0_usize, 0, 0);

@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::AuditError;
+use crate::remote::is_remote;
 use crate::source::Source;
 
 /// What the file begins with; its last sign counts its forms.
@@ -189,7 +190,11 @@ impl Saved {
     fn key(&self, source: &Source) -> Known {
         Known {
             settings: self.settings.clone(),
-            path: std::path::absolute(&source.path).unwrap_or_else(|_| source.path.clone()),
+            path: if is_remote(&source.path) {
+                source.path.clone()
+            } else {
+                std::path::absolute(&source.path).unwrap_or_else(|_| source.path.clone())
+            },
             n_bytes: source.n_bytes,
             modified_ns: source.modified_ns,
         }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::AuditError;
+use crate::remote::{self, is_remote};
 
 /// How the records lie in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,10 +104,58 @@ impl Source {
 
     /// The files that a path names: itself, or those within a folder, sorted by name; and those within it that no reader is known for.
     ///
+    /// An address that begins with `s3://`, `gs://`, `az://`, `https://` or `http://` names a file elsewhere, or all files whose names begin with it and a slash; keys come from the variables of the environment that the stores' own tools read.
+    ///
+    /// A path that is not there and has `*`, `?` or `[…]` in it is a pattern of paths; `**` stands for folders within folders.
+    ///
     /// # Errors
     ///
-    /// When the path is not there, or is a file of no known kind.
+    /// When the path is not there, or is a file of no known kind; when nothing is of the pattern.
     pub fn at(path: &Path) -> Result<Listing, AuditError> {
+        if is_remote(path) {
+            return remote::listing(path);
+        }
+        let is_pattern = path.to_str().filter(|text| text.contains(['*', '?', '[']));
+        match is_pattern {
+            Some(pattern) if !path.exists() => Self::of_pattern(pattern),
+            _ => Self::at_path(path),
+        }
+    }
+
+    fn of_pattern(pattern: &str) -> Result<Listing, AuditError> {
+        let fault = |why: String| AuditError::Read {
+            path: pattern.into(),
+            why,
+        };
+        let paths = glob::glob(pattern).map_err(|error| fault(error.to_string()))?;
+        let mut listing = Listing::default();
+        let mut is_any = false;
+        for path in paths {
+            let path = path.map_err(|error| fault(error.to_string()))?;
+            is_any = true;
+            // A file of no known kind was not named, and is counted as within folders.
+            if path.is_file() && Self::by_name(&path).is_none() {
+                let n_bytes = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
+                listing.others.push((path, n_bytes));
+                continue;
+            }
+            let some = Self::at_path(&path)?;
+            listing.sources.extend(some.sources);
+            listing.others.extend(some.others);
+        }
+        if !is_any {
+            return Err(fault("no path is of this pattern".to_owned()));
+        }
+        // A folder and what is in it may both be of the pattern.
+        let mut seen = std::collections::HashSet::new();
+        listing
+            .sources
+            .retain(|source| seen.insert(source.path.clone()));
+        listing.others.retain(|(path, _)| seen.insert(path.clone()));
+        Ok(listing)
+    }
+
+    fn at_path(path: &Path) -> Result<Listing, AuditError> {
         let fault = |path: &Path, error: &dyn std::fmt::Display| AuditError::Read {
             path: path.to_owned(),
             why: error.to_string(),
@@ -157,14 +206,31 @@ impl Source {
         Ok(Listing { sources, others })
     }
 
+    /// The file as it lies there; one that lies elsewhere is copied to a working file in `folder`, which has no name.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be opened, or fetched.
+    pub(crate) fn file(&self, folder: &Path) -> io::Result<File> {
+        if is_remote(&self.path) {
+            remote::fetched(&self.path, folder)
+        } else {
+            File::open(&self.path)
+        }
+    }
+
     /// The bytes of the file, unpacked; those that are read of it as it lies there are counted.
     ///
     /// # Errors
     ///
     /// When it cannot be opened.
-    pub(crate) fn open<'a>(&self, n_read: &'a AtomicU64) -> io::Result<Box<dyn Read + Send + 'a>> {
+    pub(crate) fn open<'a>(
+        &self,
+        folder: &Path,
+        n_read: &'a AtomicU64,
+    ) -> io::Result<Box<dyn Read + Send + 'a>> {
         let file = Counted {
-            file: File::open(&self.path)?,
+            file: self.file(folder)?,
             n_read,
         };
         Ok(match self.packing {

@@ -369,7 +369,9 @@ fn show(report: &Report, benchmarks: Option<&Benchmarks>, printer: &mut Printer)
     if let Some(privacy) = &report.privacy {
         show_privacy(report, privacy, printer);
     }
-    if let Some(quality) = &report.quality {
+    if let Some(quality) = &report.quality
+        && report.n_rows < report.n_records
+    {
         show_quality(report, quality, printer);
     }
     show_fields(report, printer);
@@ -650,7 +652,11 @@ fn show_duplicates(report: &Report, duplicates: &Duplicates, printer: &mut Print
         "Near is a Jaccard similarity of {} or more between sets of {}, which was computed for {}; {} bands of {} \
          numbers bring all but one in {} of the pairs right at that together.",
         duplicates.threshold,
-        duplicates.shingle,
+        match (report.n_rows, report.n_rows == report.n_records) {
+            (0, _) => duplicates.shingle.clone(),
+            (_, true) => "cells".to_owned(),
+            _ => format!("{}, and of cells for rows of tables", duplicates.shingle),
+        },
         counted(duplicates.n_compared, "pair"),
         duplicates.n_bands,
         duplicates.n_rows,

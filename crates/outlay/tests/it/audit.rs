@@ -1,7 +1,10 @@
 //! `outlay audit`: what it prints, the files it writes, how it ends.
 
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
+use super::server::elsewhere::Store;
 use super::{folder, outlay_in, stderr, stdout};
 
 const QUESTION: &str = "A cooper in the harbour of Lund makes 9 barrels every morning and mends four in the afternoon. If each new barrel takes 16 staves, how many staves does he use in a week of six days?";
@@ -224,4 +227,165 @@ fn a_clean_copy_is_written() {
     let output = outlay_in(&here, &run);
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("holds something already"));
+}
+
+/// Killed at any moment, an audit goes on where it was: files that were finished are not read again, and it says the same.
+#[test]
+fn an_audit_goes_on_after_a_kill() {
+    let here = folder("audit-killed");
+    let _ = std::fs::remove_dir_all(&here);
+    std::fs::create_dir_all(here.join("data")).unwrap();
+    for file in 0..24 {
+        let mut text = String::new();
+        for line in 0..1500 {
+            let words: Vec<String> = (0..40)
+                .map(|word| {
+                    format!(
+                        "w{}",
+                        (file * 7919 + line * 104_729 + word * 1_299_709) % 50_021
+                    )
+                })
+                .collect();
+            let record = serde_json::json!({"text": words.join(" ")});
+            text.push_str(&format!("{record}\n"));
+        }
+        std::fs::write(here.join(format!("data/{file:02}.jsonl")), text).unwrap();
+    }
+    let run = ["audit", "data", "--since", "seen", "--json"];
+    let seen = here.join("seen/seen.outlay");
+    for n_bytes in [1_000_000, 6_000_000] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_outlay"))
+            .current_dir(&here)
+            .args(run)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let begun = Instant::now();
+        while std::fs::metadata(&seen).map_or(0, |file| file.len()) < n_bytes {
+            assert!(begun.elapsed() < Duration::from_secs(60));
+            assert!(child.try_wait().unwrap().is_none(), "it ended before");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let output = outlay_in(&here, &run);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let note = stderr(&output);
+    let n: usize = note
+        .strip_prefix("note: ")
+        .and_then(|note| note.split(' ').next())
+        .and_then(|n| n.parse().ok())
+        .unwrap_or_else(|| panic!("{note}"));
+    assert!((3..24).contains(&n), "{note}");
+    let fresh = outlay_in(&here, &["audit", "data", "--json"]);
+    assert_eq!(stdout(&output), stdout(&fresh));
+}
+
+/// Files in a bucket, and at an address of the web.
+#[test]
+fn data_elsewhere_is_read() {
+    let Some(store) = Store::start() else { return };
+    let here = data("audit-elsewhere");
+    let _ = std::fs::remove_dir_all(here.join("clean"));
+    let put = |key: &str, file: &str| {
+        let path = here.join(file).display().to_string();
+        let statement = format!(
+            "s3.upload_file({path:?}, 'team', {key:?}, ExtraArgs={{'ACL': 'public-read'}})"
+        );
+        assert!(store.boto(&statement).0);
+    };
+    put("sets/a/train.jsonl", "train.jsonl");
+    put("sets/a/notes.bin", "test.jsonl");
+    put("sets/test.jsonl", "test.jsonl");
+    let local = outlay_in(
+        &here,
+        &["audit", "train.jsonl", "--against", "test.jsonl", "--json"],
+    );
+    let mut local: serde_json::Value = serde_json::from_str(&stdout(&local)).unwrap();
+    let address = store.variables()[4].1.clone();
+    let audited = |args: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_outlay"))
+            .current_dir(&here)
+            .arg("audit")
+            .args(args)
+            .envs(store.variables())
+            .env("NO_COLOR", "1")
+            .output()
+            .unwrap();
+        (output.status.code(), stdout(&output), stderr(&output))
+    };
+    for (paths, against) in [
+        ("s3://team/sets/a/*.jsonl", "s3://team/sets/test.jsonl"),
+        ("s3://team/sets/a/", "s3://team/sets/test.jsonl"),
+        (
+            &*format!("{address}/team/sets/a/train.jsonl"),
+            &*format!("{address}/team/sets/test.jsonl"),
+        ),
+    ] {
+        let (code, out, why) = audited(&[paths, "--against", against, "--json"]);
+        assert_eq!(code, Some(0), "{paths}: {why}");
+        let mut report: serde_json::Value = serde_json::from_str(&out).unwrap();
+        let n_unread = if paths.ends_with("a/") { 1 } else { 0 };
+        assert_eq!(report["n_unread_files"], n_unread, "{paths}");
+        assert_eq!(report["skipped"][0]["line"], 6);
+        for report in [&mut report, &mut local] {
+            for part in [
+                "skipped",
+                "n_unread_files",
+                "n_unread_bytes",
+                "unread_files",
+                "fields",
+                "quality",
+            ] {
+                report[part] = serde_json::Value::Null;
+            }
+        }
+        assert_eq!(report, local, "{paths}");
+    }
+    // A copy, and what is hashed, come from there as well.
+    let (code, _, why) = audited(&[
+        "s3://team/sets/a/train.jsonl",
+        "--fix",
+        "clean",
+        "--no-quality",
+    ]);
+    assert_eq!(code, Some(0), "{why}");
+    assert_eq!(
+        std::fs::read_to_string(here.join("clean/train.jsonl"))
+            .unwrap()
+            .lines()
+            .count(),
+        3
+    );
+    for (paths, part) in [
+        ("s3://team/none/", "nothing is there"),
+        ("s3://team/sets/a/notes.bin", "of no kind that is known"),
+        (&*format!("{address}/team/*.jsonl"), "the address of each"),
+        (&*format!("{address}/team/none.jsonl"), "cannot be read"),
+    ] {
+        let (code, _, why) = audited(&[paths]);
+        assert_eq!(code, Some(2), "{paths}: {why}");
+        assert!(why.contains(part), "{paths}: {why}");
+    }
+}
+
+#[test]
+fn patterns_name_files() {
+    let here = data("audit-pattern");
+    std::fs::create_dir_all(here.join("more/deep")).unwrap();
+    std::fs::copy(here.join("train.jsonl"), here.join("more/deep/a.jsonl")).unwrap();
+    let n_files = |pattern: &str| {
+        let output = outlay_in(&here, &["audit", pattern, "--no-quality", "--json"]);
+        let report: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap_or_default();
+        (report["n_files"].as_u64(), stderr(&output))
+    };
+    assert_eq!(n_files("t*.jsonl").0, Some(2));
+    assert_eq!(n_files("**/*.jsonl").0, Some(3));
+    assert_eq!(n_files("m*").0, Some(1));
+    assert!(n_files("x*.jsonl").1.contains("no path is of this pattern"));
+    // A file of that name is itself.
+    std::fs::copy(here.join("train.jsonl"), here.join("odd[1].jsonl")).unwrap();
+    assert_eq!(n_files("odd[1].jsonl").0, Some(1));
 }

@@ -5,7 +5,7 @@
 mod accounts;
 mod client;
 mod crowded;
-mod elsewhere;
+pub(crate) mod elsewhere;
 mod killed;
 mod schema;
 mod stock;

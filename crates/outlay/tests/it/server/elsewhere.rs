@@ -9,7 +9,7 @@ use super::accounts::outlay_with;
 use super::stock::{PARTS, TRACKING, script, script_with};
 
 /// A store that speaks S3's protocol (moto, in memory), with a bucket in it.
-struct Store {
+pub(crate) struct Store {
     child: Child,
     address: String,
 }
@@ -17,7 +17,7 @@ struct Store {
 impl Store {
     /// `None` where no Python has moto, which is said.
     #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
-    fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         let skipped = || eprintln!("skipped: OUTLAY_PEERS names no Python with moto and boto3");
         let Some(python) = std::env::var_os("OUTLAY_PEERS") else {
             skipped();
@@ -63,7 +63,7 @@ impl Store {
         Some(store)
     }
 
-    fn variables(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn variables(&self) -> Vec<(&'static str, String)> {
         vec![
             ("AWS_ACCESS_KEY_ID", "me".to_owned()),
             ("AWS_SECRET_ACCESS_KEY", "secret".to_owned()),
@@ -75,7 +75,7 @@ impl Store {
     }
 
     /// Asks the store with AWS's own client.
-    fn boto(&self, statement: &str) -> (bool, String) {
+    pub(crate) fn boto(&self, statement: &str) -> (bool, String) {
         let python = std::env::var_os("OUTLAY_PEERS").expect("was there");
         let text = format!("import boto3; s3 = boto3.client('s3'); {statement}");
         let output = Command::new(python)
