@@ -141,6 +141,8 @@ pub struct Audit {
     pub sample: SampleTable,
     /// Files that were as a former audit had seen them.
     pub n_reused: usize,
+    /// The files as they are read, those of `compared` after the others.
+    pub(crate) sources: Vec<Source>,
     /// Files that no reader is known for, with their sizes.
     pub others: Vec<(PathBuf, u64)>,
     /// Every record.
@@ -526,6 +528,7 @@ pub fn audit(
         privacy: settings.privacy.then_some(auditing.privacy),
         private: whole(auditing.private).map_err(working)?,
         quality: settings.quality.then_some(auditing.quality),
+        sources: all,
     })
 }
 

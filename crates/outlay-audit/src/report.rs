@@ -264,6 +264,8 @@ pub struct Cluster {
 /// Items of benchmarks within the records.
 #[derive(Clone, Debug, Serialize)]
 pub struct Leaks {
+    /// Files of benchmarks.
+    pub n_files: usize,
     /// Items of more than a dozen words, which can be told from chance.
     pub long: Graded,
     /// Shorter ones, which are found only whole, and are leaked where their answer stands behind them.
@@ -580,6 +582,7 @@ impl Leaks {
         });
         let items = surest.iter().take(LISTED);
         Self {
+            n_files: benchmarks.files.len(),
             long,
             short,
             n_unfindable,

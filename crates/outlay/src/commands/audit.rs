@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use outlay_audit::{
-    AuditError, Benchmarks, Bill, Condition, Crossing, Duplicates, Fields, Fix, Fixed, Graded,
-    Keep, Leaks, NearSettings, Privacy, Progress, Quality, Report, Settings, Shingle,
+    AuditError, Bill, Condition, Fields, Fix, Fixed, Keep, NearSettings, Part, Progress, Report,
+    Settings, Shingle, document,
 };
 use outlay_ledger::Batch;
 use outlay_server::doors::people::By;
-use outlay_units::{percent, usd};
+use outlay_units::percent;
 
 use super::compare::read_plan;
 use crate::failure::{Failure, write_whole_with};
@@ -79,6 +79,9 @@ pub struct Args {
     /// Write each place of personal data or a secret, masked, to this file
     #[arg(long, value_name = "FILE.jsonl", conflicts_with = "no_privacy")]
     pii: Option<PathBuf>,
+    /// Write the report as a page for colleagues, with examples
+    #[arg(long, value_name = "FILE.html")]
+    html: Option<PathBuf>,
     /// Do not look for personal data and secrets
     #[arg(long)]
     no_privacy: bool,
@@ -171,10 +174,24 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         report.content_sha256 = Some(content.sha256);
         record(args, &report)?;
     }
+    if let Some(path) = &args.html {
+        let texts = audit
+            .excerpts(&settings, &outlay_audit::shown(&report))
+            .map_err(Failure::outside)?;
+        let names: Vec<String> = args
+            .paths
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        let today = outlay_units::timestamp(now_us());
+        let page = outlay_audit::page(&report, &names.join(", "), &today[..10], &texts)
+            .map_err(Failure::outside)?;
+        write_whole_with(path, |out| out.write_all(page.as_bytes()))?;
+    }
     if args.json {
         printer.json(&report)?;
     } else {
-        show(&report, benchmarks.as_ref(), printer);
+        show(&report, printer);
     }
     if let Some(folder) = &args.fix {
         let how = Fix {
@@ -302,7 +319,7 @@ impl StatusLine {
                 format!(
                     "read {} of {}, {left_s:.0} s more",
                     percent(share),
-                    bytes(n_all)
+                    outlay_units::bytes(n_all as f64)
                 )
             }
             Progress::Comparing(done, of) => format!("compared {done} of {of}"),
@@ -317,208 +334,46 @@ impl StatusLine {
     }
 }
 
-fn bytes(n_bytes: u64) -> String {
-    if n_bytes < 1024 {
-        format!("{n_bytes} bytes")
-    } else {
-        outlay_units::bytes(n_bytes as f64)
-    }
-}
-
-fn show(report: &Report, benchmarks: Option<&Benchmarks>, printer: &mut Printer) {
-    printer.heading(&format!(
-        "{} records, {} of text, in {} file{}",
-        count(report.n_records),
-        bytes(report.n_text_bytes),
-        count(report.n_files as u64),
-        if report.n_files == 1 { "" } else { "s" },
-    ));
-    if let Some(hash) = &report.content_sha256 {
-        printer.sentence(&format!("Recorded as dataset/{hash}."));
-    }
-    if report.n_skipped > 0 {
-        printer.sentence(&format!(
-            "{} could not be read ({}):",
-            count(report.n_skipped),
-            bytes(report.n_skipped_bytes)
-        ));
-        for skipped in report.skipped.iter().take(3) {
-            printer.sentence(&format!(
-                "  {}:{}: {}",
-                skipped.file, skipped.line, skipped.why
-            ));
+fn show(report: &Report, printer: &mut Printer) {
+    for (at, section) in document(report).iter().enumerate() {
+        if at > 0 {
+            printer.line("");
+        }
+        printer.heading(&section.title);
+        for part in &section.parts {
+            match part {
+                Part::Sentence(text) => printer.sentence(text),
+                Part::Table(table) => {
+                    let columns: Vec<(&str, Align)> = table
+                        .columns
+                        .iter()
+                        .map(|(name, is_number)| {
+                            let align = if *is_number {
+                                Align::Right
+                            } else {
+                                Align::Left
+                            };
+                            (name.as_str(), align)
+                        })
+                        .collect();
+                    printer.table(&columns, &table.rows);
+                }
+                Part::Examples { items, n_short } => {
+                    for item in items.iter().take(*n_short) {
+                        if item.text.is_empty() {
+                            printer.sentence(&item.title);
+                        } else {
+                            printer.line("");
+                            printer.sentence(&item.title);
+                            printer.sentence(&item.text);
+                        }
+                    }
+                }
+                // For pages.
+                Part::Bars { .. } => {}
+            }
         }
     }
-    if report.n_unread_files > 0 {
-        printer.sentence(&format!(
-            "{} files ({}) are of no kind that is read, such as {}.",
-            count(report.n_unread_files as u64),
-            bytes(report.n_unread_bytes),
-            report.unread_files[0]
-        ));
-    }
-    if let Some(duplicates) = &report.duplicates {
-        show_duplicates(report, duplicates, printer);
-    }
-    if let (Some(leaks), Some(benchmarks)) = (&report.leaks, benchmarks) {
-        show_leaks(leaks, benchmarks, printer);
-    }
-    if let Some(crossing) = &report.crossing {
-        show_crossing(crossing, printer);
-    }
-    if let Some(privacy) = &report.privacy {
-        show_privacy(report, privacy, printer);
-    }
-    if let Some(quality) = &report.quality
-        && report.n_rows < report.n_records
-    {
-        show_quality(report, quality, printer);
-    }
-    show_fields(report, printer);
-    if let Some(bill) = &report.bill {
-        show_bill(bill, printer);
-    }
-}
-
-fn show_crossing(crossing: &Crossing, printer: &mut Printer) {
-    printer.line("");
-    printer.heading(&format!(
-        "What {} of the same form share{} with the data",
-        counted(crossing.n_files as u64, "file"),
-        if crossing.n_files == 1 { "s" } else { "" }
-    ));
-    let share = |n: u64| percent(n as f64 / (crossing.n_records as f64).max(1.0));
-    let mut rows = vec![
-        vec![
-            "records that say the same".to_owned(),
-            count(crossing.n_exact),
-            share(crossing.n_exact),
-        ],
-        vec![
-            "exact and near".to_owned(),
-            count(crossing.n_near),
-            share(crossing.n_near),
-        ],
-    ];
-    for group in &crossing.groups {
-        rows.push(vec![
-            format!(
-                "with one of {} of {} values of {}",
-                count(group.n_shared),
-                count(group.n_values),
-                group.field
-            ),
-            count(group.n_records),
-            share(group.n_records),
-        ]);
-    }
-    let (left, right) = (Align::Left, Align::Right);
-    printer.table(
-        &[
-            (
-                &format!("of {}", counted(crossing.n_records, "record")),
-                left,
-            ),
-            ("records", right),
-            ("", right),
-        ],
-        &rows,
-    );
-    for pair in crossing.first.iter().take(3) {
-        let is = if pair.how == "exact" { "is" } else { "is like" };
-        printer.sentence(&format!("  {} {is} {}", pair.compared, pair.record));
-    }
-    if let Some(time) = &crossing.time {
-        if time.n_data_not_before == 0 {
-            printer.sentence(&format!(
-                "All records of the data are before these, by {}.",
-                time.field
-            ));
-        } else {
-            printer.sentence(&format!(
-                "By {}, {} of the data are not before the first of these.",
-                time.field,
-                counted(time.n_data_not_before, "record")
-            ));
-        }
-        if time.n_unread > 0 {
-            printer.sentence(&format!(
-                "{} no time there.",
-                counted_with(time.n_unread, "record", "has", "have")
-            ));
-        }
-    }
-}
-
-fn show_fields(report: &Report, printer: &mut Printer) {
-    let lengths = &report.lengths;
-    printer.line("");
-    printer.heading("Fields and lengths");
-    printer.sentence(&format!(
-        "Texts have {} in the middle, {} to {} in all but a hundredth at each end, {} at most; {} much shorter than \
-         most and {} much longer.",
-        bytes(lengths.p50),
-        bytes(lengths.p1),
-        bytes(lengths.p99),
-        bytes(lengths.most),
-        counted_with(lengths.n_short_outliers, "", "is", "are"),
-        counted_with(lengths.n_long_outliers, "", "is", "are"),
-    ));
-    let drifts = &report.fields.drift;
-    for drift in drifts.iter().take(5) {
-        printer.sentence(&format!(
-            "  {} in {}: {} ({})",
-            drift.field,
-            drift.file,
-            drift.what.replace('_', " "),
-            drift.why
-        ));
-    }
-    if report.fields.n_drifts > 5 {
-        printer.sentence(&format!(
-            "  and {} more (--json lists the first fifty)",
-            count(report.fields.n_drifts - 5)
-        ));
-    }
-}
-
-fn show_bill(bill: &Bill, printer: &mut Printer) {
-    printer.line("");
-    printer.heading("What training on it would cost in vain");
-    let rows: Vec<Vec<String>> = bill
-        .lines
-        .iter()
-        .map(|line| {
-            let name = match line.what {
-                "duplicates" => "duplicates",
-                "leaked" => "records with leaked items",
-                _ => "records that break a rule",
-            };
-            vec![
-                name.to_owned(),
-                percent(line.share),
-                line.usd.map_or_else(String::new, |cost| usd(cost.p50)),
-                line.usd.map_or_else(String::new, |cost| {
-                    format!("{} to {}", usd(cost.p10), usd(cost.p90))
-                }),
-                outlay_units::count(line.accelerator_hours.p50),
-            ]
-        })
-        .collect();
-    let (left, right) = (Align::Left, Align::Right);
-    printer.table(
-        &[
-            ("", left),
-            ("of text", right),
-            ("cost", right),
-            ("p10 to p90", right),
-            ("accelerator-hours", right),
-        ],
-        &rows,
-    );
-    printer.sentence(
-        "The plan's tokens are taken to be of this data; a record may be in more than one line.",
-    );
 }
 
 fn show_fixed(fixed: &Fixed, folder: &Path, printer: &mut Printer) {
@@ -537,228 +392,6 @@ fn show_fixed(fixed: &Fixed, folder: &Path, printer: &mut Printer) {
             "In {} something private was replaced.",
             counted(fixed.n_redacted, "record")
         ));
-    }
-}
-
-fn show_quality(report: &Report, quality: &Quality, printer: &mut Printer) {
-    printer.line("");
-    printer.heading("Rules of quality that records break");
-    let share = |n: u64| percent(n as f64 / (report.n_records as f64).max(1.0));
-    let rows: Vec<Vec<String>> = quality
-        .rules
-        .iter()
-        .map(|rule| {
-            vec![
-                rule.rule.replace('_', " "),
-                rule.source.to_owned(),
-                count(rule.n_records),
-                share(rule.n_records),
-                rule.first.clone(),
-            ]
-        })
-        .collect();
-    let (left, right) = (Align::Left, Align::Right);
-    if !rows.is_empty() {
-        printer.table(
-            &[
-                ("rule", left),
-                ("of", left),
-                ("records", right),
-                ("", right),
-                ("such as", left),
-            ],
-            &rows,
-        );
-    }
-    printer.sentence(&format!(
-        "{} of {} records break one ({} of text). The rules were made for pages of the web in English; \
-         code and tables break many of them.",
-        count(quality.n_records),
-        count(report.n_records),
-        bytes(quality.n_bytes)
-    ));
-}
-
-fn show_privacy(report: &Report, privacy: &Privacy, printer: &mut Printer) {
-    printer.line("");
-    printer.heading("Personal data and secrets");
-    if privacy.found.is_empty() {
-        printer.sentence("None was found.");
-        return;
-    }
-    let rows: Vec<Vec<String>> = privacy
-        .found
-        .iter()
-        .map(|found| {
-            let kind = if found.kind == found.form {
-                found.kind.to_owned()
-            } else {
-                format!("{}: {}", found.kind, found.form)
-            };
-            vec![
-                kind.replace('_', " "),
-                count(found.n_places),
-                count(found.n_records),
-            ]
-        })
-        .collect();
-    printer.table(
-        &[
-            ("", Align::Left),
-            ("places", Align::Right),
-            ("records", Align::Right),
-        ],
-        &rows,
-    );
-    printer.sentence(&format!(
-        "{} records have some, {}. Names of persons are not looked for.",
-        count(privacy.n_records),
-        percent(privacy.n_records as f64 / (report.n_records as f64).max(1.0))
-    ));
-}
-
-fn show_duplicates(report: &Report, duplicates: &Duplicates, printer: &mut Printer) {
-    let share = |n: u64, of: u64| percent(n as f64 / (of as f64).max(1.0));
-    printer.line("");
-    printer.heading("Duplicates");
-    let row = |name: &str, n: u64, n_bytes: u64| {
-        vec![
-            name.to_owned(),
-            count(n),
-            share(n, report.n_records),
-            bytes(n_bytes),
-            share(n_bytes, report.n_text_bytes),
-        ]
-    };
-    let right = Align::Right;
-    printer.table(
-        &[
-            ("beyond one of each", Align::Left),
-            ("records", right),
-            ("", right),
-            ("text", right),
-            ("", right),
-        ],
-        &[
-            row(
-                "the same words",
-                duplicates.n_exact,
-                duplicates.n_exact_bytes,
-            ),
-            row("exact and near", duplicates.n_near, duplicates.n_near_bytes),
-        ],
-    );
-    printer.sentence(&format!(
-        "Near is a Jaccard similarity of {} or more between sets of {}, which was computed for {}; {} bands of {} \
-         numbers bring all but one in {} of the pairs right at that together.",
-        duplicates.threshold,
-        match (report.n_rows, report.n_rows == report.n_records) {
-            (0, _) => duplicates.shingle.clone(),
-            (_, true) => "cells".to_owned(),
-            _ => format!("{}, and of cells for rows of tables", duplicates.shingle),
-        },
-        counted(duplicates.n_compared, "pair"),
-        duplicates.n_bands,
-        duplicates.n_rows,
-        count((1.0 / duplicates.missed_at_threshold.max(1e-9)).round() as u64),
-    ));
-    if duplicates.n_not_compared > 0 {
-        printer.sentence(&format!(
-            "{} pairs were not compared, as too many records share a part of their signatures.",
-            count(duplicates.n_not_compared)
-        ));
-    }
-    if let Some(n) = duplicates.n_label_conflicts.filter(|n| *n > 0) {
-        printer.sentence(&format!(
-            "{} the same as an earlier one, with another label.",
-            counted_with(n, "record", "says", "say")
-        ));
-    }
-    for cluster in duplicates.largest.iter().take(3) {
-        printer.sentence(&format!(
-            "  {} records like {}",
-            count(cluster.n_records),
-            cluster.kept
-        ));
-    }
-}
-
-fn show_leaks(leaks: &Leaks, benchmarks: &Benchmarks, printer: &mut Printer) {
-    printer.line("");
-    printer.heading(&format!(
-        "Items of {} benchmark file{} in the data",
-        benchmarks.files.len(),
-        if benchmarks.files.len() == 1 { "" } else { "s" }
-    ));
-    let row = |name: &str, graded: &Graded| {
-        vec![
-            name.to_owned(),
-            count(graded.n_items),
-            count(graded.n_clean),
-            count(graded.n_suspect),
-            count(graded.n_leaked),
-        ]
-    };
-    let right = Align::Right;
-    printer.table(
-        &[
-            ("", Align::Left),
-            ("items", right),
-            ("clean", right),
-            ("suspect", right),
-            ("leaked", right),
-        ],
-        &[
-            row(
-                &format!("{} words or more", outlay_audit::SHORT),
-                &leaks.long,
-            ),
-            row("shorter, found only whole", &leaks.short),
-        ],
-    );
-    if leaks.n_unfindable > 0 {
-        printer.sentence(&format!(
-            "{} items cannot be looked for.",
-            count(leaks.n_unfindable)
-        ));
-    }
-    for item in leaks.items.iter().take(5) {
-        let most = &item.most;
-        printer.line("");
-        printer.sentence(&format!(
-            "{} {}, {} of it{}, in {}{}:",
-            most.item,
-            most.grade,
-            percent(f64::from(most.share)),
-            if most.is_answered {
-                " with its answer"
-            } else {
-                ""
-            },
-            most.record,
-            if item.n_records > 1 {
-                format!(" and {} more", item.n_records - 1)
-            } else {
-                String::new()
-            },
-        ));
-        printer.sentence(&format!(
-            "  {}",
-            most.passage
-                .split_whitespace()
-                .collect::<Vec<_>>()
-                .join(" ")
-        ));
-    }
-}
-
-/// A number of things and what they do: `1 record has`, `2 records have`; without a thing, `1 is`.
-fn counted_with(n: u64, what: &str, one: &str, more: &str) -> String {
-    let verb = if n == 1 { one } else { more };
-    if what.is_empty() {
-        format!("{} {verb}", count(n))
-    } else {
-        format!("{} {verb}", counted(n, what))
     }
 }
 

@@ -1,0 +1,529 @@
+//! A report in words: sections of sentences, tables and examples, the same for terminals and for pages.
+
+use outlay_units::{percent, usd, whole};
+
+use crate::crossing::Crossing;
+use crate::leaks::SHORT;
+use crate::report::{Bill, Duplicates, Graded, Leaks, Privacy, Quality, Report};
+
+/// A part of a report about one thing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Section {
+    /// What it is about.
+    pub title: String,
+    /// What it says.
+    pub parts: Vec<Part>,
+}
+
+/// A part of a section.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Part {
+    /// A sentence or two.
+    Sentence(String),
+    /// A table.
+    Table(TableView),
+    /// Some of the records.
+    Examples {
+        /// The records.
+        items: Vec<Example>,
+        /// How many of them are shown where there is little room.
+        n_short: usize,
+    },
+    /// Numbers side by side, for pages.
+    Bars {
+        /// What they are.
+        title: String,
+        /// Each of them.
+        bars: Vec<Bar>,
+    },
+}
+
+/// A table.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TableView {
+    /// The columns' names, and whether they hold numbers.
+    pub columns: Vec<(String, bool)>,
+    /// The cells, row by row.
+    pub rows: Vec<Vec<String>>,
+}
+
+/// A record that shows what is meant.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Example {
+    /// Which it is, and what of it.
+    pub title: String,
+    /// What stands there, or nothing.
+    pub text: String,
+    /// The record's number, whose text may be shown beside.
+    pub record: Option<u32>,
+}
+
+/// A number in a picture.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bar {
+    /// What it counts.
+    pub name: String,
+    /// The number.
+    pub value: f64,
+    /// The number as it is written.
+    pub shown: String,
+}
+
+impl Section {
+    pub(crate) fn new(title: impl Into<String>) -> Self {
+        Self {
+            title: title.into(),
+            parts: Vec::new(),
+        }
+    }
+
+    pub(crate) fn sentence(&mut self, text: impl Into<String>) {
+        self.parts.push(Part::Sentence(text.into()));
+    }
+
+    /// A table; names of columns of numbers begin with `#`.
+    pub(crate) fn table(&mut self, columns: &[&str], rows: Vec<Vec<String>>) {
+        let columns = columns
+            .iter()
+            .map(|name| match name.strip_prefix('#') {
+                Some(name) => (name.to_owned(), true),
+                None => ((*name).to_owned(), false),
+            })
+            .collect();
+        self.parts.push(Part::Table(TableView { columns, rows }));
+    }
+
+    pub(crate) fn examples(&mut self, n_short: usize, items: Vec<Example>) {
+        if !items.is_empty() {
+            self.parts.push(Part::Examples { items, n_short });
+        }
+    }
+
+    pub(crate) fn bars(&mut self, title: &str, bars: Vec<Bar>) {
+        if !bars.is_empty() {
+            self.parts.push(Part::Bars {
+                title: title.to_owned(),
+                bars,
+            });
+        }
+    }
+}
+
+impl Example {
+    /// One without a text.
+    pub(crate) fn titled(title: String) -> Self {
+        Self {
+            title,
+            ..Self::default()
+        }
+    }
+}
+
+/// Bytes as they are written.
+#[must_use]
+pub(crate) fn bytes(n_bytes: u64) -> String {
+    match n_bytes {
+        1 => "1 byte".to_owned(),
+        0..1024 => format!("{n_bytes} bytes"),
+        _ => outlay_units::bytes(n_bytes as f64),
+    }
+}
+
+/// A share of a number, as a percentage.
+pub(crate) fn share(n: u64, of: u64) -> String {
+    percent(n as f64 / (of as f64).max(1.0))
+}
+
+/// A number of things: `1 record`, `2 records`.
+pub(crate) fn counted(n: u64, what: &str) -> String {
+    format!("{} {what}{}", whole(n), if n == 1 { "" } else { "s" })
+}
+
+/// A number of things and what they do: `1 record has`, `2 records have`; without a thing, `1 is`.
+pub(crate) fn counted_with(n: u64, what: &str, one: &str, more: &str) -> String {
+    let verb = if n == 1 { one } else { more };
+    if what.is_empty() {
+        format!("{} {verb}", whole(n))
+    } else {
+        format!("{} {verb}", counted(n, what))
+    }
+}
+
+/// All sections of a report.
+#[must_use]
+pub fn document(report: &Report) -> Vec<Section> {
+    let mut sections = vec![read(report)];
+    if let Some(of) = &report.duplicates {
+        sections.push(duplicates(report, of));
+    }
+    if let Some(of) = &report.leaks {
+        sections.push(leaks(of));
+    }
+    if let Some(of) = &report.crossing {
+        sections.push(crossing(of));
+    }
+    if let Some(of) = &report.privacy {
+        sections.push(privacy(report, of));
+    }
+    if let Some(of) = &report.quality
+        && report.n_rows < report.n_records
+    {
+        sections.push(quality(report, of));
+    }
+    sections.push(fields(report));
+    if let Some(of) = &report.bill {
+        sections.push(bill(of));
+    }
+    sections
+}
+
+fn read(report: &Report) -> Section {
+    let mut section = Section::new(format!(
+        "{}, {} of text, in {}",
+        counted(report.n_records, "record"),
+        bytes(report.n_text_bytes),
+        counted(report.n_files as u64, "file"),
+    ));
+    if let Some(hash) = &report.content_sha256 {
+        section.sentence(format!("Recorded as dataset/{hash}."));
+    }
+    if report.n_skipped > 0 {
+        section.sentence(format!(
+            "{} could not be read ({}):",
+            whole(report.n_skipped),
+            bytes(report.n_skipped_bytes)
+        ));
+        let skipped = report.skipped.iter().map(|skipped| {
+            Example::titled(format!(
+                "{}:{}: {}",
+                skipped.file, skipped.line, skipped.why
+            ))
+        });
+        section.examples(3, skipped.collect());
+    }
+    if report.n_unread_files > 0 {
+        section.sentence(format!(
+            "{} ({}) of no kind that is read, such as {}.",
+            counted_with(report.n_unread_files as u64, "file", "is", "are"),
+            bytes(report.n_unread_bytes),
+            report.unread_files[0]
+        ));
+    }
+    section
+}
+
+fn duplicates(report: &Report, duplicates: &Duplicates) -> Section {
+    let mut section = Section::new("Duplicates");
+    let row = |name: &str, n: u64, n_bytes: u64| {
+        vec![
+            name.to_owned(),
+            whole(n),
+            share(n, report.n_records),
+            bytes(n_bytes),
+            share(n_bytes, report.n_text_bytes),
+        ]
+    };
+    section.table(
+        &["beyond one of each", "#records", "#", "#text", "#"],
+        vec![
+            row(
+                "the same words",
+                duplicates.n_exact,
+                duplicates.n_exact_bytes,
+            ),
+            row("exact and near", duplicates.n_near, duplicates.n_near_bytes),
+        ],
+    );
+    section.sentence(format!(
+        "Near is a Jaccard similarity of {} or more between sets of {}, which was computed for {}; {} bands of {} \
+         numbers bring all but one in {} of the pairs right at that together.",
+        duplicates.threshold,
+        match (report.n_rows, report.n_rows == report.n_records) {
+            (0, _) => duplicates.shingle.clone(),
+            (_, true) => "cells".to_owned(),
+            _ => format!("{}, and of cells for rows of tables", duplicates.shingle),
+        },
+        counted(duplicates.n_compared, "pair"),
+        duplicates.n_bands,
+        duplicates.n_rows,
+        whole((1.0 / duplicates.missed_at_threshold.max(1e-9)).round() as u64),
+    ));
+    if duplicates.n_not_compared > 0 {
+        section.sentence(format!(
+            "{} pairs were not compared, as too many records share a part of their signatures.",
+            whole(duplicates.n_not_compared)
+        ));
+    }
+    if let Some(n) = duplicates.n_label_conflicts.filter(|n| *n > 0) {
+        section.sentence(format!(
+            "{} the same as an earlier one, with another label.",
+            counted_with(n, "record", "says", "say")
+        ));
+    }
+    let largest = duplicates.largest.iter().map(|cluster| Example {
+        title: format!("{} records like {}", whole(cluster.n_records), cluster.kept),
+        record: Some(cluster.id),
+        ..Example::default()
+    });
+    section.examples(3, largest.collect());
+    section
+}
+
+fn leaks(leaks: &Leaks) -> Section {
+    let mut section = Section::new(format!(
+        "Items of {} in the data",
+        counted(leaks.n_files as u64, "benchmark file")
+    ));
+    let row = |name: &str, graded: &Graded| {
+        vec![
+            name.to_owned(),
+            whole(graded.n_items),
+            whole(graded.n_clean),
+            whole(graded.n_suspect),
+            whole(graded.n_leaked),
+        ]
+    };
+    section.table(
+        &["", "#items", "#clean", "#suspect", "#leaked"],
+        vec![
+            row(&format!("{SHORT} words or more"), &leaks.long),
+            row("shorter, found only whole", &leaks.short),
+        ],
+    );
+    if leaks.n_unfindable > 0 {
+        section.sentence(format!(
+            "{} items cannot be looked for.",
+            whole(leaks.n_unfindable)
+        ));
+    }
+    let items = leaks.items.iter().map(|item| {
+        let most = &item.most;
+        let more = match item.n_records {
+            0 | 1 => String::new(),
+            n => format!(" and {} more", whole(n - 1)),
+        };
+        Example {
+            title: format!(
+                "{} {}, {} of it{}, in {}{more}:",
+                most.item,
+                most.grade,
+                percent(f64::from(most.share)),
+                if most.is_answered {
+                    " with its answer"
+                } else {
+                    ""
+                },
+                most.record,
+            ),
+            text: most.passage.clone(),
+            record: None,
+        }
+    });
+    section.examples(5, items.collect());
+    section
+}
+
+fn crossing(crossing: &Crossing) -> Section {
+    let mut section = Section::new(format!(
+        "What {} of the same form share{} with the data",
+        counted(crossing.n_files as u64, "file"),
+        if crossing.n_files == 1 { "s" } else { "" }
+    ));
+    let of = |n: u64| share(n, crossing.n_records);
+    let mut rows = vec![
+        vec![
+            "records that say the same".to_owned(),
+            whole(crossing.n_exact),
+            of(crossing.n_exact),
+        ],
+        vec![
+            "exact and near".to_owned(),
+            whole(crossing.n_near),
+            of(crossing.n_near),
+        ],
+    ];
+    for group in &crossing.groups {
+        rows.push(vec![
+            format!(
+                "with one of {} of {} values of {}",
+                whole(group.n_shared),
+                whole(group.n_values),
+                group.field
+            ),
+            whole(group.n_records),
+            of(group.n_records),
+        ]);
+    }
+    let head = format!("of {}", counted(crossing.n_records, "record"));
+    section.table(&[&head, "#records", "#"], rows);
+    let first = crossing.first.iter().map(|pair| {
+        let is = if pair.how == "exact" { "is" } else { "is like" };
+        Example::titled(format!("{} {is} {}", pair.compared, pair.record))
+    });
+    section.examples(3, first.collect());
+    if let Some(time) = &crossing.time {
+        if time.n_data_not_before == 0 {
+            section.sentence(format!(
+                "All records of the data are before these, by {}.",
+                time.field
+            ));
+        } else {
+            section.sentence(format!(
+                "By {}, {} of the data are not before the first of these.",
+                time.field,
+                counted(time.n_data_not_before, "record")
+            ));
+        }
+        if time.n_unread > 0 {
+            section.sentence(format!(
+                "{} no time there.",
+                counted_with(time.n_unread, "record", "has", "have")
+            ));
+        }
+    }
+    section
+}
+
+fn privacy(report: &Report, privacy: &Privacy) -> Section {
+    let mut section = Section::new("Personal data and secrets");
+    if privacy.found.is_empty() {
+        section.sentence("None was found.");
+        return section;
+    }
+    let name = |kind: &str, form: &str| {
+        let name = if kind == form {
+            kind.to_owned()
+        } else {
+            format!("{kind}: {form}")
+        };
+        name.replace('_', " ")
+    };
+    let rows = privacy.found.iter().map(|found| {
+        vec![
+            name(found.kind, &found.form),
+            whole(found.n_places),
+            whole(found.n_records),
+        ]
+    });
+    section.table(&["", "#places", "#records"], rows.collect());
+    let bars = privacy.found.iter().map(|found| Bar {
+        name: name(found.kind, &found.form),
+        value: found.n_records as f64,
+        shown: whole(found.n_records),
+    });
+    section.bars("records with some", bars.collect());
+    section.sentence(format!(
+        "{} some, {}. Names of persons are not looked for.",
+        counted_with(privacy.n_records, "record", "has", "have"),
+        share(privacy.n_records, report.n_records)
+    ));
+    section
+}
+
+fn quality(report: &Report, quality: &Quality) -> Section {
+    let mut section = Section::new("Rules of quality that records break");
+    let rows: Vec<Vec<String>> = quality
+        .rules
+        .iter()
+        .map(|rule| {
+            vec![
+                rule.rule.replace('_', " "),
+                rule.source.to_owned(),
+                whole(rule.n_records),
+                share(rule.n_records, report.n_records),
+                rule.first.clone(),
+            ]
+        })
+        .collect();
+    if !rows.is_empty() {
+        section.table(&["rule", "of", "#records", "#", "such as"], rows);
+    }
+    let bars = quality.rules.iter().map(|rule| Bar {
+        name: rule.rule.replace('_', " "),
+        value: rule.n_records as f64,
+        shown: share(rule.n_records, report.n_records),
+    });
+    section.bars("share of the records that break a rule", bars.collect());
+    section.sentence(format!(
+        "{} of {} records break one ({} of text). The rules were made for pages of the web in English; \
+         code and tables break many of them.",
+        whole(quality.n_records),
+        whole(report.n_records),
+        bytes(quality.n_bytes)
+    ));
+    section
+}
+
+fn fields(report: &Report) -> Section {
+    let lengths = &report.lengths;
+    let mut section = Section::new("Fields and lengths");
+    section.sentence(format!(
+        "Texts have {} in the middle, {} to {} in all but a hundredth at each end, {} at most; {} much shorter than \
+         most and {} much longer.",
+        bytes(lengths.p50),
+        bytes(lengths.p1),
+        bytes(lengths.p99),
+        bytes(lengths.most),
+        counted_with(lengths.n_short_outliers, "", "is", "are"),
+        counted_with(lengths.n_long_outliers, "", "is", "are"),
+    ));
+    let bars = lengths.histogram.iter().enumerate().map(|(bin, n)| Bar {
+        name: match bin {
+            0 => "empty".to_owned(),
+            1 => "1 byte".to_owned(),
+            _ => format!("from {}", bytes(1 << (bin - 1))),
+        },
+        value: *n as f64,
+        shown: whole(*n),
+    });
+    let first = lengths.histogram.iter().position(|n| *n > 0).unwrap_or(0);
+    section.bars(
+        "records by the length of their text",
+        bars.skip(first).collect(),
+    );
+    let drifts = report.fields.drift.iter().map(|drift| {
+        Example::titled(format!(
+            "{} in {}: {} ({})",
+            drift.field,
+            drift.file,
+            drift.what.replace('_', " "),
+            drift.why
+        ))
+    });
+    section.examples(5, drifts.collect());
+    if report.fields.n_drifts > 5 {
+        section.sentence(format!(
+            "In all {} such places.",
+            whole(report.fields.n_drifts)
+        ));
+    }
+    section
+}
+
+fn bill(bill: &Bill) -> Section {
+    let mut section = Section::new("What training on it would cost in vain");
+    let rows = bill.lines.iter().map(|line| {
+        let name = match line.what {
+            "duplicates" => "duplicates",
+            "leaked" => "records with leaked items",
+            _ => "records that break a rule",
+        };
+        vec![
+            name.to_owned(),
+            percent(line.share),
+            line.usd.map_or_else(String::new, |cost| usd(cost.p50)),
+            line.usd.map_or_else(String::new, |cost| {
+                format!("{} to {}", usd(cost.p10), usd(cost.p90))
+            }),
+            outlay_units::count(line.accelerator_hours.p50),
+        ]
+    });
+    section.table(
+        &["", "#of text", "#cost", "#p10 to p90", "#accelerator-hours"],
+        rows.collect(),
+    );
+    section.sentence(
+        "The plan's tokens are taken to be of this data; a record may be in more than one line.",
+    );
+    section
+}
