@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::chunks::{Chunk, Chunks, Skipped};
@@ -27,7 +28,7 @@ use crate::splits::FieldCounts;
 use crate::table::{Table, TableWriter};
 
 /// What is to be audited, and how.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Settings {
     /// Which field is what.
     pub fields: Fields,
@@ -77,7 +78,7 @@ impl Settings {
     }
 
     /// A hash of all that what is seen of a file depends on.
-    fn hash(&self, benchmarks: Option<&Benchmarks>) -> String {
+    pub(crate) fn hash(&self, benchmarks: Option<&Benchmarks>) -> String {
         let Self {
             fields,
             near,
@@ -425,6 +426,30 @@ fn of_the_same_form(data: &[Source], compared: Vec<Source>, settings: &Settings)
         .collect()
 }
 
+/// A file of no known kind, with its size.
+type Other = (PathBuf, u64);
+
+/// The files of the data, those of the same form that it is compared with, how many of the first there are, and what no reader is known for.
+pub(crate) fn all_sources(
+    paths: &[PathBuf],
+    benchmarks: Option<&Benchmarks>,
+    settings: &Settings,
+) -> Result<(Vec<Source>, usize, Vec<Other>), AuditError> {
+    let Listing {
+        mut sources,
+        others,
+    } = listed(paths)?;
+    if sources.is_empty() {
+        return Err(nothing(paths));
+    }
+    let n_files = sources.len();
+    if let Some(benchmarks) = benchmarks {
+        let compared = of_the_same_form(&sources, benchmarks.sources.clone(), settings);
+        sources.extend(compared);
+    }
+    Ok((sources, n_files, others))
+}
+
 /// Files of the data whose fields are looked at for their form.
 const FORMS: usize = 100;
 
@@ -439,7 +464,6 @@ pub fn audit(
     settings: &Settings,
     mut progress: impl FnMut(Progress),
 ) -> Result<Audit, AuditError> {
-    let Listing { sources, others } = listed(paths)?;
     let working = |source| AuditError::Working {
         folder: settings.folder.clone(),
         source,
@@ -451,15 +475,7 @@ pub fn audit(
         })
     });
     let near = near.transpose()?;
-    if sources.is_empty() {
-        return Err(nothing(paths));
-    }
-    let n_files = sources.len();
-    let mut all = sources;
-    if let Some(benchmarks) = benchmarks {
-        let compared = of_the_same_form(&all, benchmarks.sources.clone(), settings);
-        all.extend(compared);
-    }
+    let (all, n_files, others) = all_sources(paths, benchmarks, settings)?;
     let mut saved = settings
         .since
         .as_ref()

@@ -79,7 +79,7 @@ enum Event {
 
 /// What is seen of a part of a file.
 #[derive(Serialize, Deserialize)]
-enum Part<T> {
+pub(crate) enum Part<T> {
     Skipped(Vec<Skipped>),
     Looked(T),
 }

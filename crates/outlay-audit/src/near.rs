@@ -19,7 +19,7 @@ use crate::union::Sets;
 use crate::words::finish;
 
 /// What counts as near.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NearSettings {
     /// The least Jaccard similarity of two near duplicates' sets of shingles.
     pub threshold: f64,

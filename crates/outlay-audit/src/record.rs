@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 /// Which field of a record is what, as the person says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fields {
     /// Fields whose texts make the record's text, in this order; where none is named, `TEXTS` says.
     pub text: Vec<String>,
@@ -207,7 +208,7 @@ pub(crate) fn named(json: &str) -> Result<Named<'_>, serde_json::Error> {
 /// A key that is copied only where it is written with escapes.
 struct BorrowedKey<'a>(Cow<'a, str>);
 
-impl<'de> serde::Deserialize<'de> for BorrowedKey<'de> {
+impl<'de> Deserialize<'de> for BorrowedKey<'de> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         struct Key;
         impl<'de> Visitor<'de> for Key {

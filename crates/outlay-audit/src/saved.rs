@@ -133,7 +133,7 @@ impl Saved {
 
     /// What was seen of a file, if that is as it was.
     pub(crate) fn parts(&mut self, source: &Source) -> Option<Parts> {
-        let place = *self.known.get(&self.key(source))?;
+        let place = *self.known.get(&key(source, &self.settings))?;
         self.n_reused += 1;
         Some(Parts {
             file: self.file.clone(),
@@ -141,9 +141,39 @@ impl Saved {
         })
     }
 
+    /// Whether a file is known as it is.
+    pub(crate) fn knows(&self, source: &Source) -> bool {
+        self.known.contains_key(&key(source, &self.settings))
+    }
+
+    /// Adds what was seen of a file elsewhere, as `Worker::see` gave it.
+    ///
+    /// # Errors
+    ///
+    /// When it is nothing of the kind, or the disk is full.
+    pub fn bring(&mut self, segment: &[u8]) -> io::Result<()> {
+        let damaged = || io::Error::other("what was seen elsewhere is damaged");
+        let n_head = segment
+            .get(1..5)
+            .and_then(|bytes| bytes.try_into().ok())
+            .map_or(0, u32::from_le_bytes) as usize;
+        let head = segment.get(5..5 + n_head).ok_or_else(damaged)?;
+        if segment[0] != BEGIN || !segment.ends_with(&[END, 0, 0, 0, 0]) {
+            return Err(damaged());
+        }
+        let known: Known = serde_json::from_slice(head).map_err(|_| damaged())?;
+        let begin = self.at;
+        self.out.write_all(segment)?;
+        self.out.flush()?;
+        self.at += segment.len() as u64;
+        let end = self.at;
+        self.known.insert(known, Place { begin, end });
+        Ok(())
+    }
+
     /// Begins to take what is seen of a file.
     pub(crate) fn begin(&mut self, source: &Source) -> io::Result<()> {
-        let known = self.key(source);
+        let known = key(source, &self.settings);
         let begin = self.at;
         self.write(BEGIN, &serde_json::to_vec(&known)?)?;
         self.adding = Some((known, begin));
@@ -176,28 +206,10 @@ impl Saved {
     }
 
     fn write(&mut self, kind: u8, bytes: &[u8]) -> io::Result<()> {
-        let n_bytes = u32::try_from(bytes.len())
-            .ok()
-            .filter(|n| *n <= PART_BYTES)
-            .ok_or_else(|| io::Error::other("too much at once for what is kept of a file"))?;
-        self.out.write_all(&[kind])?;
-        self.out.write_all(&n_bytes.to_le_bytes())?;
+        self.out.write_all(&head(kind, bytes)?)?;
         self.out.write_all(bytes)?;
-        self.at += 5 + u64::from(n_bytes);
+        self.at += 5 + bytes.len() as u64;
         Ok(())
-    }
-
-    fn key(&self, source: &Source) -> Known {
-        Known {
-            settings: self.settings.clone(),
-            path: if is_remote(&source.path) {
-                source.path.clone()
-            } else {
-                std::path::absolute(&source.path).unwrap_or_else(|_| source.path.clone())
-            },
-            n_bytes: source.n_bytes,
-            modified_ns: source.modified_ns,
-        }
     }
 
     /// The folder's file.
@@ -205,6 +217,55 @@ impl Saved {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+fn key(source: &Source, settings: &str) -> Known {
+    Known {
+        settings: settings.to_owned(),
+        path: if is_remote(&source.path) {
+            source.path.clone()
+        } else {
+            std::path::absolute(&source.path).unwrap_or_else(|_| source.path.clone())
+        },
+        n_bytes: source.n_bytes,
+        modified_ns: source.modified_ns,
+    }
+}
+
+/// What is seen of one file, where no folder is at hand.
+pub(crate) struct Segment(Vec<u8>);
+
+impl Segment {
+    pub(crate) fn begin(source: &Source, settings: &str) -> io::Result<Self> {
+        let mut segment = Self(Vec::new());
+        segment.write(BEGIN, &serde_json::to_vec(&key(source, settings))?)?;
+        Ok(segment)
+    }
+
+    pub(crate) fn add(&mut self, part: &[u8]) -> io::Result<()> {
+        self.write(PART, part)
+    }
+
+    pub(crate) fn end(mut self) -> io::Result<Vec<u8>> {
+        self.write(END, &[])?;
+        Ok(self.0)
+    }
+
+    fn write(&mut self, kind: u8, bytes: &[u8]) -> io::Result<()> {
+        self.0.extend_from_slice(&head(kind, bytes)?);
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+/// What stands before a part: its kind and its size.
+fn head(kind: u8, bytes: &[u8]) -> io::Result<[u8; 5]> {
+    let n_bytes = u32::try_from(bytes.len())
+        .ok()
+        .filter(|n| *n <= PART_BYTES)
+        .ok_or_else(|| io::Error::other("too much at once for what is kept of a file"))?;
+    let [a, b, c, d] = n_bytes.to_le_bytes();
+    Ok([kind, a, b, c, d])
 }
 
 impl Parts {

@@ -1,9 +1,11 @@
 //! Sets of shingles: the runs of words, or of characters, that two texts are compared by.
 
+use serde::{Deserialize, Serialize};
+
 use crate::words::{finish, words};
 
 /// What a text is cut into.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Shingle {
     /// So many words that follow each other.
     Words(usize),
