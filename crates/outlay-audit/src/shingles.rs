@@ -59,6 +59,18 @@ impl Shingler {
         self.exact_and_set(text).1
     }
 
+    /// A hash of a text's words in their order, which texts that say the same have in common.
+    ///
+    /// ```
+    /// use outlay_audit::{Shingle, Shingler};
+    /// let mut shingler = Shingler::new(Shingle::Words(5));
+    /// assert_eq!(shingler.exact("To be, or not?"), shingler.exact("to be or  NOT"));
+    /// assert_ne!(shingler.exact("to be"), shingler.exact("be to"));
+    /// ```
+    pub fn exact(&mut self, text: &str) -> u64 {
+        self.exact_and_set(text).0
+    }
+
     /// The set, and before it a hash of all parts in their order, which texts that say the same have in common.
     pub(crate) fn exact_and_set(&mut self, text: &str) -> (u64, &[u32]) {
         self.parts.clear();

@@ -67,6 +67,20 @@ pub struct Args {
     /// again, and an audit that was killed goes on
     #[arg(long, value_name = "FOLDER")]
     since: Option<PathBuf>,
+    /// Where the files are looked at: by this machine, or by the workers of a Ray cluster, which read the same paths
+    #[arg(long, value_enum, default_value_t = Engine::Local)]
+    engine: Engine,
+    /// Address of the Ray cluster, `auto` for the one of this machine, `local` for one that lives as long as the audit
+    #[arg(long, value_name = "ADDRESS", default_value = "auto")]
+    address: String,
+    /// Python that has the packages `outlay` and `ray[data]`
+    #[arg(
+        long,
+        value_name = "PYTHON",
+        env = "OUTLAY_PYTHON",
+        default_value = "python3"
+    )]
+    python: PathBuf,
     /// Folder for working files, which take about as much room as the texts
     #[arg(long, value_name = "FOLDER")]
     temp: Option<PathBuf>,
@@ -113,6 +127,15 @@ pub struct Args {
     json: bool,
 }
 
+/// Where files are looked at.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum Engine {
+    /// By this machine
+    Local,
+    /// By the workers of a Ray cluster
+    Ray,
+}
+
 /// Which record of a cluster stays.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 enum KeepArg {
@@ -133,7 +156,11 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         None => Vec::new(),
     };
     let plan = args.plan.as_deref().map(read_plan).transpose()?;
-    let settings = settings(args)?;
+    let mut settings = settings(args)?;
+    let brought = match args.engine {
+        Engine::Local => None,
+        Engine::Ray => Some(bring(args, &mut settings)?),
+    };
     let mut line = StatusLine::new();
     let benchmarks = if args.against.is_empty() {
         None
@@ -147,6 +174,7 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     });
     line.clear();
     let audit = audit.map_err(failure)?;
+    drop(brought);
     if args.since.is_some() && audit.n_reused > 0 {
         crate::printer::aside(&format!(
             "{} of {} files were as before, and were not read again",
@@ -220,6 +248,61 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     } else {
         Err(Failure::check(broken.join("; ")))
     }
+}
+
+/// Has the files looked at by a Ray cluster, and what was seen brought to the folder of former audits, or to one that lives as long as what is given back.
+fn bring(args: &Args, settings: &mut Settings) -> Result<tempfile::TempDir, Failure> {
+    let own = tempfile::tempdir_in(&settings.folder).map_err(Failure::outside)?;
+    // Workers have the same folder for working files, and none that they keep.
+    let job = outlay_audit::Job {
+        paths: args.paths.iter().map(|path| absolute(path)).collect(),
+        against: args.against.iter().map(|path| absolute(path)).collect(),
+        settings: Settings {
+            since: None,
+            ..settings.clone()
+        },
+    };
+    let path = own.path().join("job.json");
+    let text = serde_json::to_vec(&job).map_err(Failure::outside)?;
+    std::fs::write(&path, text).map_err(Failure::outside)?;
+    let folder = settings
+        .since
+        .clone()
+        .unwrap_or_else(|| own.path().join("seen"));
+    let output = std::process::Command::new(&args.python)
+        .args(["-m", "outlay.engine"])
+        .arg(&path)
+        .arg(&folder)
+        .arg(&args.address)
+        .stdin(std::process::Stdio::null())
+        .output()
+        .map_err(|error| {
+            Failure::outside(format!(
+                "`{}` cannot be run: {error}",
+                args.python.display()
+            ))
+        })?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let last = said.trim_end().lines().last().unwrap_or("it said nothing");
+        let hint = if said.contains("No module named") {
+            "; it needs `pip install outlay 'ray[data]'`, or --python names one that has them"
+        } else {
+            ""
+        };
+        return Err(Failure::outside(format!("the Ray cluster: {last}{hint}")));
+    }
+    settings.since = Some(folder);
+    Ok(own)
+}
+
+/// A path as other processes see it; an address as it is.
+fn absolute(path: &Path) -> PathBuf {
+    let is_address = path.to_str().is_some_and(|text| text.contains("://"));
+    if is_address {
+        return path.to_owned();
+    }
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// Records an audit in the ledger.
