@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use tokenizers::Tokenizer;
 
 use crate::chunks::{Chunk, Chunks, Skipped};
 use crate::content::{content, hex};
@@ -44,6 +45,8 @@ pub struct Settings {
     pub groups: Vec<String>,
     /// The field that says when a record was made.
     pub time: Option<String>,
+    /// A tokenizer's file (`tokenizer.json` of Hugging Face), by which tokens are counted.
+    pub tokenizer: Option<PathBuf>,
     /// The longest record that is read, in bytes; longer ones are skipped and counted.
     pub record_bytes_max: usize,
     /// Where working files go, which have no name.
@@ -64,6 +67,7 @@ impl Default for Settings {
             label: None,
             groups: Vec::new(),
             time: None,
+            tokenizer: None,
             record_bytes_max: 64 << 20,
             folder: PathBuf::from("."),
             since: None,
@@ -77,6 +81,17 @@ impl Settings {
         self.label.is_some() || !self.groups.is_empty()
     }
 
+    /// The tokenizer, where one is named.
+    pub(crate) fn open_tokenizer(&self) -> Result<Option<Tokenizer>, AuditError> {
+        let open = |path: &PathBuf| {
+            Tokenizer::from_file(path).map_err(|error| AuditError::Read {
+                path: path.clone(),
+                why: format!("no tokenizer: {error}"),
+            })
+        };
+        self.tokenizer.as_ref().map(open).transpose()
+    }
+
     /// A hash of all that what is seen of a file depends on.
     pub(crate) fn hash(&self, benchmarks: Option<&Benchmarks>) -> String {
         let Self {
@@ -87,14 +102,19 @@ impl Settings {
             label,
             groups,
             time,
+            tokenizer,
             record_bytes_max,
             folder: _,
             since: _,
         } = self;
         let near = near.map(|near| (near.threshold, near.shingle, near.missed, near.seed));
         let text = format!(
-            "{} {fields:?} {near:?} {privacy} {quality} {label:?} {groups:?} {time:?} {record_bytes_max} {:?}",
+            "{} {fields:?} {near:?} {privacy} {quality} {label:?} {groups:?} {time:?} {:?} {record_bytes_max} {:?}",
             env!("CARGO_PKG_VERSION"),
+            tokenizer
+                .as_ref()
+                .map(std::fs::read)
+                .map(|read| read.map(|bytes| hex(&Sha256::digest(bytes))).ok()),
             benchmarks.map(|benchmarks| &benchmarks.sha256),
         );
         hex(&Sha256::digest(text.as_bytes()))
@@ -132,6 +152,8 @@ pub struct Audit {
     pub n_records: u32,
     /// How many of them are rows of tables, which are compared by their cells.
     pub n_rows: u64,
+    /// How many tokens their texts are, where a tokenizer was given.
+    pub n_tokens: Option<u64>,
     /// Files of the same form that the data is compared with; their records come after those of the data.
     pub compared: Vec<FileCount>,
     /// The fields of each file, those of `compared` after the others.
@@ -207,6 +229,8 @@ struct Auditing<'a> {
     n_files: usize,
     benchmarks: Option<&'a Benchmarks>,
     near: Option<Near>,
+    tokenizer: Option<Tokenizer>,
+    n_tokens: u64,
     table: TableWriter,
     n_records: u32,
     n_rows: u64,
@@ -228,6 +252,7 @@ impl Takes<Looked> for Auditing<'_> {
             wanted: &self.wanted,
             near: self.near.as_ref(),
             benchmarks: self.benchmarks,
+            tokenizer: self.tokenizer.as_ref(),
         };
         looker.look(&self.sources[source], chunk, source >= self.n_files)
     }
@@ -263,6 +288,7 @@ impl Takes<Looked> for Auditing<'_> {
         }
         if !is_compared {
             self.n_rows += looked.n_rows;
+            self.n_tokens += looked.n_tokens;
             self.sample.take(looked.sample);
         }
         if self.wanted.n_all > self.settings.fields.others.len() {
@@ -488,6 +514,8 @@ pub fn audit(
         n_files,
         benchmarks,
         near,
+        tokenizer: settings.open_tokenizer()?,
+        n_tokens: 0,
         table: TableWriter::new(&settings.folder).map_err(working)?,
         n_records: 0,
         n_rows: 0,
@@ -527,6 +555,7 @@ pub fn audit(
         files,
         n_records: auditing.n_records,
         n_rows: auditing.n_rows,
+        n_tokens: settings.tokenizer.is_some().then_some(auditing.n_tokens),
         compared,
         schemas: auditing.schemas,
         counts: auditing.counts,

@@ -187,6 +187,13 @@ fn read(report: &Report) -> Section {
     if let Some(hash) = &report.content_sha256 {
         section.sentence(format!("Recorded as dataset/{hash}."));
     }
+    if let Some(n) = report.n_tokens {
+        section.sentence(format!(
+            "{}, {:.2} bytes each.",
+            counted(n, "token"),
+            report.n_text_bytes as f64 / (n as f64).max(1.0)
+        ));
+    }
     if report.n_skipped > 0 {
         section.sentence(format!(
             "{} could not be read ({}):",

@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use tokenizers::Tokenizer;
 
 use crate::audit::{Benchmarks, Settings, all_sources, benchmarks};
 use crate::chunks::Chunks;
@@ -34,6 +35,7 @@ pub struct Worker {
     settings: Settings,
     wanted: Wanted,
     near: Option<Near>,
+    tokenizer: Option<Tokenizer>,
     benchmarks: Option<Benchmarks>,
     sources: Vec<Source>,
     n_files: usize,
@@ -67,6 +69,7 @@ impl Worker {
             wanted: Wanted::new(&settings),
             hash: settings.hash(benchmarks.as_ref()),
             near,
+            tokenizer: settings.open_tokenizer()?,
             benchmarks,
             sources,
             n_files,
@@ -114,6 +117,7 @@ impl Worker {
             wanted: &self.wanted,
             near: self.near.as_ref(),
             benchmarks: self.benchmarks.as_ref(),
+            tokenizer: self.tokenizer.as_ref(),
         };
         let n_read = std::sync::atomic::AtomicU64::new(0);
         let opened = Chunks::open(

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
+use tokenizers::Tokenizer;
 
 use crate::audit::{Benchmarks, Settings};
 use crate::chunks::{Chunk, Skipped};
@@ -22,6 +23,8 @@ pub(crate) struct Looked {
     pub records: Vec<RecordSeen>,
     /// How many of them are rows of tables.
     pub n_rows: u64,
+    /// Tokens of all texts, where there is a tokenizer.
+    pub n_tokens: u64,
     /// Of each record, the fields that were asked for, in the order of `Wanted`.
     pub values: Vec<Option<String>>,
     pub leaks: Vec<LeakSeen>,
@@ -103,6 +106,7 @@ pub(crate) struct Looker<'a> {
     pub wanted: &'a Wanted,
     pub near: Option<&'a Near>,
     pub benchmarks: Option<&'a Benchmarks>,
+    pub tokenizer: Option<&'a Tokenizer>,
 }
 
 /// Bytes of a field that are kept.
@@ -142,6 +146,10 @@ impl Looker<'_> {
                 looked.sample.add(key, named);
             }
             if !is_compared {
+                if let Some(tokenizer) = self.tokenizer {
+                    let tokens = tokenizer.encode_fast(&*record.text, false);
+                    looked.n_tokens += tokens.map_or(0, |tokens| tokens.len()) as u64;
+                }
                 if let Some(benchmarks) = self.benchmarks {
                     benchmarks
                         .reference

@@ -29,6 +29,8 @@ pub struct Report {
     pub n_rows: u64,
     /// Bytes of their texts.
     pub n_text_bytes: u64,
+    /// Tokens of their texts, where a tokenizer was given.
+    pub n_tokens: Option<u64>,
     /// Records that could not be read.
     pub n_skipped: u64,
     /// Bytes of these, as far as they are known.
@@ -395,6 +397,7 @@ impl Report {
             n_files: audit.files.len(),
             n_records: sum(|file| file.n_records),
             n_rows: audit.n_rows,
+            n_tokens: audit.n_tokens,
             n_text_bytes: sum(|file| file.n_text_bytes),
             n_skipped: sum(|file| file.n_skipped),
             n_skipped_bytes: sum(|file| file.n_skipped_bytes),

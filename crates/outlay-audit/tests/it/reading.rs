@@ -331,3 +331,53 @@ proptest! {
         prop_assert_eq!(file.n_records, audit.table.len() as u64);
     }
 }
+
+/// A line of 2 GB is one skipped record, and takes no more memory than the longest that is read.
+#[test]
+fn a_line_of_two_gigabytes_is_skipped() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.jsonl");
+    let mut file = std::fs::File::create(&path).unwrap();
+    file.write_all(b"{\"text\": \"before\"}\n").unwrap();
+    // Nothing of it lies on the disk.
+    let n_bytes: u64 = 2 << 30;
+    file.set_len(19 + n_bytes).unwrap();
+    use std::io::{Seek, SeekFrom};
+    file.seek(SeekFrom::End(0)).unwrap();
+    file.write_all(b"\n{\"text\": \"after\"}\n").unwrap();
+    drop(file);
+    let mut settings = crate::settings(folder.path());
+    settings.record_bytes_max = 8 << 20;
+    let audit = outlay_audit::audit(&[path], None, &settings, |_| {}).unwrap();
+    let file = &audit.files[0];
+    assert_eq!((file.n_records, file.n_skipped), (2, 1));
+    assert_eq!(file.n_skipped_bytes, n_bytes);
+    assert_eq!(file.skipped[0].line, 2);
+    assert_eq!(audit.table.place(1).1, 3);
+}
+
+/// Tokens are those of the tokenizer.
+#[test]
+fn tokens_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let tokenizer = folder.path().join("tokenizer.json");
+    let words = serde_json::json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+        "pre_tokenizer": {"type": "Whitespace"}, "post_processor": null, "decoder": null,
+        "model": {"type": "WordLevel", "vocab": {"one": 0, "two": 1, "?": 2}, "unk_token": "?"}
+    });
+    std::fs::write(&tokenizer, words.to_string()).unwrap();
+    let count = |tokenizer: &std::path::Path| {
+        let path = folder.path().join("a.jsonl");
+        std::fs::write(&path, LINES).unwrap();
+        let mut settings = crate::settings(folder.path());
+        settings.tokenizer = Some(tokenizer.to_owned());
+        outlay_audit::audit(&[path], None, &settings, |_| {})
+    };
+    // "one two" and "three".
+    assert_eq!(count(&tokenizer).unwrap().n_tokens, Some(3));
+    assert_eq!(audited("a.jsonl", LINES, |_| {}).n_tokens, None);
+    std::fs::write(&tokenizer, "{}").unwrap();
+    let error = count(&tokenizer).unwrap_err();
+    assert!(error.to_string().contains("no tokenizer"), "{error}");
+}

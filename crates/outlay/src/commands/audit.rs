@@ -51,6 +51,9 @@ pub struct Args {
     /// Field that says when a record was made: ISO 8601, or a number
     #[arg(long, value_name = "FIELD")]
     time: Option<String>,
+    /// Tokenizer (`tokenizer.json`) by which tokens are counted
+    #[arg(long, value_name = "FILE.json")]
+    tokenizer: Option<PathBuf>,
     /// Least Jaccard similarity of near duplicates, above 0.3
     #[arg(long, value_name = "SHARE", default_value_t = 0.8)]
     near: f64,
@@ -259,6 +262,8 @@ fn bring(args: &Args, settings: &mut Settings) -> Result<tempfile::TempDir, Fail
         against: args.against.iter().map(|path| absolute(path)).collect(),
         settings: Settings {
             since: None,
+            tokenizer: settings.tokenizer.as_deref().map(absolute),
+            folder: absolute(&settings.folder),
             ..settings.clone()
         },
     };
@@ -358,6 +363,7 @@ fn settings(args: &Args) -> Result<Settings, Failure> {
         label: args.label.clone(),
         groups: args.group.clone(),
         time: args.time.clone(),
+        tokenizer: args.tokenizer.clone(),
         since: args.since.clone(),
         near: (!args.no_duplicates).then_some(near),
         privacy: !args.no_privacy,
