@@ -495,7 +495,7 @@ fn associated(
             if one.0 > high.0 {
                 *high = one;
             }
-            if one.0 < low.0 {
+            if one.0 <= low.0 {
                 *low = one;
             }
         }
@@ -683,6 +683,9 @@ fn guessed(
     n_values: usize,
     n_classes: usize,
 ) -> Option<f64> {
+    if classes.is_empty() {
+        return None;
+    }
     // Rows by value, each as its class and fold.
     let mut next = vec![0_usize; n_values + 1];
     for value in values {

@@ -449,7 +449,7 @@ fn joint(
         .collect()
 }
 
-/// The examples that a filter names, in their order.
+/// The examples that a filter names, in their order; estimates are rounded to the nearest whole number of examples.
 fn found(
     pairs: &[ClassPair],
     probabilities: &Probabilities,
@@ -464,30 +464,22 @@ fn found(
         .flat_map_iter(|pairs| {
             let given = pairs[0].given as usize;
             let of = &members[given];
-            let counts = whole(pairs, of.len());
+            let wrong = || pairs.iter().filter(|pair| pair.likely != pair.given);
             let own = |example: usize| probabilities.of(example)[given];
             let mut by_rate = Vec::new();
             if filter != Filter::Class {
-                for (pair, n) in pairs.iter().zip(&counts) {
-                    if pair.likely as usize != given {
-                        let likely = pair.likely as usize;
-                        by_rate.extend(least(of, *n, |example| {
-                            own(example) - probabilities.of(example)[likely]
-                        }));
-                    }
+                for pair in wrong() {
+                    let margin =
+                        |example| own(example) - probabilities.of(example)[pair.likely as usize];
+                    by_rate.extend(least(of, pair.n_estimated.round() as usize, margin));
                 }
                 by_rate.sort_unstable();
                 by_rate.dedup();
             }
             let mut by_confidence = Vec::new();
             if filter != Filter::NoiseRate {
-                let n = pairs
-                    .iter()
-                    .zip(&counts)
-                    .filter(|(pair, _)| pair.likely != pair.given)
-                    .map(|(_, n)| n)
-                    .sum();
-                by_confidence = least(of, n, own);
+                let n: f64 = wrong().map(|pair| pair.n_estimated).sum();
+                by_confidence = least(of, n.round() as usize, own);
             }
             match filter {
                 Filter::NoiseRate => by_rate,
@@ -502,19 +494,6 @@ fn found(
         .collect();
     found.sort_unstable();
     found
-}
-
-/// Whole numbers for the estimates of one given class, that add up to its examples: the largest remainders are rounded up.
-fn whole(pairs: &[ClassPair], n_members: usize) -> Vec<usize> {
-    let mut counts: Vec<usize> = pairs.iter().map(|pair| pair.n_estimated as usize).collect();
-    let mut order: Vec<usize> = (0..pairs.len()).collect();
-    let rest = |at: usize| pairs[at].n_estimated.fract();
-    order.sort_by(|one, other| rest(*other).total_cmp(&rest(*one)));
-    let n_left = n_members.saturating_sub(counts.iter().sum());
-    for at in order.into_iter().take(n_left) {
-        counts[at] += 1;
-    }
-    counts
 }
 
 /// The `n` examples with the least of something, the first of those with as little.

@@ -43,6 +43,10 @@ pub(crate) fn votes(
             .map_or(0.0, |(likeness, _)| f64::from(*likeness));
         let mut sum = 1.0;
         for (likeness, other) in near.iter().take(n_neighbours.max(1)) {
+            // What has nothing in common says nothing.
+            if *likeness <= 0.0 {
+                break;
+            }
             let vote = if first > last {
                 (f64::from(*likeness) - last) / (first - last)
             } else {

@@ -267,7 +267,7 @@ fn nothing_is_no_trouble() {
         let others = [none.clone(), missing.clone(), one.clone()];
         for found in associations(told, &others, BalanceSettings::default()) {
             assert!(found.cramers_v == 0.0 && found.chi_square.p == 1.0 && found.largest.is_none());
-            assert!(serde_json::to_string(&found).is_ok_and(|json| !json.contains("null,\"n_")));
+            assert!(found.n + found.n_missing <= 2 && found.cramers_v_interval.is_none());
         }
         assert!(
             proxies(told, &others, BalanceSettings::default())
