@@ -1,5 +1,10 @@
 //! Labels that are likely wrong: beside cleanlab, and what always holds.
 
+#![allow(
+    clippy::print_stdout,
+    reason = "a test says what it skips and measures"
+)]
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
