@@ -1,23 +1,32 @@
 //! Audits of training data: what is in it twice, what has leaked into it, and what that costs.
 
 mod audit;
+mod balance;
 mod chunks;
+mod columns;
 mod content;
 mod crossing;
 mod document;
 mod drive;
 mod engine;
 mod error;
+mod features;
 mod fields;
 mod fix;
 mod gate;
+mod labels;
 mod leaks;
+mod logistic;
 mod look;
 mod minhash;
+mod model;
 mod near;
+mod neighbours;
+mod optimise;
 mod page;
 mod privacy;
 mod quality;
+mod random;
 mod record;
 mod remote;
 mod report;
@@ -27,6 +36,7 @@ mod schema;
 mod shingles;
 mod source;
 mod splits;
+mod statistics;
 mod table;
 mod union;
 mod words;
@@ -35,18 +45,28 @@ pub use audit::{
     Audit, Benchmarks, ItemFound, PrivacyCount, Progress, QUESTIONS, QualityCount, Settings, audit,
     benchmarks,
 };
+pub use balance::{
+    Association, Balance, BalanceSettings, ChiSquare, ClassCount, CrossTable, GroupRates, Proxy,
+    Rate, RateGap, associations, balance, proxies,
+};
 pub use chunks::Skipped;
+pub use columns::Column;
 pub use content::{Content, ContentFile, content};
 pub use crossing::{Crossing, CrossingView, GroupCrossing, TimeCrossing};
 pub use document::{Bar, Example, Part, Section, TableView, document};
 pub use drive::FileCount;
 pub use engine::{Job, Worker};
 pub use error::AuditError;
+pub use features::{Dense, Features, Sparse};
 pub use fields::{Drift, FieldView, FieldsSeen, Lengths};
 pub use fix::{Fix, Fixed, Keep, REMOVED, fix};
 pub use gate::Condition;
+pub use labels::{
+    ClassPair, Filter, Issue, LabelErrors, LabelSettings, LabelsError, Probabilities, label_errors,
+};
 pub use leaks::{Finder, Grade, Items, Leak, Reference, SHORT};
 pub use minhash::{Bands, MinHash};
+pub use model::{Model, ModelSettings, OutOfFold, folds, out_of_fold};
 pub use near::{Found, Near, NearSettings, Sketcher, Sketches};
 pub use page::{page, shown};
 pub use privacy::{Private, PrivateKind, masked, private, redacted};
@@ -62,6 +82,7 @@ pub use schema::{FieldSeen, Schema, ValueType};
 pub use shingles::{Shingle, Shingler, jaccard};
 pub use source::{Kind, Listing, Packing, Source};
 pub use splits::{FieldCounts, GroupCounts, NO_LABEL, Times, Values, instant};
+pub use statistics::{Interval, benjamini_hochberg, chi_square_p, newcombe, wilson};
 pub use table::Table;
 pub use union::Sets;
 pub use words::words;

@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod balance;
 mod draw;
 mod fixing;
+mod labels;
 mod leaks;
 mod near;
 mod privacy;
