@@ -289,7 +289,7 @@ impl Takes<Looked> for Auditing<'_> {
         if !is_compared {
             self.n_rows += looked.n_rows;
             self.n_tokens += looked.n_tokens;
-            self.sample.take(looked.sample);
+            self.sample.take(looked.sample, self.table.len());
         }
         if self.wanted.n_all > self.settings.fields.others.len() {
             for values in looked.values.chunks_exact(self.wanted.n_all) {

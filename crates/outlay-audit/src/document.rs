@@ -2,7 +2,9 @@
 
 use outlay_units::{percent, usd, whole};
 
+use crate::balance::Proxy;
 use crate::crossing::Crossing;
+use crate::judged::Judged;
 use crate::leaks::SHORT;
 use crate::report::{Bill, Duplicates, Graded, Leaks, Privacy, Quality, Report};
 
@@ -169,6 +171,9 @@ pub fn document(report: &Report) -> Vec<Section> {
         && report.n_rows < report.n_records
     {
         sections.push(quality(report, of));
+    }
+    if let Some(of) = &report.labels {
+        sections.push(labels(of));
     }
     sections.push(fields(report));
     if let Some(of) = &report.bill {
@@ -458,6 +463,143 @@ fn quality(report: &Report, quality: &Quality) -> Section {
         whole(report.n_records),
         bytes(quality.n_bytes)
     ));
+    section
+}
+
+/// Classes that are shown in a table.
+const CLASSES: usize = 8;
+
+/// How surely a field tells a label or a group before it is pointed at: nine tenths of the way from chance to certainty.
+pub(crate) const GIVEAWAY: f64 = 0.9;
+
+/// How surely a field tells a group before it is called its proxy: half of the way.
+pub(crate) const PROXY: f64 = 0.5;
+
+/// A chance below which an association is none of chance.
+const SURE: f64 = 0.01;
+
+fn labels(judged: &Judged) -> Section {
+    let mut section = Section::new("Labels and groups");
+    if judged.n_sampled < judged.n_records {
+        section.sentence(format!(
+            "Of a sample of {} of {} records.",
+            whole(judged.n_sampled),
+            whole(judged.n_records)
+        ));
+    }
+    if let Some(balance) = &judged.balance {
+        section.sentence(format!(
+            "{}, the most frequent {:.1} times as frequent as the rarest; as hard to guess as {:.1} of the same size. {} \
+             no label.",
+            counted(balance.n_classes as u64, "label"),
+            balance.imbalance,
+            balance.effective_classes,
+            counted_with(balance.n_missing, "record", "has", "have"),
+        ));
+        let classes = &balance.classes;
+        let rows = classes
+            .iter()
+            .take(CLASSES)
+            .map(|class| vec![class.label.clone(), whole(class.n), percent(class.share)]);
+        section.table(&["label", "#records", "#"], rows.collect());
+        let bars = classes.iter().take(30).map(|class| Bar {
+            name: class.label.clone(),
+            value: class.n as f64,
+            shown: whole(class.n),
+        });
+        section.bars("records of each label", bars.collect());
+    }
+    if let Some(errors) = &judged.errors {
+        section.sentence(format!(
+            "By a model of {} (confident learning) {:.0} of {} labels are wrong, {}; {} out:",
+            match errors.by {
+                "texts" => "the texts",
+                "fields" => "the other fields",
+                _ => "your own",
+            },
+            errors.n_errors,
+            whole(errors.n_judged),
+            percent(errors.share_errors),
+            counted_with(errors.n_issues, "record", "stands", "stand"),
+        ));
+        let first = errors.first.iter().map(|issue| Example {
+            title: format!(
+                "{} is {}, and likelier {} ({} sure of its own)",
+                issue.record,
+                issue.label,
+                issue.suggested,
+                percent(f64::from(issue.self_confidence))
+            ),
+            record: Some(issue.number),
+            ..Example::default()
+        });
+        section.examples(3, first.collect());
+    }
+    let told = |fields: &[Proxy], least: f64| -> Vec<String> {
+        fields
+            .iter()
+            .filter(|field| field.skill >= least)
+            .map(|field| format!("{} ({})", field.column, percent(field.balanced_accuracy)))
+            .collect()
+    };
+    let giveaways = told(&judged.giveaways, GIVEAWAY);
+    if !giveaways.is_empty() {
+        section.sentence(format!(
+            "Alone, these fields give the label away: {}.",
+            giveaways.join(", ")
+        ));
+    }
+    for found in &judged.associations {
+        let is_sure = found.p_adjusted < SURE;
+        let strength = match found.cramers_v_interval {
+            Some(interval) => format!(
+                "Cramér's V {:.2}, {:.2} to {:.2}",
+                found.cramers_v, interval.low, interval.high
+            ),
+            None => format!("Cramér's V {:.2}", found.cramers_v),
+        };
+        let mut text = if is_sure {
+            format!(
+                "{} and {} hang together ({strength}).",
+                found.label, found.group
+            )
+        } else {
+            format!(
+                "{} and {} are not seen to hang together ({strength}).",
+                found.label, found.group
+            )
+        };
+        if let Some(gap) = found.largest.as_ref().filter(|_| is_sure) {
+            text.push_str(&format!(
+                " {} is the label of {} of {} and {} of {}: a difference of {} ({} to {}).",
+                gap.label,
+                percent(gap.highest_rate),
+                gap.highest,
+                percent(gap.lowest_rate),
+                gap.lowest,
+                percent(gap.difference),
+                percent(gap.interval.low),
+                percent(gap.interval.high),
+            ));
+        }
+        if found.n_small_groups > 0 {
+            text.push_str(&format!(
+                " {} too small to be compared.",
+                counted_with(found.n_small_groups as u64, "group", "is", "are")
+            ));
+        }
+        section.sentence(text);
+    }
+    for group in &judged.proxies {
+        let fields = told(&group.fields, PROXY);
+        if !fields.is_empty() {
+            section.sentence(format!(
+                "These fields stand for {}, as they tell it: {}.",
+                group.group,
+                fields.join(", ")
+            ));
+        }
+    }
     section
 }
 

@@ -1,9 +1,10 @@
 //! Conditions under which an audit fails: `leaked > 0, near_dup > 2%`.
 
+use crate::document::GIVEAWAY;
 use crate::report::Report;
 
 /// What of a report can be a condition, with what a share of it is a share of.
-const NAMES: [(&str, &str); 12] = [
+const NAMES: [(&str, &str); 14] = [
     ("leaked", "items of benchmarks that are in the data"),
     ("suspect", "items that may be"),
     ("exact_dup", "records that say the same as an earlier one"),
@@ -23,6 +24,8 @@ const NAMES: [(&str, &str); 12] = [
         "label_conflict",
         "records that say the same as an earlier one, with another label",
     ),
+    ("label_error", "records whose label is likely wrong"),
+    ("giveaway", "fields that give the label away by themselves"),
     (
         "drift",
         "fields that are of other types or missing in some files",
@@ -180,6 +183,20 @@ impl Condition {
             "label_conflict" => duplicates
                 .and_then(|duplicates| duplicates.n_label_conflicts)
                 .map(|n| (n, n_records)),
+            "label_error" => report
+                .labels
+                .as_ref()
+                .and_then(|labels| labels.errors.as_ref())
+                .map(|errors| (errors.n_issues, errors.n_judged)),
+            "giveaway" => report
+                .labels
+                .as_ref()
+                .filter(|labels| labels.balance.is_some())
+                .map(|labels| {
+                    let fields = labels.giveaways.iter();
+                    let n = fields.filter(|field| field.skill >= GIVEAWAY).count();
+                    (n as u64, labels.giveaways.len() as u64)
+                }),
             "drift" => {
                 let n_fields = report.fields.fields.len() as u64 * report.n_files as u64;
                 Some((report.fields.n_drifts, n_fields))

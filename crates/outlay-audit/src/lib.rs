@@ -14,6 +14,7 @@ mod features;
 mod fields;
 mod fix;
 mod gate;
+mod judged;
 mod labels;
 mod leaks;
 mod logistic;
@@ -61,6 +62,7 @@ pub use features::{Dense, Features, Sparse};
 pub use fields::{Drift, FieldView, FieldsSeen, Lengths};
 pub use fix::{Fix, Fixed, Keep, REMOVED, fix};
 pub use gate::Condition;
+pub use judged::{ErrorsView, GroupProxies, IssueView, Judged, PairView, classes};
 pub use labels::{
     ClassPair, Filter, Issue, LabelErrors, LabelSettings, LabelsError, Probabilities, label_errors,
 };

@@ -143,7 +143,8 @@ impl Looker<'_> {
             looked.schema.add(named);
             if is_sampled {
                 let key = Sample::key(&source.path, record.line);
-                looked.sample.add(key, named);
+                let text = if is_row { "" } else { &record.text };
+                looked.sample.add(key, at, named, text);
             }
             if !is_compared {
                 if let Some(tokenizer) = self.tokenizer {

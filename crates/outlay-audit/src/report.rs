@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::audit::{Audit, Benchmarks};
 use crate::crossing::Crossing;
 use crate::fields::{FieldsSeen, Lengths};
+use crate::judged::Judged;
 use crate::leaks::{Grade, Leak};
 use crate::near::NearSettings;
 use crate::shingles::Shingle;
@@ -49,6 +50,8 @@ pub struct Report {
     pub leaks: Option<Leaks>,
     /// What the records share with files of the same form that they are compared with, where there are such.
     pub crossing: Option<Crossing>,
+    /// What is said of labels and groups, where such fields are named.
+    pub labels: Option<Judged>,
     /// The fields of the records, where they have any.
     pub fields: FieldsSeen,
     /// How long the texts are.
@@ -418,6 +421,7 @@ impl Report {
                 .filter(|benchmarks| !benchmarks.reference.is_empty())
                 .map(|benchmarks| Leaks::new(audit, benchmarks)),
             crossing: Crossing::new(audit)?,
+            labels: None,
             fields: FieldsSeen::new(audit),
             lengths: Lengths::new(audit),
             bill: None,
@@ -462,6 +466,7 @@ impl Report {
             ("/duplicates", &["largest"]),
             ("/leaks", &["items"]),
             ("/crossing", &["first"]),
+            ("/labels/errors", &["first"]),
         ] {
             if let Some(serde_json::Value::Object(fields)) = figures.pointer_mut(part) {
                 for list in lists {

@@ -84,6 +84,12 @@ const VALUES: usize = 2_000_000;
 /// Bytes up to which a value is kept.
 const VALUE_BYTES: usize = 64;
 
+/// Bytes up to which a text is kept.
+const TEXT_BYTES: usize = 4096;
+
+/// Bytes of all texts that are kept.
+const ALL_TEXT_BYTES: usize = 128 << 20;
+
 /// Most fields of a row that are kept.
 const COLUMNS: usize = 1000;
 
@@ -97,13 +103,17 @@ pub(crate) struct Sample {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct SampledRow {
     key: u64,
+    /// The record within its chunk, and then within all.
+    record: u32,
+    /// The beginning of its text, where it is no row of a table.
+    text: String,
     /// Values by the number of their column.
     values: Vec<(u32, String)>,
 }
 
 impl Sample {
-    /// Adds a record of a chunk.
-    pub(crate) fn add(&mut self, key: u64, named: &Named<'_>) {
+    /// Adds a record of a chunk, with its number there and the text that it is to be known by.
+    pub(crate) fn add(&mut self, key: u64, record: u32, named: &Named<'_>, text: &str) {
         let mut values = Vec::with_capacity(named.len().min(COLUMNS));
         for (at, (name, field)) in named.iter().enumerate() {
             // Records of a file have their fields in the same order, mostly.
@@ -125,7 +135,12 @@ impl Sample {
                 values.push((column as u32, value.into_owned()));
             }
         }
-        self.rows.push(SampledRow { key, values });
+        self.rows.push(SampledRow {
+            key,
+            record,
+            text: text[..text.floor_char_boundary(TEXT_BYTES)].to_owned(),
+            values,
+        });
     }
 
     /// Keeps no more than may be wanted of one chunk.
@@ -153,6 +168,7 @@ pub(crate) struct Sampled {
     /// The row with the greatest key first.
     rows: BinaryHeap<Kept>,
     n_values: usize,
+    n_text_bytes: usize,
     /// Records that were offered.
     n_records: u64,
 }
@@ -181,7 +197,8 @@ impl Ord for Kept {
 }
 
 impl Sampled {
-    pub(crate) fn take(&mut self, sample: Sample) {
+    /// Takes what a chunk gave, the first of whose records has this number.
+    pub(crate) fn take(&mut self, sample: Sample, first: u32) {
         let columns: Vec<Option<u32>> = sample
             .names
             .into_iter()
@@ -200,7 +217,9 @@ impl Sampled {
             .collect();
         for mut row in sample.rows {
             self.n_records += 1;
-            let is_full = self.rows.len() >= ROWS || self.n_values > VALUES;
+            let is_full = self.rows.len() >= ROWS
+                || self.n_values > VALUES
+                || self.n_text_bytes > ALL_TEXT_BYTES;
             if is_full && self.rows.peek().is_none_or(|last| last.0.key <= row.key) {
                 continue;
             }
@@ -209,25 +228,39 @@ impl Sampled {
                 .into_iter()
                 .filter_map(|(column, value)| Some((columns[column as usize]?, value)))
                 .collect();
+            row.record += first;
             self.n_values += row.values.len();
+            self.n_text_bytes += row.text.len();
             self.rows.push(Kept(row));
-            while self.rows.len() > ROWS || (self.n_values > VALUES && self.rows.len() > 1) {
-                let gone = self.rows.pop().map_or(0, |row| row.0.values.len());
-                self.n_values -= gone;
+            while self.rows.len() > 1
+                && (self.rows.len() > ROWS
+                    || self.n_values > VALUES
+                    || self.n_text_bytes > ALL_TEXT_BYTES)
+            {
+                if let Some(Kept(gone)) = self.rows.pop() {
+                    self.n_values -= gone.values.len();
+                    self.n_text_bytes -= gone.text.len();
+                }
             }
         }
     }
 
-    /// The columns of the rows that were kept, in the order of their keys.
+    /// The columns of the rows that were kept, in the order of the records.
     pub(crate) fn table(self) -> SampleTable {
-        let rows = self.rows.into_sorted_vec();
+        let mut rows = self.rows.into_vec();
+        rows.sort_unstable_by_key(|row| row.0.record);
+        let (mut records, mut texts) = (Vec::new(), Vec::new());
         let mut columns: Vec<Vec<Option<String>>> = vec![vec![None; rows.len()]; self.names.len()];
         for (at, row) in rows.into_iter().enumerate() {
             for (column, value) in row.0.values {
                 columns[column as usize][at] = Some(value);
             }
+            records.push(row.0.record);
+            texts.push(row.0.text);
         }
         SampleTable {
+            records,
+            texts,
             names: self.names,
             columns,
             n_records: self.n_records,
@@ -238,6 +271,10 @@ impl Sampled {
 /// A sample of the records, by columns. Long values are missing from it.
 #[derive(Clone, Debug, Default)]
 pub struct SampleTable {
+    /// The records, by their numbers.
+    pub records: Vec<u32>,
+    /// The beginnings of their texts, nothing for rows of tables.
+    pub texts: Vec<String>,
     /// What the fields are called.
     pub names: Vec<String>,
     /// Of each field, the value of each record that was kept.
@@ -250,7 +287,7 @@ impl SampleTable {
     /// Records that were kept.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.columns.first().map_or(0, Vec::len)
+        self.records.len()
     }
 
     /// Whether there is none.
@@ -310,10 +347,10 @@ mod tests {
                 for n in part {
                     let json = format!(r#"{{"n": {n}, "m": {}}}"#, n % 7);
                     let named = crate::record::named(&json).expect("is JSON");
-                    sample.add(Sample::key(Path::new("a"), *n), &named);
+                    sample.add(Sample::key(Path::new("a"), *n), 0, &named, "");
                 }
                 sample.cut();
-                sampled.take(sample);
+                sampled.take(sample, 0);
             }
             sampled.table()
         };
@@ -322,7 +359,17 @@ mod tests {
         let (one, other) = (of(&up), of(&down));
         assert_eq!(one.len(), ROWS);
         assert_eq!((one.n_records, other.n_records), (60_000, 60_000));
-        assert_eq!(one.column("n"), other.column("n"));
-        assert_eq!(one.column("m"), other.column("m"));
+        let sorted = |of: &SampleTable| {
+            let mut all: Vec<_> = of
+                .column("n")
+                .into_iter()
+                .flatten()
+                .zip(of.column("m").into_iter().flatten())
+                .map(|(n, m)| (n.clone(), m.clone()))
+                .collect();
+            all.sort();
+            all
+        };
+        assert_eq!(sorted(&one), sorted(&other));
     }
 }

@@ -97,6 +97,12 @@ pub struct FieldCounts {
 }
 
 impl FieldCounts {
+    /// The label of a number; none for `NO_LABEL`.
+    #[must_use]
+    pub fn label_name(&self, label: u32) -> Option<&str> {
+        self.labels.names().get(label as usize).map(String::as_str)
+    }
+
     pub(crate) fn new(label: Option<&String>, time: Option<&String>, groups: &[String]) -> Self {
         let group = |field: &String| GroupCounts {
             field: field.clone(),

@@ -5,6 +5,7 @@
 mod balance;
 mod draw;
 mod fixing;
+mod judged;
 mod labels;
 mod leaks;
 mod near;

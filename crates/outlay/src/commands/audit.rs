@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use outlay_audit::{
-    AuditError, Bill, Condition, Fields, Fix, Fixed, Keep, NearSettings, Part, Progress, Report,
-    Settings, Shingle, document,
+    AuditError, Bill, Condition, Fields, Fix, Fixed, Judged, Keep, NearSettings, Part, Progress,
+    Report, Settings, Shingle, document,
 };
 use outlay_ledger::Batch;
 use outlay_server::doors::people::By;
@@ -51,6 +51,13 @@ pub struct Args {
     /// Field that says when a record was made: ISO 8601, or a number
     #[arg(long, value_name = "FIELD")]
     time: Option<String>,
+    /// Probabilities of each label for each record, of models that did not learn from it (rows as the records, columns as the
+    /// labels, sorted), by which wrong labels are told [default: a model of the texts or of the other fields]
+    #[arg(long, value_name = "FILE.npy", requires = "label")]
+    probabilities: Option<PathBuf>,
+    /// Write each record whose label is likely wrong to this file
+    #[arg(long, value_name = "FILE.jsonl", requires = "label")]
+    label_issues: Option<PathBuf>,
     /// Tokenizer (`tokenizer.json`) by which tokens are counted
     #[arg(long, value_name = "FILE.json")]
     tokenizer: Option<PathBuf>,
@@ -158,6 +165,7 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         }
         None => Vec::new(),
     };
+    let probabilities = None;
     let plan = args.plan.as_deref().map(read_plan).transpose()?;
     let mut settings = settings(args)?;
     let brought = match args.engine {
@@ -196,6 +204,10 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     }
     let mut report = Report::new(&audit, settings.near.as_ref(), benchmarks.as_ref())
         .map_err(Failure::outside)?;
+    report.labels = Judged::new(&audit, &settings, probabilities).map_err(labels_failure)?;
+    if let (Some(path), Some(labels)) = (&args.label_issues, &report.labels) {
+        write_whole_with(path, |mut out| labels.write_issues(&mut out))?;
+    }
     if let Some(plan) = &plan {
         let best = &plan.best;
         report.bill = Some(Bill::new(&audit, &report, best.usd, best.accelerator_hours));
@@ -371,6 +383,14 @@ fn settings(args: &Args) -> Result<Settings, Failure> {
         folder: args.temp.clone().unwrap_or_else(std::env::temp_dir),
         ..Settings::default()
     })
+}
+
+/// What is wrong with the probabilities given, or with the working files.
+fn labels_failure(error: std::io::Error) -> Failure {
+    match error.kind() {
+        std::io::ErrorKind::InvalidInput => Failure::input(format!("--probabilities: {error}")),
+        _ => Failure::outside(error),
+    }
 }
 
 fn failure(error: AuditError) -> Failure {
