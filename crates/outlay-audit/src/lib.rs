@@ -3,6 +3,7 @@
 mod audit;
 mod chunks;
 mod content;
+pub mod croissant;
 mod error;
 mod fix;
 mod gate;
