@@ -21,9 +21,9 @@ pub const FILE_OBJECTS_MAX: usize = 100;
 /// path from the datasheet's folder unless its address is known. Records that lie in several files come from a set of files, whose
 /// patterns match those files alone among all that are described.
 ///
-/// A field's description says where records may lack it, as the vocabulary has no word for that. An optional field of fields is
-/// written as its parts. The licence becomes the address of the SPDX list where it is one of that list, and a work of that name where
-/// it is neither that nor an address.
+/// A field's description says where records may lack it, as the vocabulary has no word for that; a field without a name is left
+/// out. The licence becomes the address of the SPDX list where it is one of that list, and a work of that name where it is neither
+/// that nor an address.
 #[must_use]
 pub fn croissant(description: &Description, version: Version) -> Value {
     let mut sheet = Map::new();
@@ -506,9 +506,7 @@ fn record_set_value<'a>(
     if let Some(description) = &record_set.description {
         value["description"] = description.as_str().into();
     }
-    let fields: Vec<(&str, Value)> = record_set
-        .fields
-        .iter()
+    let fields: Vec<(&str, Value)> = named(&record_set.fields)
         .map(|field| {
             let writer = FieldWriter {
                 origin: origin.as_ref(),
@@ -527,6 +525,11 @@ fn record_set_value<'a>(
     }
     value["field"] = fields.into_iter().map(|(_, field)| field).collect();
     value
+}
+
+/// Fields that have a name: others cannot be asked for.
+fn named(fields: &[FieldDescription]) -> impl Iterator<Item = &FieldDescription> {
+    fields.iter().filter(|field| !field.name.trim().is_empty())
 }
 
 /// Writes a field of a record and those within it.
@@ -569,13 +572,16 @@ impl FieldWriter<'_> {
                 }
             }
         }
+        // A field that others lie in takes the whole value, which they take theirs from.
+        if (field.sub_fields.is_empty() || steps.is_empty())
+            && let Some(source) = self.source(field, steps)
+        {
+            value["source"] = source;
+        }
         if field.sub_fields.is_empty() {
-            if let Some(source) = self.source(field, steps) {
-                value["source"] = source;
-            }
             return value;
         }
-        let sub_fields = field.sub_fields.iter().map(|sub_field| {
+        let sub_fields = named(&field.sub_fields).map(|sub_field| {
             steps.push(&sub_field.name);
             let value = self.value(sub_field, &id, steps, ids);
             steps.pop();
@@ -597,15 +603,15 @@ impl FieldWriter<'_> {
         };
         if let Some(property) = property {
             source["extract"] = json!({"fileProperty": property});
-        } else if origin.is_json {
-            // A list of records, as files of JSON that hold records are.
-            let mut path = "$[*]".to_owned();
-            for name in [&*self.column.name].iter().chain(steps) {
-                push_step(&mut path, name);
-            }
-            source["extract"] = json!({"jsonPath": path});
         } else {
-            source["extract"] = json!({"column": self.column.name});
+            source["extract"] = if origin.is_json {
+                // A list of records, as files of JSON that hold records are.
+                let mut path = "$[*]".to_owned();
+                push_step(&mut path, &self.column.name);
+                json!({"jsonPath": path})
+            } else {
+                json!({"column": self.column.name})
+            };
             if !steps.is_empty() {
                 let mut path = String::new();
                 for name in steps {

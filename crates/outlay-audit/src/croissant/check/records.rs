@@ -190,6 +190,20 @@ impl<'a> Checker<'a> {
         let mut own = HashSet::new();
         note_ids(fields, &mut own);
         for key in keys {
+            // The introduction of the specification writes `hash` for `images/hash`.
+            let short = key.text().or_else(|| key.id()).and_then(|name| {
+                let is_short_of = |id: &&str| id.rsplit('/').next() == Some(name);
+                let is_known = self.parts.contains_key(name);
+                fields
+                    .iter()
+                    .filter_map(|field| field.id)
+                    .find(is_short_of)
+                    .filter(|_| !is_known)
+            });
+            if let Some(id) = short {
+                self.warning(&key.path, "key", format!("is written `{id}`"));
+                continue;
+            }
             if let Some(id) = self.reference(&key, "key", &[Kind::Field])
                 && !own.contains(id)
             {
