@@ -88,6 +88,15 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// The value as JSON.
+    pub(crate) fn value(&self) -> serde_json::Value {
+        match self {
+            Self::Text(text) => text.clone().into_owned().into(),
+            Self::Json(raw) => serde_json::from_str(raw.get()).unwrap_or_default(),
+            Self::Value(value) => value.clone(),
+        }
+    }
+
     /// The texts within, and no numbers.
     fn strings(&self) -> Vec<Cow<'a, str>> {
         match self {

@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use outlay_audit::croissant::{self, Description, Severity, Version};
 use outlay_audit::{
     AuditError, Bill, Condition, Fields, Fix, Fixed, Judged, Keep, NearSettings, Part, Progress,
     Report, Settings, Shingle, document,
@@ -106,6 +107,12 @@ pub struct Args {
     /// Write the report as a page for colleagues, with examples
     #[arg(long, value_name = "FILE.html")]
     html: Option<PathBuf>,
+    /// Write a datasheet of the data as Croissant 1.1 with its part on responsible use, and say what it lacks
+    #[arg(long, value_name = "FILE.json")]
+    croissant: Option<PathBuf>,
+    /// What only you know of the data, for the datasheet: name, licence, creators and more (TOML or JSON)
+    #[arg(long, value_name = "FILE.toml", requires = "croissant")]
+    about: Option<PathBuf>,
     /// Do not look for personal data and secrets
     #[arg(long)]
     no_privacy: bool,
@@ -167,6 +174,7 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     };
     let probabilities = None;
     let plan = args.plan.as_deref().map(read_plan).transpose()?;
+    about(args)?;
     let mut settings = settings(args)?;
     let brought = match args.engine {
         Engine::Local => None,
@@ -212,9 +220,18 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         let best = &plan.best;
         report.bill = Some(Bill::new(&audit, &report, best.usd, best.accelerator_hours));
     }
-    if args.record {
+    let about = about(args)?;
+    if args.record || args.croissant.is_some() {
         let content = outlay_audit::content(&args.paths).map_err(failure)?;
-        report.content_sha256 = Some(content.sha256);
+        report.content_sha256 = Some(content.sha256.clone());
+        if let Some(path) = &args.croissant {
+            let known = audit
+                .description(&args.paths, &content, &settings, &report)
+                .map_err(Failure::outside)?;
+            sheet(path, known, about.as_ref())?;
+        }
+    }
+    if args.record {
         record(args, &report)?;
     }
     if let Some(path) = &args.html {
@@ -263,6 +280,47 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     } else {
         Err(Failure::check(broken.join("; ")))
     }
+}
+
+/// The file with what only the person knows, and its text.
+fn about(args: &Args) -> Result<Option<(&Path, String)>, Failure> {
+    let Some(path) = &args.about else {
+        return Ok(None);
+    };
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::input(format!("cannot read `{}`: {error}", path.display())))?;
+    // What is wrong with it is said before hours of work.
+    Description::default()
+        .with_about(path, &text)
+        .map_err(Failure::input)?;
+    Ok(Some((path, text)))
+}
+
+/// Writes the datasheet, and says what it lacks.
+fn sheet(path: &Path, known: Description, about: Option<&(&Path, String)>) -> Result<(), Failure> {
+    let description = match about {
+        Some((path, text)) => known.with_about(path, text).map_err(Failure::input)?,
+        None => known,
+    };
+    let sheet = croissant::croissant(&description, Version::V1_1);
+    write_whole_with(path, |mut out| {
+        serde_json::to_writer_pretty(&mut out, &sheet)?;
+        out.write_all(b"\n")
+    })?;
+    let faults = croissant::check(&sheet);
+    let lacks: Vec<&str> = faults
+        .iter()
+        .filter(|fault| fault.severity == Severity::Error)
+        .map(|fault| fault.field.as_str())
+        .collect();
+    if !lacks.is_empty() {
+        crate::printer::aside(&format!(
+            "`{}` lacks what Croissant requires: {}; --about says it",
+            path.display(),
+            lacks.join(", ")
+        ));
+    }
+    Ok(())
 }
 
 /// Has the files looked at by a Ray cluster, and what was seen brought to the folder of former audits, or to one that lives as long as what is given back.
