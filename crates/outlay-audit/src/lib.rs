@@ -6,6 +6,7 @@ mod content;
 mod error;
 mod fix;
 mod gate;
+mod language;
 mod leaks;
 mod minhash;
 mod near;
@@ -13,6 +14,7 @@ mod privacy;
 mod quality;
 mod record;
 mod report;
+mod rights;
 mod shingles;
 mod source;
 mod table;
@@ -28,6 +30,7 @@ pub use content::{Content, ContentFile, content};
 pub use error::AuditError;
 pub use fix::{Fix, Fixed, Keep, REMOVED, fix};
 pub use gate::Condition;
+pub use language::{Language, Script, language, scripts};
 pub use leaks::{Finder, Grade, Items, Leak, Reference, SHORT};
 pub use minhash::{Bands, MinHash};
 pub use near::{Found, Near, NearSettings, Sketcher, Sketches};
@@ -37,6 +40,10 @@ pub use record::{Fields, Record, TEXTS};
 pub use report::{
     Bill, BillLine, Cluster, Duplicates, Graded, ItemView, LeakView, Leaks, Privacy, PrivacyView,
     Quality, Report, RuleView, SkippedView,
+};
+pub use rights::{
+    Category, Decision, Evidence, Licence, LicenceFound, Notice, NoticeKind, Obligation, Origin,
+    Policy, PolicyError, Rights, Use, Verdict, is_missing, rights,
 };
 pub use shingles::{Shingle, Shingler, jaccard};
 pub use source::{Kind, Listing, Packing, Source};

@@ -4,10 +4,12 @@
 
 mod draw;
 mod fixing;
+mod language;
 mod leaks;
 mod near;
 mod privacy;
 mod reading;
+mod rights;
 
 use std::path::Path;
 
