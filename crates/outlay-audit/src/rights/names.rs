@@ -12,6 +12,7 @@ use spdx::identifiers::{EXCEPTIONS, LICENSES};
 /// Other spellings than SPDX's, and licences that its list lacks.
 const ALIASES: &[(&str, &str)] = &[
     ("expat", "MIT"),
+    ("mit mit", "MIT"),
     ("mit expat", "MIT"),
     ("mit x11", "MIT"),
     ("mit no attribution", "MIT-0"),
@@ -182,8 +183,16 @@ const SAME: &[(&[&str], &[&str])] = &[
 ];
 
 /// Words that tell nothing of which licence it is.
-const FILLER: [&str; 8] = [
-    "the", "a", "license", "licence", "licenses", "version", "v", "terms",
+const FILLER: [&str; 9] = [
+    "the",
+    "a",
+    "license",
+    "licence",
+    "licenses",
+    "agreement",
+    "version",
+    "v",
+    "terms",
 ];
 
 /// Words before a name that are no part of it: `This dataset is released under the MIT License`.
@@ -293,9 +302,7 @@ fn split(lower: &str) -> Vec<String> {
 static TABLE: LazyLock<HashMap<String, &'static str>> = LazyLock::new(|| {
     let mut table = HashMap::new();
     let aliases = ALIASES.iter().map(|(said, id)| (key(said), *id));
-    let current = LICENSES
-        .iter()
-        .filter(|licence| !is_deprecated(licence) && !is_gnu_alias(licence.name));
+    let current = LICENSES.iter().filter(|licence| !is_deprecated(licence));
     let deprecated = LICENSES.iter().filter(|licence| is_deprecated(licence));
     // What comes first stays: SPDX's present identifiers, other spellings, its old ones, its full names.
     for (said, id) in current
@@ -322,11 +329,6 @@ static TABLE: LazyLock<HashMap<String, &'static str>> = LazyLock::new(|| {
 
 fn is_deprecated(licence: &spdx::License) -> bool {
     licence.flags & spdx::flags::IS_DEPRECATED != 0
-}
-
-/// Whether it is the GNU licence without `-only` or `-or-later`, which SPDX's list has for old uses.
-fn is_gnu_alias(id: &'static str) -> bool {
-    present(id) != id
 }
 
 /// The present identifier for an old one: the list has `GPL-2.0` as `GPL-2.0-only` (its full name says "only").
@@ -481,7 +483,12 @@ mod tests {
     fn every_identifier_of_the_list_is_found_as_itself() {
         for licence in LICENSES {
             let found = by_name(licence.name);
-            assert_eq!(found.as_deref(), Some(present(licence.name)));
+            let id = if is_deprecated(licence) {
+                present(licence.name)
+            } else {
+                licence.name
+            };
+            assert_eq!(found.as_deref(), Some(id));
             let small = licence.name.to_ascii_lowercase();
             assert_eq!(by_name(&small), found, "{small}");
         }

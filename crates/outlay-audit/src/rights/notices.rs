@@ -374,7 +374,15 @@ fn no_training(text: &str, sentence: Range<usize>) -> Option<Notice> {
             })
         })
     };
-    let is_training = has(&["train", "training", "trained", "text and data mining"]);
+    let is_training = has(&[
+        "training",
+        "to train",
+        "be trained",
+        "or train",
+        "and train",
+        "not train",
+        "text and data mining",
+    ]);
     (is_training && has(FORBIDS) && has(TRAINED) && has(OBJECTS)).then_some(Notice {
         kind: NoticeKind::NoTraining,
         place: sentence,

@@ -351,6 +351,8 @@ fn before(text: &str, at: usize) -> &str {
             is_blank = true;
         } else if matches!(byte, b'.' | b'!' | b'?' | b';' | b'>')
             && bytes.get(start).is_none_or(u8::is_ascii_whitespace)
+            // A mark after a word, and no mark of a comment.
+            && bytes[..start - 1].last().is_some_and(|last| !last.is_ascii_whitespace())
         {
             break;
         } else if byte.is_ascii_alphanumeric() || byte >= 128 {

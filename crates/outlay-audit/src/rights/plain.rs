@@ -31,6 +31,7 @@ const ANCHORS: &[(&str, Anchor)] = &[
     ("licens", Anchor::Phrase),
     ("licenc", Anchor::Phrase),
     ("redistribut", Anchor::Phrase),
+    ("released", Anchor::Phrase),
     ("hereby", Anchor::Phrase),
     ("unencumbered", Anchor::Phrase),
     ("public domain", Anchor::Phrase),
