@@ -232,6 +232,7 @@ const TABLE: &[(&str, &[Category])] = &[
     ("PolyForm-Noncommercial-*", &[NonCommercial]),
     ("PolyForm-*", &[Proprietary]),
     ("BUSL-*", &[Proprietary]),
+    ("FSL-*", &[Proprietary]),
     ("Elastic-*", &[Proprietary]),
     ("LicenseRef-proprietary", &[Proprietary]),
 ];

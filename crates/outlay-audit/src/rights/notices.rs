@@ -422,6 +422,12 @@ pub(super) fn by_phrase(text: &str, plain: &Plain, hits: &[Hit], found: &mut Vec
             Phrase::RightsReserved => NoticeKind::RightsReserved,
             Phrase::Dmca => NoticeKind::Dmca,
             Phrase::NoTraining => NoticeKind::NoTraining,
+            // `INTERNAL_USE_ONLY` is a name of code.
+            Phrase::Confidential | Phrase::ConfidentialAlone
+                if text[place.clone()].contains('_') =>
+            {
+                continue;
+            }
             Phrase::Confidential => NoticeKind::Confidential,
             Phrase::ConfidentialAlone if is_alone(text, &place) => NoticeKind::Confidential,
             _ => continue,

@@ -82,9 +82,9 @@ pub(super) fn by_phrase(text: &str, plain: &Plain, hits: &[Hit], found: &mut Vec
     // Words of a whole licence, which speak of others and of how to put it on one's own work.
     let mut own_words_end = 0;
     for (number, hit) in hits.iter().enumerate() {
-        let mut push = |id: String, evidence, words: Range<usize>| {
+        let mut push = |licence: Licence, evidence, words: Range<usize>| {
             found.push(LicenceFound {
-                licence: Licence::Spdx(id),
+                licence,
                 evidence,
                 place: plain.place(&words),
             });
@@ -101,28 +101,33 @@ pub(super) fn by_phrase(text: &str, plain: &Plain, hits: &[Hit], found: &mut Vec
             Phrase::Title(id) => {
                 let end = title_end(&hits[number + 1..], words.end, plain.n_words());
                 own_words_end = end;
-                push(id.to_owned(), Evidence::Text, words);
+                push(spdx(id), Evidence::Text, words);
             }
-            Phrase::Whole(id) => push(id.to_owned(), Evidence::Text, words),
+            Phrase::Whole(id) => push(spdx(id), Evidence::Text, words),
+            Phrase::Zlib => {
+                if is_zlib(plain, &words) {
+                    push(spdx("Zlib"), Evidence::Text, words);
+                }
+            }
             Phrase::MitBegin => push(mit(plain.words(window)), Evidence::Text, words),
             Phrase::IscBegin => push(isc(plain.words(window)), Evidence::Text, words),
             Phrase::BsdBegin => push(bsd(plain.words(window)), Evidence::Text, words),
             Phrase::BoundBy => {
                 if let Some((id, end)) = named(text, plain, words.end) {
                     own_words_end = end + 2000;
-                    push(id, Evidence::Text, words.start..end);
+                    push(Licence::Spdx(id), Evidence::Text, words.start..end);
                 }
             }
             Phrase::Own => {
                 if let Some((id, end)) = named(text, plain, words.end) {
-                    push(id, Evidence::Notice, words.start..end);
+                    push(Licence::Spdx(id), Evidence::Notice, words.start..end);
                 }
             }
             Phrase::Under => {
                 if is_own(text, plain, &words)
                     && let Some((id, end)) = named(text, plain, words.end)
                 {
-                    push(id, Evidence::Notice, words.start..end);
+                    push(Licence::Spdx(id), Evidence::Notice, words.start..end);
                 }
             }
             Phrase::Field => {
@@ -155,11 +160,7 @@ pub(super) fn by_phrase(text: &str, plain: &Plain, hits: &[Hit], found: &mut Vec
                             .next()
                 });
                 if is_put && is_self(before) {
-                    push(
-                        "LicenseRef-public-domain".to_owned(),
-                        Evidence::Notice,
-                        words,
-                    );
+                    push(spdx("LicenseRef-public-domain"), Evidence::Notice, words);
                 }
             }
             _ => {}
@@ -185,68 +186,109 @@ fn appendix_end(plain: &Plain, hit: &Hit) -> usize {
     if is_appendix { hit.words.end + 450 } else { 0 }
 }
 
-fn mit(rest: &str) -> String {
+fn spdx(id: &str) -> Licence {
+    Licence::Spdx(id.to_owned())
+}
+
+fn mit(rest: &str) -> Licence {
     let has = |words: &str| rest.contains(words);
-    let id = if has("in advertising or otherwise to promote the sale") {
-        "X11"
+    // What stands between the conditions and the disclaimer are conditions of another licence.
+    let is_plain = has(
+        "shall be included in all copies or substantial portions of the software the software is provided as is",
+    );
+    if has(
+        "redistributions of source code must retain the above copyright notice this list of conditions",
+    ) {
+        spdx("NCSA")
     } else if has("shall be used for good not evil") {
-        "JSON"
-    } else if has("redistributions of source code must retain") {
-        "NCSA"
-    } else if has("this permission notice shall be included in all copies")
-        || has(
-            "this permission notice including the next paragraph shall be included in all copies",
-        )
-    {
-        "MIT"
+        spdx("JSON")
+    } else if is_plain && has("in advertising or otherwise to promote the sale") {
+        spdx("X11")
+    } else if is_plain {
+        spdx("MIT")
     } else if has(
-        "and to permit persons to whom the software is furnished to do so the software is provided",
+        "and to permit persons to whom the software is furnished to do so the software is provided as is",
     ) {
-        "MIT-0"
+        spdx("MIT-0")
+    } else if has("the software is provided as is") {
+        Licence::Unknown("MIT's words with other conditions".to_owned())
     } else {
-        "LicenseRef-MIT-style"
-    };
-    id.to_owned()
+        spdx("LicenseRef-MIT-style")
+    }
 }
 
-fn isc(rest: &str) -> String {
-    let id = if rest.starts_with(
-        "provided that the above copyright notice and this permission notice appear in all copies",
-    ) {
-        "ISC"
+fn isc(rest: &str) -> Licence {
+    let begin =
+        "provided that the above copyright notice and this permission notice appear in all copies";
+    if rest.starts_with(begin) {
+        let is_curl = rest.contains("shall not be used in advertising or otherwise to promote");
+        spdx(if is_curl { "curl" } else { "ISC" })
     } else if rest.starts_with("the software is provided as is") {
-        "0BSD"
+        spdx("0BSD")
     } else {
-        "LicenseRef-ISC-style"
-    };
-    id.to_owned()
+        spdx("LicenseRef-ISC-style")
+    }
 }
 
-fn bsd(rest: &str) -> String {
-    let has = |words: &str| rest.contains(words);
-    let is_whole = has("this software is provided") || has("the software is provided");
-    // Other licences begin with the same words and then ask for more.
-    let is_other =
-        has("apache") || has("openssl") || has("patent") || has("nuclear") || has("military");
-    let names_nobody = has("neither the name")
-        || has("may not be used to endorse or promote")
-        || has("must not be used to endorse or promote");
-    let id = if has("no express or implied licenses to any party s patent rights") && names_nobody {
-        "BSD-3-Clause-Clear"
-    } else if !is_whole || is_other {
-        "LicenseRef-BSD"
-    } else if has("all advertising materials mentioning features") {
-        "BSD-4-Clause"
-    } else if names_nobody {
-        "BSD-3-Clause"
-    } else if has("redistributions in binary form must reproduce") {
-        "BSD-2-Clause"
-    } else if has("must retain the above copyright notice") {
-        "BSD-1-Clause"
-    } else {
-        "LicenseRef-BSD"
+/// Which of BSD's licences it is, by what stands between the conditions that all share and the disclaimer.
+fn bsd(rest: &str) -> Licence {
+    let other = || Licence::Unknown("BSD's words with other conditions".to_owned());
+    let Some(end) = rest.find("software is provided") else {
+        return spdx("LicenseRef-BSD");
     };
-    id.to_owned()
+    // Some end with a use that is forbidden.
+    if rest.contains("nuclear facility") || rest.contains("military") {
+        return other();
+    }
+    let conditions = &rest[..end];
+    let shared = "materials provided with the distribution";
+    let Some(at) = conditions.find(shared) else {
+        let source = "must retain the above copyright notice this list of conditions and the following disclaimer this ";
+        return if conditions.ends_with(source) {
+            spdx("BSD-1-Clause")
+        } else {
+            other()
+        };
+    };
+    let own = conditions[at + shared.len()..].trim();
+    let n_words = own.split(' ').count();
+    let names_nobody = [
+        "neither the name",
+        "may not be used to endorse",
+        "must not be used to endorse",
+    ]
+    .iter()
+    .any(|words| own.contains(words));
+    // Three conditions take some 30 words with the names, four some 60.
+    if own.contains("all advertising materials mentioning features")
+        && names_nobody
+        && n_words <= 90
+    {
+        spdx("BSD-4-Clause")
+    } else if names_nobody && n_words <= 50 {
+        // Clear's words on patents stand before the disclaimer as well.
+        let is_clear = own.contains("no express or implied licenses to any party s patent rights");
+        spdx(if is_clear {
+            "BSD-3-Clause-Clear"
+        } else {
+            "BSD-3-Clause"
+        })
+    } else if n_words <= 2 {
+        spdx("BSD-2-Clause")
+    } else {
+        other()
+    }
+}
+
+/// Whether the words before and after those on altered versions are zlib's, with no condition more.
+fn is_zlib(plain: &Plain, words: &Range<usize>) -> bool {
+    let before = plain.words(words.start.saturating_sub(60)..words.start);
+    let after = plain.words(words.end..words.end + 12);
+    let after = after.strip_prefix("3 ").unwrap_or(after);
+    let end = "this notice may not be removed or altered from any source";
+    before.contains("would be appreciated but is not required")
+        && after.starts_with(end)
+        && !plain.words(words.end..words.end + 20).contains(" 4 ")
 }
 
 /// The licence whose name begins at a word, and the word after it.

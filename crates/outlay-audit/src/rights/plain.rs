@@ -114,6 +114,8 @@ pub(super) enum Phrase {
     Whole(&'static str),
     /// Where the title of a long licence stands.
     Title(&'static str),
+    /// The words on altered versions, which other licences share.
+    Zlib,
     MitBegin,
     IscBegin,
     BsdBegin,
@@ -163,8 +165,8 @@ const PHRASES: &[(&str, Phrase)] = &[
         Phrase::Whole("WTFPL"),
     ),
     (
-        "altered source versions must be plainly marked as such and must not be misrepresented",
-        Phrase::Whole("Zlib"),
+        "altered source versions must be plainly marked as such and must not be misrepresented as being the original software",
+        Phrase::Zlib,
     ),
     (
         "has waived all copyright and related or neighboring rights",
@@ -176,7 +178,7 @@ const PHRASES: &[(&str, Phrase)] = &[
         Phrase::Whole("BSL-1.0"),
     ),
     (
-        "permission is hereby granted free of charge to any person obtaining a copy",
+        "permission is hereby granted free of charge to any person obtaining a copy of this software and associated documentation",
         Phrase::MitBegin,
     ),
     (
@@ -220,6 +222,35 @@ const PHRASES: &[(&str, Phrase)] = &[
         Phrase::Title("AGPL-3.0-only"),
     ),
     (
+        "gnu free documentation license version 1.1 march 2000",
+        Phrase::Title("GFDL-1.1-only"),
+    ),
+    (
+        "server side public license version 1 october 16 2018",
+        Phrase::Title("SSPL-1.0"),
+    ),
+    (
+        "functional source license version 1.1 mit future license",
+        Phrase::Title("FSL-1.1-MIT"),
+    ),
+    (
+        "functional source license version 1.1 alv2 future license",
+        Phrase::Title("FSL-1.1-ALv2"),
+    ),
+    (
+        "the business source license this document or the license is not an open source license",
+        Phrase::Whole("BUSL-1.1"),
+    ),
+    ("elastic license 2.0 url", Phrase::Title("Elastic-2.0")),
+    (
+        "elastic license 2.0 acceptance",
+        Phrase::Title("Elastic-2.0"),
+    ),
+    (
+        "permission is hereby granted free of charge to any person obtaining a copy of data files and any associated documentation",
+        Phrase::Whole("Unicode-3.0"),
+    ),
+    (
         "gnu free documentation license version 1.2 november 2002",
         Phrase::Title("GFDL-1.2-only"),
     ),
@@ -258,8 +289,8 @@ const PHRASES: &[(&str, Phrase)] = &[
     ("confidential and proprietary", Phrase::Confidential),
     ("proprietary and confidential", Phrase::Confidential),
     ("privileged and confidential", Phrase::Confidential),
-    ("for internal use only", Phrase::Confidential),
-    ("internal use only", Phrase::Confidential),
+    ("for internal use only", Phrase::ConfidentialAlone),
+    ("internal use only", Phrase::ConfidentialAlone),
     ("not for public release", Phrase::Confidential),
     ("this document is confidential", Phrase::Confidential),
     (

@@ -232,6 +232,23 @@ fn licences_are_known_by_their_own_words() {
     }
 }
 
+/// Over all of SPDX's texts: what a licence is taken for is never allowed where the licence itself is not.
+#[test]
+fn no_licence_is_taken_for_a_freer_one() {
+    let policy = policy(Use::Commercial);
+    let mut wrong = Vec::new();
+    for licence in spdx::identifiers::LICENSES {
+        let text = spdx::license_id(licence.name).expect("is listed").text();
+        let own = Licence::read(licence.name);
+        let found = rights(text).stated();
+        let is_freer = policy.judge(&found).decision < policy.judge(&own).decision;
+        if found != own && found != Licence::Missing && is_freer {
+            wrong.push(format!("{} is taken for {found}", licence.name));
+        }
+    }
+    assert_eq!(wrong, [] as [&str; 0]);
+}
+
 #[test]
 fn notices_of_licences_are_found() {
     let cases = [
@@ -332,7 +349,7 @@ fn notices_of_licences_are_found() {
             Evidence::Link,
         ),
         (
-            "Permission is hereby granted, free of charge, to any person obtaining a copy of this software",
+            "Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated documentation files",
             "LicenseRef-MIT-style",
             Evidence::Text,
         ),
@@ -502,6 +519,7 @@ fn each_kind_of_notice_is_found() {
             "For the board. @Confidential and proprietary@ information of Acme.",
         ),
         (Confidential, "@Internal use only@"),
+        (Confidential, "@For internal use only@\nRevenue was up."),
         (Confidential, "Draft [@Do not distribute@]"),
         (
             Confidential,
@@ -553,6 +571,7 @@ fn what_only_looks_like_a_notice_is_none() {
         "Do not distribute the weight evenly over both feet.",
         "L.A. Confidential is a film of 1997.",
         "The DMCA was enacted in 1998 by the Congress.",
+        "The constant INTERNAL_USE_ONLY is read by the function that is meant for internal use only there.",
         "Her internal monologue is not for the use of others.",
     ] {
         let found: Vec<_> = rights(text)
