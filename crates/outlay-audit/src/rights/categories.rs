@@ -208,6 +208,16 @@ const TABLE: &[(&str, &[Category])] = &[
     ("ZPL-*", &[Permissive]),
     ("WTFPL", &[Permissive]),
     ("Beerware", &[Permissive]),
+    // Variants of MIT, BSD and ISC.
+    ("Clips", &[Permissive]),
+    ("HDF5", &[Permissive]),
+    ("Intel", &[Permissive]),
+    ("Linux-OpenIB", &[Permissive]),
+    ("Net-SNMP", &[Permissive]),
+    ("OSSP", &[Permissive]),
+    ("pkgconf", &[Permissive]),
+    ("SGI-B-2.0", &[Permissive]),
+    ("Xnet", &[Permissive]),
     ("Vim", &[Permissive]),
     // Restricted.
     ("JSON", &[UseRestricted]),

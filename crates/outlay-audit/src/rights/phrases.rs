@@ -196,9 +196,9 @@ fn mit(rest: &str) -> Licence {
     let is_plain = has(
         "shall be included in all copies or substantial portions of the software the software is provided as is",
     );
-    if has(
-        "redistributions of source code must retain the above copyright notice this list of conditions",
-    ) {
+    if has("deal with the software without restriction")
+        && has("redistributions of source code must retain the above copyright notice")
+    {
         spdx("NCSA")
     } else if has("shall be used for good not evil") {
         spdx("JSON")

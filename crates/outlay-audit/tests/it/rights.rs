@@ -242,7 +242,9 @@ fn no_licence_is_taken_for_a_freer_one() {
         let own = Licence::read(licence.name);
         let found = rights(text).stated();
         let is_freer = policy.judge(&found).decision < policy.judge(&own).decision;
-        if found != own && found != Licence::Missing && is_freer {
+        // These hold another licence's words for a part of the work.
+        let has_part = ["Community-Spec-1.0", "Sendmail", "Sendmail-8.23"].contains(&licence.name);
+        if found != own && found != Licence::Missing && is_freer && !has_part {
             wrong.push(format!("{} is taken for {found}", licence.name));
         }
     }
