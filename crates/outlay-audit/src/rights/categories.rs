@@ -108,6 +108,7 @@ const TABLE: &[(&str, &[Category])] = &[
     ("LicenseRef-public-domain", &[PublicDomain]),
     ("DL-DE-ZERO-2.0", &[PublicDomain]),
     ("SAX-PD*", &[PublicDomain]),
+    ("NIST-PD*", &[PublicDomain]),
     ("blessing", &[PublicDomain]),
     // Creative Commons, with and without version, ported or not.
     ("*CC-BY-NC-SA*", &[Attribution, NonCommercial, ShareAlike]),

@@ -302,7 +302,9 @@ fn split(lower: &str) -> Vec<String> {
 static TABLE: LazyLock<HashMap<String, &'static str>> = LazyLock::new(|| {
     let mut table = HashMap::new();
     let aliases = ALIASES.iter().map(|(said, id)| (key(said), *id));
-    let current = LICENSES.iter().filter(|licence| !is_deprecated(licence));
+    let current = LICENSES
+        .iter()
+        .filter(|licence| is_licence(licence) && !is_deprecated(licence));
     let deprecated = LICENSES.iter().filter(|licence| is_deprecated(licence));
     // What comes first stays: SPDX's present identifiers, other spellings, its old ones, its full names.
     for (said, id) in current
@@ -326,6 +328,11 @@ static TABLE: LazyLock<HashMap<String, &'static str>> = LazyLock::new(|| {
     }
     table
 });
+
+/// Whether it is a licence, and not one of SPDX's words for none being told.
+fn is_licence(licence: &spdx::License) -> bool {
+    !matches!(licence.name, "NONE" | "NOASSERTION")
+}
 
 fn is_deprecated(licence: &spdx::License) -> bool {
     licence.flags & spdx::flags::IS_DEPRECATED != 0
@@ -481,7 +488,7 @@ mod tests {
 
     #[test]
     fn every_identifier_of_the_list_is_found_as_itself() {
-        for licence in LICENSES {
+        for licence in LICENSES.iter().filter(|licence| is_licence(licence)) {
             let found = by_name(licence.name);
             let id = if is_deprecated(licence) {
                 present(licence.name)

@@ -190,6 +190,13 @@ fn spdx(id: &str) -> Licence {
     Licence::Spdx(id.to_owned())
 }
 
+/// Whether a licence breaks off before its disclaimer, so that only its family is known.
+fn is_cut(rest: &str) -> bool {
+    !["warrant", "liab", "as is"]
+        .iter()
+        .any(|words| rest.contains(words))
+}
+
 fn mit(rest: &str) -> Licence {
     let has = |words: &str| rest.contains(words);
     // What stands between the conditions and the disclaimer are conditions of another licence.
@@ -210,10 +217,10 @@ fn mit(rest: &str) -> Licence {
         "and to permit persons to whom the software is furnished to do so the software is provided as is",
     ) {
         spdx("MIT-0")
-    } else if has("the software is provided as is") {
-        Licence::Unknown("MIT's words with other conditions".to_owned())
-    } else {
+    } else if is_cut(rest) {
         spdx("LicenseRef-MIT-style")
+    } else {
+        Licence::Unknown("MIT's words with other conditions".to_owned())
     }
 }
 
@@ -225,8 +232,10 @@ fn isc(rest: &str) -> Licence {
         spdx(if is_curl { "curl" } else { "ISC" })
     } else if rest.starts_with("the software is provided as is") {
         spdx("0BSD")
-    } else {
+    } else if begin.starts_with(rest) {
         spdx("LicenseRef-ISC-style")
+    } else {
+        Licence::Unknown("ISC's words with other conditions".to_owned())
     }
 }
 
@@ -234,7 +243,11 @@ fn isc(rest: &str) -> Licence {
 fn bsd(rest: &str) -> Licence {
     let other = || Licence::Unknown("BSD's words with other conditions".to_owned());
     let Some(end) = rest.find("software is provided") else {
-        return spdx("LicenseRef-BSD");
+        return if is_cut(rest) {
+            spdx("LicenseRef-BSD")
+        } else {
+            other()
+        };
     };
     // Some end with a use that is forbidden.
     if rest.contains("nuclear facility") || rest.contains("military") {
@@ -394,7 +407,9 @@ fn before(text: &str, at: usize) -> &str {
         } else if matches!(byte, b'.' | b'!' | b'?' | b';' | b'>')
             && bytes.get(start).is_none_or(u8::is_ascii_whitespace)
             // A mark after a word, and no mark of a comment.
-            && bytes[..start - 1].last().is_some_and(|last| !last.is_ascii_whitespace())
+            && bytes[..start - 1]
+                .last()
+                .is_some_and(|last| last.is_ascii_alphanumeric() || matches!(last, b')' | b'"' | b'\'' | 0x80..))
         {
             break;
         } else if byte.is_ascii_alphanumeric() || byte >= 128 {
