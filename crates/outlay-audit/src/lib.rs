@@ -17,6 +17,7 @@ mod fix;
 mod gate;
 mod judged;
 mod labels;
+mod language;
 mod leaks;
 mod logistic;
 mod look;
@@ -36,6 +37,7 @@ mod rows;
 mod saved;
 mod schema;
 mod sheet;
+mod rights;
 mod shingles;
 mod source;
 mod splits;
@@ -68,6 +70,7 @@ pub use judged::{ErrorsView, GroupProxies, IssueView, Judged, PairView, classes}
 pub use labels::{
     ClassPair, Filter, Issue, LabelErrors, LabelSettings, LabelsError, Probabilities, label_errors,
 };
+pub use language::{Language, Script, language, scripts};
 pub use leaks::{Finder, Grade, Items, Leak, Reference, SHORT};
 pub use minhash::{Bands, MinHash};
 pub use model::{Model, ModelSettings, OutOfFold, folds, out_of_fold};
@@ -83,6 +86,10 @@ pub use report::{
 pub use rows::SampleTable;
 pub use saved::Saved;
 pub use schema::{FieldSeen, Schema, ValueType};
+pub use rights::{
+    Category, Decision, Evidence, Licence, LicenceFound, Notice, NoticeKind, Obligation, Origin,
+    Policy, PolicyError, Rights, Use, Verdict, is_missing, rights,
+};
 pub use shingles::{Shingle, Shingler, jaccard};
 pub use source::{Kind, Listing, Packing, Source};
 pub use splits::{FieldCounts, GroupCounts, NO_LABEL, Times, Values, instant};

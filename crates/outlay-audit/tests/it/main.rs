@@ -8,12 +8,14 @@ mod draw;
 mod fixing;
 mod judged;
 mod labels;
+mod language;
 mod leaks;
 mod near;
 mod privacy;
 mod reading;
 mod since;
 mod splits;
+mod rights;
 
 use std::path::Path;
 
