@@ -17,10 +17,12 @@ use crate::error::AuditError;
 use crate::leaks::{Grade, Items, Leak, Reference};
 use crate::look::{Looked, Looker, RecordSeen, Wanted};
 use crate::near::{Found, Near, NearSettings};
+use crate::origin::Origins;
 use crate::privacy::PrivateKind;
 use crate::quality::Rule;
 use crate::record::Fields;
 use crate::report::{LeakView, PrivateView};
+use crate::rights::{Decision, Policy};
 use crate::rows::{SampleTable, Sampled, cells};
 use crate::saved::Saved;
 use crate::schema::Schema;
@@ -39,6 +41,8 @@ pub struct Settings {
     pub privacy: bool,
     /// Whether rules of quality are held against texts.
     pub quality: bool,
+    /// Whether licences, notices and languages are looked for.
+    pub rights: bool,
     /// The field with a record's label.
     pub label: Option<String>,
     /// Fields with the groups that a record belongs to.
@@ -64,6 +68,7 @@ impl Default for Settings {
             near: Some(NearSettings::default()),
             privacy: true,
             quality: true,
+            rights: true,
             label: None,
             groups: Vec::new(),
             time: None,
@@ -99,6 +104,7 @@ impl Settings {
             near,
             privacy,
             quality,
+            rights,
             label,
             groups,
             time,
@@ -109,7 +115,7 @@ impl Settings {
         } = self;
         let near = near.map(|near| (near.threshold, near.shingle, near.missed, near.seed));
         let text = format!(
-            "{} {fields:?} {near:?} {privacy} {quality} {label:?} {groups:?} {time:?} {:?} {record_bytes_max} {:?}",
+            "{} {fields:?} {near:?} {privacy} {quality} {rights} {label:?} {groups:?} {time:?} {:?} {record_bytes_max} {:?}",
             env!("CARGO_PKG_VERSION"),
             tokenizer
                 .as_ref()
@@ -162,6 +168,10 @@ pub struct Audit {
     pub counts: FieldCounts,
     /// A sample of the records, where labels or groups were asked for.
     pub sample: SampleTable,
+    /// Licences, notices and languages, where they were looked for.
+    pub origins: Option<Origins>,
+    /// What a policy makes of each licence.
+    pub(crate) decisions: Vec<Decision>,
     /// Files that were as a former audit had seen them.
     pub n_reused: usize,
     /// The files as they are read, those of `compared` after the others.
@@ -184,6 +194,21 @@ pub struct Audit {
     pub(crate) private: File,
     /// Texts that break rules, where they were held against them.
     pub quality: Option<QualityCount>,
+}
+
+impl Audit {
+    /// Holds a policy against the licences, for copies.
+    pub fn decide(&mut self, policy: &Policy) {
+        if let Some(origins) = &self.origins {
+            self.decisions = origins.decisions(policy);
+        }
+    }
+
+    /// What the policy makes of a record; none before `decide`.
+    pub(crate) fn decision(&self, record: u32) -> Option<Decision> {
+        let licence = self.origins.as_ref()?.licence_of.get(record as usize)?;
+        self.decisions.get(usize::from(*licence)).copied()
+    }
 }
 
 /// How many texts break which rules.
@@ -243,6 +268,7 @@ struct Auditing<'a> {
     schemas: Vec<Schema>,
     counts: FieldCounts,
     sample: Sampled,
+    origins: Origins,
 }
 
 impl Takes<Looked> for Auditing<'_> {
@@ -287,6 +313,9 @@ impl Takes<Looked> for Auditing<'_> {
             schema.merge(&looked.schema);
         }
         if !is_compared {
+            let n_bytes = looked.records.iter().map(|record| record.n_bytes);
+            self.origins
+                .take(&looked.origins, self.table.len(), n_bytes);
             self.n_rows += looked.n_rows;
             self.n_tokens += looked.n_tokens;
             self.sample.take(looked.sample, self.table.len());
@@ -532,6 +561,7 @@ pub fn audit(
             &settings.groups,
         ),
         sample: Sampled::default(),
+        origins: Origins::default(),
     };
     let mut files = each_chunk(
         &all,
@@ -560,6 +590,8 @@ pub fn audit(
         schemas: auditing.schemas,
         counts: auditing.counts,
         sample: auditing.sample.table(),
+        decisions: Vec::new(),
+        origins: settings.rights.then_some(auditing.origins),
         n_reused: saved.map_or(0, |saved| saved.n_reused()),
         others,
         table: auditing.table.end().map_err(working)?,

@@ -97,8 +97,8 @@ impl Crossing {
             }
         });
         let time = audit.counts.times.as_ref().and_then(|times| {
-            let last = times.data.iter().copied().reduce(f64::max)?;
-            let earliest = times.compared.iter().copied().reduce(f64::min)?;
+            let last = told(&times.data).reduce(f64::max)?;
+            let earliest = told(&times.compared).reduce(f64::min)?;
             Some(TimeCrossing {
                 field: times.field.clone(),
                 data_last: last,
@@ -120,6 +120,11 @@ impl Crossing {
             time,
         }))
     }
+}
+
+/// The times that are told.
+fn told(times: &[f64]) -> impl Iterator<Item = f64> {
+    times.iter().copied().filter(|at| !at.is_nan())
 }
 
 fn view(audit: &Audit, record: u32, other: u32, is_exact: bool) -> io::Result<CrossingView> {

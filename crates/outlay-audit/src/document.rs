@@ -6,6 +6,7 @@ use crate::balance::Proxy;
 use crate::crossing::Crossing;
 use crate::judged::Judged;
 use crate::leaks::SHORT;
+use crate::origin::RightsView;
 use crate::report::{Bill, Duplicates, Graded, Leaks, Privacy, Quality, Report};
 
 /// A part of a report about one thing.
@@ -163,6 +164,9 @@ pub fn document(report: &Report) -> Vec<Section> {
     }
     if let Some(of) = &report.crossing {
         sections.push(crossing(of));
+    }
+    if let Some(of) = &report.rights {
+        sections.push(rights(report, of));
     }
     if let Some(of) = &report.privacy {
         sections.push(privacy(report, of));
@@ -393,6 +397,80 @@ fn crossing(crossing: &Crossing) -> Section {
             ));
         }
     }
+    section
+}
+
+/// Licences and languages that are shown in a table.
+const ROWS: usize = 10;
+
+fn rights(report: &Report, rights: &RightsView) -> Section {
+    let mut section = Section::new(format!("Rights, for {} use", rights.intended));
+    let row = |name: String, n_records: u64, decision: &str, why: String| {
+        vec![
+            name,
+            whole(n_records),
+            share(n_records, report.n_records),
+            decision.to_owned(),
+            why,
+        ]
+    };
+    let mut rows: Vec<Vec<String>> = rights
+        .licences
+        .iter()
+        .take(ROWS)
+        .map(|one| {
+            row(
+                one.licence.clone(),
+                one.n_records,
+                one.decision.name(),
+                one.first.clone(),
+            )
+        })
+        .collect();
+    if rights.licences.len() > ROWS {
+        let rest = &rights.licences[ROWS..];
+        let n_records = rest.iter().map(|one| one.n_records).sum();
+        rows.push(row(
+            format!("{} more", rest.len()),
+            n_records,
+            "",
+            String::new(),
+        ));
+    }
+    section.table(&["licence", "#records", "#", "is", "such as"], rows);
+    let decisions = [
+        ("allowed", rights.n_allowed),
+        ("to be looked at", rights.n_review),
+        ("denied", rights.n_denied),
+    ];
+    let bars = decisions.map(|(name, n)| Bar {
+        name: name.to_owned(),
+        value: n as f64,
+        shown: share(n, report.n_records),
+    });
+    section.bars("records by what the policy makes of them", bars.to_vec());
+    section.sentence(format!(
+        "{} allowed, {} to be looked at, {} denied. {} neither source, address nor author.",
+        whole(rights.n_allowed),
+        whole(rights.n_review),
+        whole(rights.n_denied),
+        counted_with(rights.n_without_provenance, "record", "names", "name"),
+    ));
+    if rights.n_opted_out > 0 {
+        section.sentence(format!(
+            "{} that it is not to be trained on.",
+            counted_with(rights.n_opted_out, "record", "says", "say")
+        ));
+    }
+    let notices = rights.notices.iter().map(|notice| {
+        Example::titled(format!(
+            "{}: {}, such as {}",
+            notice.kind.replace('_', " "),
+            counted(notice.n_records, "record"),
+            notice.first
+        ))
+    });
+    section.examples(8, notices.collect());
     section
 }
 
@@ -630,6 +708,33 @@ fn fields(report: &Report) -> Section {
         "records by the length of their text",
         bars.skip(first).collect(),
     );
+    let n_told: u64 = report
+        .languages
+        .iter()
+        .map(|language| language.n_records)
+        .sum();
+    if n_told > 0 {
+        let languages = report.languages.iter().take(5).map(|language| {
+            let code = if language.code.is_empty() {
+                "none that is told"
+            } else {
+                &language.code
+            };
+            format!("{code} {}", share(language.n_records, n_told))
+        });
+        let languages: Vec<String> = languages.collect();
+        section.sentence(format!("Languages: {}.", languages.join(", ")));
+        let bars = report.languages.iter().take(20).map(|language| Bar {
+            name: if language.code.is_empty() {
+                "none that is told".to_owned()
+            } else {
+                language.code.clone()
+            },
+            value: language.n_records as f64,
+            shown: whole(language.n_records),
+        });
+        section.bars("records by the language of their text", bars.collect());
+    }
     let drifts = report.fields.drift.iter().map(|drift| {
         Example::titled(format!(
             "{} in {}: {} ({})",

@@ -13,6 +13,7 @@ use crate::chunks::{Chunk, Chunks, lines};
 use crate::error::AuditError;
 use crate::privacy::redacted;
 use crate::record::named;
+use crate::rights::Decision;
 use crate::source::{Kind, Packing, Source};
 
 /// Which record of a cluster stays.
@@ -25,6 +26,10 @@ pub enum Keep {
     First,
     /// The last, as of files whose order is that of time.
     Last,
+    /// The one whose field of time says the latest; those without a time are the oldest.
+    Newest,
+    /// The one whose licence the policy takes best; of these, the one with the most text.
+    BestLicence,
 }
 
 /// What a copy leaves out, and changes.
@@ -34,6 +39,8 @@ pub struct Fix {
     pub keep: Keep,
     /// Whether personal data and secrets are replaced by words such as `<EMAIL>`.
     pub redact: bool,
+    /// Whether records go whose licence the policy denies: `Audit::decide` comes first.
+    pub denied: bool,
 }
 
 /// What a copy has.
@@ -45,6 +52,8 @@ pub struct Fixed {
     pub n_duplicates: u64,
     /// Records with a leaked item, or that what the data is compared with has too, that were left out.
     pub n_leaked: u64,
+    /// Records that the policy denies that were left out.
+    pub n_denied: u64,
     /// What could not be read, and was left out.
     pub n_unreadable: u64,
     /// Records in which something was replaced.
@@ -69,6 +78,14 @@ fn losers(audit: &Audit, keep: Keep) -> HashMap<u32, u32> {
         return HashMap::new();
     };
     let n_records = audit.n_records;
+    let times = audit.counts.times.as_ref();
+    let time = |record: u32| {
+        let at = times
+            .and_then(|times| times.data.get(record as usize))
+            .copied();
+        at.filter(|at| !at.is_nan()).unwrap_or(f64::NEG_INFINITY)
+    };
+    let rank = |record: u32| audit.decision(record);
     let mut kept: HashMap<u32, u32> = HashMap::new();
     let mut is_cluster = HashSet::new();
     for record in 0..n_records {
@@ -86,6 +103,11 @@ fn losers(audit: &Audit, keep: Keep) -> HashMap<u32, u32> {
         let is_better = match keep {
             Keep::First => false,
             Keep::Last => true,
+            Keep::Newest => time(record) > time(*best),
+            Keep::BestLicence => {
+                let bytes = |record| audit.table.n_bytes(record);
+                (rank(*best), bytes(record)) > (rank(record), bytes(*best))
+            }
             Keep::Longest => audit.table.n_bytes(record) > audit.table.n_bytes(*best),
         };
         if is_better {
@@ -349,6 +371,9 @@ impl Copy<'_> {
         } else if self.crossing.binary_search(&record).is_ok() {
             self.fixed.n_leaked += 1;
             ("in what it is compared with", None)
+        } else if self.how.denied && self.audit.decision(record) == Some(Decision::Denied) {
+            self.fixed.n_denied += 1;
+            ("denied by the policy", None)
         } else if let Some(kept) = self.losers.get(&record) {
             self.fixed.n_duplicates += 1;
             ("duplicate", Some(self.audit.table.name(*kept)?))

@@ -2,9 +2,10 @@
 
 use crate::document::GIVEAWAY;
 use crate::report::Report;
+use crate::rights::Decision;
 
 /// What of a report can be a condition, with what a share of it is a share of.
-const NAMES: [(&str, &str); 14] = [
+const NAMES: [(&str, &str); 16] = [
     ("leaked", "items of benchmarks that are in the data"),
     ("suspect", "items that may be"),
     ("exact_dup", "records that say the same as an earlier one"),
@@ -33,8 +34,25 @@ const NAMES: [(&str, &str); 14] = [
     ("low_quality", "records that break a rule of quality"),
     ("private", "records with personal data or secrets"),
     ("secret", "keys, tokens and passwords"),
+    (
+        "opted_out",
+        "records that say that they are not to be trained on",
+    ),
+    (
+        "no_provenance",
+        "records that name neither a source, nor an address, nor an author",
+    ),
     ("skipped", "records that could not be read"),
 ];
+
+/// What a condition compares.
+#[derive(Clone, Debug, PartialEq)]
+enum Wanted {
+    /// A number, or a percentage.
+    Number { value: f64, is_share: bool },
+    /// Licences: `unknown`, `missing`, `denied`, `review`, or an identifier, with `*` for any letters.
+    Licence(String),
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Relation {
@@ -50,8 +68,7 @@ enum Relation {
 pub struct Condition {
     name: &'static str,
     relation: Relation,
-    value: f64,
-    is_share: bool,
+    wanted: Wanted,
     text: String,
 }
 
@@ -76,7 +93,8 @@ impl Condition {
         let allowed = || NAMES.map(|(name, _)| name).join(", ");
         let fault = |what: &str| {
             format!(
-                "`{text}`: {what}; allowed: {}, then >, >=, <, <= or =, then a number or a percentage, such as near_dup > 2%",
+                "`{text}`: {what}; allowed: {}, then >, >=, <, <= or =, then a number or a percentage, such as near_dup > 2%; \
+                 or license =, then unknown, missing, review, denied or an identifier of SPDX",
                 allowed()
             )
         };
@@ -84,6 +102,18 @@ impl Condition {
             .find(['<', '>', '='])
             .ok_or_else(|| fault("there is no comparison"))?;
         let (name, rest) = text.split_at(at);
+        if ["license", "licence"].contains(&name.trim()) {
+            let licence = rest.strip_prefix('=').map(str::trim).unwrap_or_default();
+            if licence.is_empty() || licence.contains(['=', '<', '>', ' ']) {
+                return Err(fault("it is not known which licences are meant"));
+            }
+            return Ok(Self {
+                name: "license",
+                relation: Relation::Equal,
+                wanted: Wanted::Licence(licence.to_owned()),
+                text: text.to_owned(),
+            });
+        }
         let (name, _) = NAMES
             .into_iter()
             .find(|(known, _)| *known == name.trim())
@@ -110,8 +140,7 @@ impl Condition {
         Ok(Self {
             name,
             relation,
-            value,
-            is_share,
+            wanted: Wanted::Number { value, is_share },
             text: text.to_owned(),
         })
     }
@@ -122,6 +151,10 @@ impl Condition {
     ///
     /// Where it was not looked at what it speaks of.
     pub fn holds(&self, report: &Report) -> Result<Option<String>, String> {
+        let (wanted, is_share) = match &self.wanted {
+            Wanted::Licence(licence) => return self.licences(licence, report),
+            Wanted::Number { value, is_share } => (*value, *is_share),
+        };
         let (n, n_all) = self.counted(report).ok_or_else(|| {
             format!(
                 "`{}` cannot be said: {} were not looked for",
@@ -129,25 +162,63 @@ impl Condition {
                 self.what()
             )
         })?;
-        let value = if self.is_share {
+        let value = if is_share {
             100.0 * n as f64 / (n_all as f64).max(1.0)
         } else {
             n as f64
         };
         let holds = match self.relation {
-            Relation::Above => value > self.value,
-            Relation::AtLeast => value >= self.value,
-            Relation::Below => value < self.value,
-            Relation::AtMost => value <= self.value,
-            Relation::Equal => value == self.value,
+            Relation::Above => value > wanted,
+            Relation::AtLeast => value >= wanted,
+            Relation::Below => value < wanted,
+            Relation::AtMost => value <= wanted,
+            Relation::Equal => value == wanted,
         };
         Ok(holds.then(|| {
-            let is = if self.is_share {
+            let is = if is_share {
                 format!("{n} of {n_all}, {value:.2}%")
             } else {
                 n.to_string()
             };
             format!("{}: {is} ({})", self.text, self.what())
+        }))
+    }
+
+    fn licences(&self, wanted: &str, report: &Report) -> Result<Option<String>, String> {
+        let Some(rights) = &report.rights else {
+            return Err(format!(
+                "`{}` cannot be said: licences were not looked for",
+                self.text
+            ));
+        };
+        let pattern = glob::Pattern::new(wanted).map_err(|error| {
+            format!(
+                "`{}`: {error}; allowed: an identifier of SPDX, with * for any letters",
+                self.text
+            )
+        })?;
+        let options = glob::MatchOptions {
+            case_sensitive: false,
+            ..glob::MatchOptions::default()
+        };
+        let is_one = |licence: &&crate::origin::LicenceView| match wanted {
+            // Whoever asks for what is not known does not mean to take what says nothing.
+            "unknown" => licence.licence == "missing" || licence.licence.starts_with("unknown ("),
+            "missing" => licence.licence == "missing",
+            "review" => licence.decision == Decision::Review,
+            "denied" => licence.decision == Decision::Denied,
+            _ => licence
+                .licence
+                .split([' ', '(', ')'])
+                .any(|id| pattern.matches_with(id, options)),
+        };
+        let found: Vec<_> = rights.licences.iter().filter(is_one).collect();
+        let n: u64 = found.iter().map(|licence| licence.n_records).sum();
+        Ok(found.first().map(|first| {
+            format!(
+                "{}: {n} of {} records, such as {} ({})",
+                self.text, report.n_records, first.first, first.licence
+            )
         }))
     }
 
@@ -197,6 +268,14 @@ impl Condition {
                     let n = fields.filter(|field| field.skill >= GIVEAWAY).count();
                     (n as u64, labels.giveaways.len() as u64)
                 }),
+            "opted_out" => report
+                .rights
+                .as_ref()
+                .map(|rights| (rights.n_opted_out, n_records)),
+            "no_provenance" => report
+                .rights
+                .as_ref()
+                .map(|rights| (rights.n_without_provenance, n_records)),
             "drift" => {
                 let n_fields = report.fields.fields.len() as u64 * report.n_files as u64;
                 Some((report.fields.n_drifts, n_fields))

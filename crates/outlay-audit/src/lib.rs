@@ -26,6 +26,7 @@ mod model;
 mod near;
 mod neighbours;
 mod optimise;
+mod origin;
 mod page;
 mod privacy;
 mod quality;
@@ -33,11 +34,11 @@ mod random;
 mod record;
 mod remote;
 mod report;
+mod rights;
 mod rows;
 mod saved;
 mod schema;
 mod sheet;
-mod rights;
 mod shingles;
 mod source;
 mod splits;
@@ -75,6 +76,7 @@ pub use leaks::{Finder, Grade, Items, Leak, Reference, SHORT};
 pub use minhash::{Bands, MinHash};
 pub use model::{Model, ModelSettings, OutOfFold, folds, out_of_fold};
 pub use near::{Found, Near, NearSettings, Sketcher, Sketches};
+pub use origin::{LanguageView, LicenceView, NoticeView, Origins, RightsView};
 pub use page::{page, shown};
 pub use privacy::{Private, PrivateKind, masked, private, redacted};
 pub use quality::{Broken, Judge, Rule};
@@ -83,13 +85,13 @@ pub use report::{
     Bill, BillLine, Cluster, Duplicates, Graded, ItemView, LeakView, Leaks, Privacy, PrivacyView,
     Quality, Report, RuleView, SkippedView,
 };
-pub use rows::SampleTable;
-pub use saved::Saved;
-pub use schema::{FieldSeen, Schema, ValueType};
 pub use rights::{
     Category, Decision, Evidence, Licence, LicenceFound, Notice, NoticeKind, Obligation, Origin,
     Policy, PolicyError, Rights, Use, Verdict, is_missing, rights,
 };
+pub use rows::SampleTable;
+pub use saved::Saved;
+pub use schema::{FieldSeen, Schema, ValueType};
 pub use shingles::{Shingle, Shingler, jaccard};
 pub use source::{Kind, Listing, Packing, Source};
 pub use splits::{FieldCounts, GroupCounts, NO_LABEL, Times, Values, instant};

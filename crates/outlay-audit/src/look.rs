@@ -9,6 +9,7 @@ use crate::audit::{Benchmarks, Settings};
 use crate::chunks::{Chunk, Skipped};
 use crate::leaks::{Finder, Leak};
 use crate::near::{Near, Sketches};
+use crate::origin::{OriginLook, OriginSeen};
 use crate::privacy::{PrivateKind, masked, private, redacted};
 use crate::quality::{Broken, Judge};
 use crate::record::Fields;
@@ -32,6 +33,7 @@ pub(crate) struct Looked {
     /// Of each record, the rules that it breaks.
     pub broken: Vec<Broken>,
     pub skipped: Vec<Skipped>,
+    pub origins: OriginSeen,
     pub schema: Schema,
     pub sample: Sample,
 }
@@ -121,6 +123,7 @@ impl Looker<'_> {
         let mut finder = Finder::default();
         let mut judge = Judge::default();
         let mut row = Vec::new();
+        let mut origin = OriginLook::default();
         let is_sampled = settings.is_sampled();
         chunk.each(&self.wanted.fields, |seen| {
             let (record, named) = match seen {
@@ -166,6 +169,9 @@ impl Looker<'_> {
                     } else {
                         judge.judge(&record.text)
                     });
+                }
+                if settings.rights {
+                    origin.look(&record.text, named, is_row, &mut looked.origins);
                 }
                 if settings.privacy {
                     look_for_private(&record.text, at, &mut looked.private);

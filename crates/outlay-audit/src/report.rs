@@ -12,6 +12,8 @@ use crate::fields::{FieldsSeen, Lengths};
 use crate::judged::Judged;
 use crate::leaks::{Grade, Leak};
 use crate::near::NearSettings;
+use crate::origin::{LanguageView, RightsView, languages};
+use crate::rights::Policy;
 use crate::shingles::Shingle;
 
 /// Clusters, items and files that a report lists; all of them are in the files that an audit writes.
@@ -52,6 +54,10 @@ pub struct Report {
     pub crossing: Option<Crossing>,
     /// What is said of labels and groups, where such fields are named.
     pub labels: Option<Judged>,
+    /// Whose the data is, where it was looked for and a policy was given.
+    pub rights: Option<RightsView>,
+    /// The languages of the texts, where they were looked for; nothing for those that are in none.
+    pub languages: Vec<LanguageView>,
     /// The fields of the records, where they have any.
     pub fields: FieldsSeen,
     /// How long the texts are.
@@ -422,6 +428,8 @@ impl Report {
                 .map(|benchmarks| Leaks::new(audit, benchmarks)),
             crossing: Crossing::new(audit)?,
             labels: None,
+            rights: None,
+            languages: audit.origins.as_ref().map(languages).unwrap_or_default(),
             fields: FieldsSeen::new(audit),
             lengths: Lengths::new(audit),
             bill: None,
@@ -457,6 +465,19 @@ impl Report {
 }
 
 impl Report {
+    /// Adds whose the data is, as a policy judges it.
+    ///
+    /// # Errors
+    ///
+    /// When a working file cannot be read.
+    pub fn judge_rights(&mut self, audit: &Audit, policy: &Policy) -> io::Result<()> {
+        if let Some(origins) = &audit.origins {
+            let view = RightsView::new(origins, policy, |record| audit.table.name(record))?;
+            self.rights = Some(view);
+        }
+        Ok(())
+    }
+
     /// What a ledger keeps of it: every figure, and no name or passage of the data.
     #[must_use]
     pub fn figures(&self) -> serde_json::Value {
@@ -474,10 +495,12 @@ impl Report {
                 }
             }
         }
-        if let Some(serde_json::Value::Array(rules)) = figures.pointer_mut("/quality/rules") {
-            for rule in rules {
-                if let Some(fields) = rule.as_object_mut() {
-                    fields.remove("first");
+        for list in ["/quality/rules", "/rights/licences", "/rights/notices"] {
+            if let Some(serde_json::Value::Array(views)) = figures.pointer_mut(list) {
+                for view in views {
+                    if let Some(fields) = view.as_object_mut() {
+                        fields.remove("first");
+                    }
                 }
             }
         }

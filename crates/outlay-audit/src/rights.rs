@@ -14,14 +14,14 @@ mod provenance;
 
 use std::ops::Range;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use categories::{Category, Obligation};
 pub use policy::{Decision, Policy, PolicyError, Use, Verdict};
 pub use provenance::{Origin, is_missing};
 
 /// What is known of a licence.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Licence {
     /// An expression of SPDX (annex D of its specification 2.3): identifiers of SPDX's list, and `LicenseRef-` for others that

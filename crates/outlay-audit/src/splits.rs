@@ -70,9 +70,9 @@ pub struct GroupCounts {
 pub struct Times {
     /// The field.
     pub field: String,
-    /// Of the data, in seconds since 1970 or in whatever numbers the field has.
+    /// Of each record of the data, in seconds since 1970 or in whatever numbers the field has; no number where none is told.
     pub data: Vec<f64>,
-    /// Of what it is compared with.
+    /// Of each record that it is compared with.
     pub compared: Vec<f64>,
     /// Records whose value is no time.
     pub n_unread: u64,
@@ -133,12 +133,15 @@ impl FieldCounts {
             own_label = label.and_then(|label| self.labels.number(label));
             self.label_of.push(own_label.unwrap_or(NO_LABEL));
         }
-        if let (Some(times), Some(time)) = (&mut self.times, time) {
-            match instant(time) {
-                Some(at) if is_compared => times.compared.push(at),
-                Some(at) => times.data.push(at),
-                None => times.n_unread += 1,
-            }
+        if let Some(times) = &mut self.times {
+            let at = time.and_then(instant);
+            times.n_unread += u64::from(time.is_some() && at.is_none());
+            let times = if is_compared {
+                &mut times.compared
+            } else {
+                &mut times.data
+            };
+            times.push(at.unwrap_or(f64::NAN));
         }
         for (group, value) in self.groups.iter_mut().zip(groups) {
             let value = value

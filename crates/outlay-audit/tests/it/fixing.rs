@@ -120,7 +120,14 @@ fn one_of_each_stays() {
 fn a_copy_is_clean() {
     let folder = tempfile::tempdir().unwrap();
     for keep in [Keep::First, Keep::Last, Keep::Longest] {
-        let (_, clean, _, settings) = fixed(folder.path(), Fix { keep, redact: true });
+        let (_, clean, _, settings) = fixed(
+            folder.path(),
+            Fix {
+                keep,
+                redact: true,
+                ..Fix::default()
+            },
+        );
         std::fs::remove_file(clean.join("removed.jsonl")).unwrap();
         let paths = [clean.clone()];
         let again = outlay_audit::audit(&paths, None, &settings, |_| {}).unwrap();
@@ -128,7 +135,18 @@ fn a_copy_is_clean() {
         assert!((0..again.table.len() as u32).all(|record| found.clusters.least(record) == record));
         assert_eq!(again.privacy.as_ref().unwrap().n_records, 0);
         let copy = folder.path().join("copy");
-        outlay_audit::fix(&paths, &again, &settings, Fix { keep, redact: true }, &copy).unwrap();
+        outlay_audit::fix(
+            &paths,
+            &again,
+            &settings,
+            Fix {
+                keep,
+                redact: true,
+                ..Fix::default()
+            },
+            &copy,
+        )
+        .unwrap();
         for name in ["a.jsonl", "sub/b.csv", "d.json"] {
             assert_eq!(read(&copy.join(name)), read(&clean.join(name)), "{name}");
         }

@@ -13,9 +13,9 @@ mod leaks;
 mod near;
 mod privacy;
 mod reading;
+mod rights;
 mod since;
 mod splits;
-mod rights;
 
 use std::path::Path;
 

@@ -138,6 +138,7 @@ fn a_copy_is_clear_of_the_test_set() {
     let how = outlay_audit::Fix {
         keep: Keep::First,
         redact: false,
+        ..outlay_audit::Fix::default()
     };
     let clean = folder.path().join("clean");
     let fixed = outlay_audit::fix(&paths, &audit, &settings, how, &clean).unwrap();

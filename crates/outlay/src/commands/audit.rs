@@ -31,7 +31,7 @@ Reads .jsonl, .json, .csv, .tsv, .parquet and texts, but Parquet each also as .g
 field `text` or `content`, or else all of its texts; --text-field names others.")]
 pub struct Args {
     /// Files and folders to audit
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(required_unless_present = "print_policy", value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// Test set or benchmark whose items are not to be in the data; may be repeated. A file with the same fields as the data
     /// is compared with it record by record, too
@@ -116,6 +116,15 @@ pub struct Args {
     /// Do not look for personal data and secrets
     #[arg(long)]
     no_privacy: bool,
+    /// What the data is for: commercial, research, or a policy of your own, which `--print-policy` shows the form of
+    #[arg(long, value_name = "USE|FILE.toml", default_value = "commercial")]
+    policy: String,
+    /// Print the policy, to be edited, and do nothing else
+    #[arg(long)]
+    print_policy: bool,
+    /// Do not look for licences, notices and languages
+    #[arg(long)]
+    no_rights: bool,
     /// Do not hold rules of quality against the texts
     #[arg(long)]
     no_quality: bool,
@@ -125,6 +134,9 @@ pub struct Args {
     /// Which record of a cluster of duplicates stays in the copy
     #[arg(long, value_enum, default_value_t = KeepArg::Longest, requires = "fix")]
     keep: KeepArg,
+    /// Leave records out of the copy whose licence the policy denies
+    #[arg(long, requires = "fix")]
+    drop_denied: bool,
     /// Replace personal data and secrets in the copy by words such as `<EMAIL>`
     #[arg(long, requires = "fix")]
     redact: bool,
@@ -162,10 +174,19 @@ enum KeepArg {
     First,
     /// The last
     Last,
+    /// The one whose --time is the latest
+    Newest,
+    /// The one whose licence the policy takes best
+    BestLicence,
 }
 
 /// Runs the command.
 pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
+    let (policy, policy_text) = policy(&args.policy)?;
+    if args.print_policy {
+        printer.text(&policy_text);
+        return Ok(());
+    }
     let conditions = match &args.fail_on {
         Some(text) => {
             Condition::all(text).map_err(|why| Failure::input(format!("--fail-on {why}")))?
@@ -192,7 +213,7 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         line.show(progress);
     });
     line.clear();
-    let audit = audit.map_err(failure)?;
+    let mut audit = audit.map_err(failure)?;
     drop(brought);
     if args.since.is_some() && audit.n_reused > 0 {
         crate::printer::aside(&format!(
@@ -212,6 +233,10 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     }
     let mut report = Report::new(&audit, settings.near.as_ref(), benchmarks.as_ref())
         .map_err(Failure::outside)?;
+    report
+        .judge_rights(&audit, &policy)
+        .map_err(Failure::outside)?;
+    audit.decide(&policy);
     report.labels = Judged::new(&audit, &settings, probabilities).map_err(labels_failure)?;
     if let (Some(path), Some(labels)) = (&args.label_issues, &report.labels) {
         write_whole_with(path, |mut out| labels.write_issues(&mut out))?;
@@ -259,8 +284,11 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
                 KeepArg::Longest => Keep::Longest,
                 KeepArg::First => Keep::First,
                 KeepArg::Last => Keep::Last,
+                KeepArg::Newest => Keep::Newest,
+                KeepArg::BestLicence => Keep::BestLicence,
             },
             redact: args.redact,
+            denied: args.drop_denied,
         };
         let fixed =
             outlay_audit::fix(&args.paths, &audit, &settings, how, folder).map_err(failure)?;
@@ -280,6 +308,22 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     } else {
         Err(Failure::check(broken.join("; ")))
     }
+}
+
+/// The policy that is meant, and its text.
+fn policy(name: &str) -> Result<(Policy, String), Failure> {
+    let text = match name {
+        "commercial" => Policy::built_in(Use::Commercial).to_owned(),
+        "research" => Policy::built_in(Use::Research).to_owned(),
+        path => std::fs::read_to_string(path).map_err(|error| {
+            Failure::input(format!(
+                "--policy `{path}` cannot be read: {error}; allowed: commercial, research, or a file"
+            ))
+        })?,
+    };
+    let policy = Policy::from_toml(&text)
+        .map_err(|error| Failure::input(format!("--policy `{name}`: {error}")))?;
+    Ok((policy, text))
 }
 
 /// The file with what only the person knows, and its text.
@@ -438,6 +482,7 @@ fn settings(args: &Args) -> Result<Settings, Failure> {
         near: (!args.no_duplicates).then_some(near),
         privacy: !args.no_privacy,
         quality: !args.no_quality,
+        rights: !args.no_rights,
         folder: args.temp.clone().unwrap_or_else(std::env::temp_dir),
         ..Settings::default()
     })
@@ -547,10 +592,15 @@ fn show_fixed(fixed: &Fixed, folder: &Path, printer: &mut Printer) {
     printer.line("");
     printer.heading(&format!("The copy in {}", folder.display()));
     printer.sentence(&format!(
-        "{} kept; left out: {}, {} with leaked items, {} that could not be read ({} says which and why).",
+        "{} kept; left out: {}, {} with leaked items, {}{} that could not be read ({} says which and why).",
         counted(fixed.n_kept, "record"),
         counted(fixed.n_duplicates, "duplicate"),
         count(fixed.n_leaked),
+        if fixed.n_denied > 0 {
+            format!("{} denied by the policy, ", count(fixed.n_denied))
+        } else {
+            String::new()
+        },
         count(fixed.n_unreadable),
         outlay_audit::REMOVED,
     ));
