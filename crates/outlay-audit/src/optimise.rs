@@ -11,7 +11,12 @@ pub(crate) struct Stop {
     pub(crate) n_steps: usize,
     /// The gradient's length, as a share of what it was at zero.
     pub(crate) gradient: f64,
+    /// What the last five steps together took from the function's value, as a share of it.
+    pub(crate) value: f64,
 }
+
+/// Steps whose gain is looked at together, because one may gain little before the next gains much.
+const LAST: usize = 5;
 
 /// Steps that are remembered (Liu and Nocedal 1989 found three to seven to be enough).
 const MEMORY: usize = 7;
@@ -35,6 +40,7 @@ pub(crate) fn minimise(
     let mut value = evaluate(x, &mut gradient);
     let target = stop.gradient * scale.unwrap_or_else(|| dot(&gradient, &gradient).sqrt());
     let mut memory: VecDeque<(Vec<f32>, Vec<f32>, f64)> = VecDeque::new();
+    let mut values = VecDeque::from([value]);
     let mut next = vec![0.0; x.len()];
     let mut next_gradient = vec![0.0; x.len()];
     for _ in 0..stop.n_steps {
@@ -89,6 +95,14 @@ pub(crate) fn minimise(
         x.copy_from_slice(&next);
         std::mem::swap(&mut gradient, &mut next_gradient);
         value = next_value;
+        values.push_back(value);
+        if values.len() > LAST
+            && values
+                .pop_front()
+                .is_some_and(|before| before - value < stop.value * value.abs())
+        {
+            return true;
+        }
     }
     false
 }
@@ -170,6 +184,7 @@ mod tests {
         let stop = Stop {
             n_steps: 200,
             gradient: 1e-5,
+            value: 0.0,
         };
         let is_there = minimise(&mut x, None, stop, |x, gradient| {
             let mut value = 0.0;
