@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use outlay_audit::croissant::{self, Description, Severity, Version};
 use outlay_audit::{
-    AuditError, Bill, Condition, Fields, Fix, Fixed, Judged, Keep, NearSettings, Part, Progress,
-    Report, Settings, Shingle, document,
+    AuditError, Bill, Condition, Fields, Fix, Fixed, Judged, Keep, NearSettings, Part, Policy,
+    Progress, Report, Settings, Shingle, Use, document,
 };
 use outlay_ledger::Batch;
 use outlay_server::doors::people::By;
