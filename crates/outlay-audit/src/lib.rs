@@ -9,6 +9,7 @@ mod gate;
 mod leaks;
 mod minhash;
 mod near;
+mod poison;
 mod privacy;
 mod quality;
 mod record;
@@ -31,6 +32,12 @@ pub use gate::Condition;
 pub use leaks::{Finder, Grade, Items, Leak, Reference, SHORT};
 pub use minhash::{Bands, MinHash};
 pub use near::{Found, Near, NearSettings, Sketcher, Sketches};
+pub use poison::{
+    Change, Clusters, Embeddings, LabelAgreement, Labelled, Mixture, NpyError, Responses,
+    ResponsesSeen, ShareChange, ShiftSettings, Shifts, Spectrum, Trigger, TriggerCounts,
+    TriggerSearch, TriggerSettings, Triggers, clusters, log10_binomial_tail,
+    log10_hypergeometric_tail, number_range, spectra,
+};
 pub use privacy::{Private, PrivateKind, masked, private, redacted};
 pub use quality::{Broken, Judge, Rule};
 pub use record::{Fields, Record, TEXTS};

@@ -6,6 +6,7 @@ mod draw;
 mod fixing;
 mod leaks;
 mod near;
+mod poison;
 mod privacy;
 mod reading;
 
