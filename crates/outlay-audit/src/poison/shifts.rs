@@ -48,9 +48,10 @@ pub struct Change {
     pub n_before: u64,
     /// Records between it and the next, or the end.
     pub n_after: u64,
-    /// Share of records that are of other categories: half the sum of all shares' differences.
+    /// Share of records that are of other categories: half the sum of all shares' differences. Categories that never had a hundredth of
+    /// a part of the stream are taken together, as the shares of so many differ by chance alone.
     pub share_changed: f64,
-    /// The divergence of the shares before and after, in bits, from 0 to 1 (Lin 1991, *Divergence Measures Based on the Shannon Entropy*).
+    /// The divergence of these shares before and after, in bits, from 0 to 1 (Lin 1991, *Divergence Measures Based on the Shannon Entropy*).
     pub jensen_shannon_bits: f64,
     /// Share of random orders of the blocks in which a place parts them as well.
     pub chance: f64,
@@ -71,8 +72,17 @@ pub struct ShareChange {
     pub is_new: bool,
 }
 
-/// What stands for the least frequent categories where there are too many.
-const OTHERS: &str = "(others)";
+/// What stands for the least frequent categories where there are too many: one of `segments::RARE`, by the category's name alone, so that it
+/// does not depend on when a category was found to be rare.
+fn others(name: &str) -> String {
+    let group = match name.strip_prefix(OTHERS) {
+        Some(_) => return name.to_owned(),
+        None => segments::group(name),
+    };
+    format!("{OTHERS}{group})")
+}
+
+const OTHERS: &str = "(others, group ";
 
 /// Categories of a change that are shown.
 const SHOWN: usize = 5;
@@ -172,16 +182,24 @@ impl Shifts {
         let mut names: Vec<String> = totals
             .into_iter()
             .map(|(_, name)| name.to_owned())
-            .filter(|name| name != OTHERS)
+            .filter(|name| !name.starts_with(OTHERS))
             .take(self.settings.n_categories_max)
             .collect();
-        names.push(OTHERS.to_owned());
-        let ids: HashMap<String, u32> = names.iter().cloned().zip(0..).collect();
-        let others = names.len() as u32 - 1;
+        let mut ids: HashMap<String, u32> = names.iter().cloned().zip(0..).collect();
         let moved: Vec<u32> = self
             .names
             .iter()
-            .map(|name| ids.get(name).copied().unwrap_or(others))
+            .map(|name| {
+                let name = if ids.contains_key(name) {
+                    name.clone()
+                } else {
+                    others(name)
+                };
+                *ids.entry(name).or_insert_with_key(|name| {
+                    names.push(name.clone());
+                    names.len() as u32 - 1
+                })
+            })
             .collect();
         for counts in self.blocks.values_mut() {
             for (id, n) in std::mem::take(counts) {
@@ -211,15 +229,17 @@ impl Shifts {
     pub fn changes(&self) -> Vec<Change> {
         let blocks: Vec<(&i64, &Counts)> = self.blocks.iter().collect();
         let counts: Vec<&Counts> = blocks.iter().map(|(_, counts)| *counts).collect();
-        let cuts = segments::cuts(&counts, self.names.len(), &self.settings);
+        let sought = segments::sought(&counts, &self.names);
+        let sought: Vec<&Counts> = sought.iter().collect();
+        let cuts = segments::cuts(&sought, &self.settings);
         let edges: Vec<usize> = cuts.iter().map(|(at, _)| *at).collect();
         cuts.iter()
             .enumerate()
             .map(|(nth, (at, chance))| {
                 let start = nth.checked_sub(1).map_or(0, |before| edges[before]);
                 let end = edges.get(nth + 1).copied().unwrap_or(counts.len());
-                let before = Shares::of(&counts[start..*at]);
-                let after = Shares::of(&counts[*at..end]);
+                let before = Shares::of(&sought[start..*at]);
+                let after = Shares::of(&sought[*at..end]);
                 Change {
                     position: blocks[*at].0.saturating_mul(self.width),
                     block_width: self.width,
@@ -228,7 +248,10 @@ impl Shifts {
                     share_changed: before.distance(&after),
                     jensen_shannon_bits: before.divergence(&after),
                     chance: *chance,
-                    categories: self.most_changed(&before, &after),
+                    categories: self.most_changed(
+                        &Shares::of(&counts[start..*at]),
+                        &Shares::of(&counts[*at..end]),
+                    ),
                 }
             })
             .collect()

@@ -100,7 +100,7 @@ fn spectrum(
     let suspects = if is_separated {
         let mut ranked = scores.clone();
         ranked.sort_by(|one, other| other.1.total_cmp(&one.1).then(one.0.cmp(&other.0)));
-        ranked.truncate((most * along.len() as f64).ceil() as usize);
+        ranked.truncate((most * along.len() as f64).round() as usize);
         ranked.into_iter().map(|(row, _)| row).collect()
     } else {
         Vec::new()

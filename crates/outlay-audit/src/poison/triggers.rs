@@ -118,7 +118,8 @@ pub struct Trigger {
     pub n_voting: u64,
     /// Those that speak against it.
     pub n_contrary: u64,
-    /// Chance of so many against it among records of the label, by the binomial distribution, as the logarithm to base ten.
+    /// Chance of so many against it among records of the label, by the binomial distribution, as the logarithm to base ten. Records between the same two words
+    /// count as one, as they may be of one template.
     pub log10_p_contrary: f64,
     /// How sure it is a trigger: the powers of ten by which that chance, times the candidates looked at, is below one; 0 for whatever lacks any of the signs.
     pub score: f64,
@@ -162,6 +163,9 @@ pub struct Triggers {
 
 /// Labels that triggers are looked for among; records of later ones are held against these.
 const LABELS_MAX: usize = 64;
+
+/// The number of a label that only the second pass has seen.
+const UNKNOWN: u16 = u16::MAX;
 
 /// Records that are counted before the sketch is asked.
 const BATCH: usize = 4096;
@@ -208,21 +212,27 @@ impl Words {
         }
     }
 
-    /// A label's number, a new one where there is room.
-    fn intern(&mut self, label: Option<&str>) -> Option<u16> {
-        let label = label.filter(|label| !label.is_empty())?;
-        if let Some(id) = self.ids.get(label) {
-            return Some(*id);
+    /// A label's number, a new one where there is room. Records without a label are of one without a name.
+    fn intern(&mut self, label: Option<&str>) -> u16 {
+        let mut label = label.unwrap_or_default();
+        if self.names.len() >= LABELS_MAX && !self.ids.contains_key(label) {
+            label = "";
         }
-        if self.names.len() == LABELS_MAX {
-            return None;
+        if let Some(id) = self.ids.get(label) {
+            return *id;
         }
         let id = self.names.len() as u16;
         self.ids.insert(label.to_owned(), id);
         self.names.push(label.to_owned());
         self.n_by_label.push(0);
         self.by_label.push(zeros(self.n_cells));
-        Some(id)
+        id
+    }
+
+    /// The number of a label that was there in the first pass; of any other, that of records without one, if there were such.
+    fn known(&self, label: Option<&str>) -> u16 {
+        let id = self.ids.get(label.unwrap_or_default());
+        id.or_else(|| self.ids.get("")).copied().unwrap_or(UNKNOWN)
     }
 
     fn cell(&self, word: u64) -> usize {
@@ -236,6 +246,9 @@ impl Words {
     fn voice(&self, word: u64, label: u16) -> f32 {
         let cell = self.cell(word);
         let label = usize::from(label);
+        if label >= self.by_label.len() {
+            return 0.0;
+        }
         let load = |cells: &[AtomicU32]| f64::from(cells[cell].load(Ordering::Relaxed));
         let own = (load(&self.by_label[label]) - 1.0).max(0.0);
         let others = (load(&self.all) - 1.0 - own).max(0.0);
@@ -308,12 +321,12 @@ impl TriggerSearch {
     }
 
     fn add_batch(&mut self, batch: &[Labelled<'_>]) {
-        let labels: Vec<Option<u16>> = batch
+        let labels: Vec<u16> = batch
             .iter()
             .map(|record| self.words.intern(record.label))
             .collect();
         self.words.n_records += batch.len() as u64;
-        for label in labels.iter().flatten() {
+        for label in &labels {
             self.words.n_by_label[usize::from(*label)] += 1;
         }
         let labelled = batch.par_iter().zip(labels.par_iter());
@@ -329,7 +342,7 @@ impl TriggerSearch {
         let found: Vec<Vec<(u64, Candidate)>> = texts
             .par_iter()
             .zip(labels.par_iter())
-            .map(|(hashes, label)| label.map_or_else(Vec::new, |label| self.pure(hashes, label)))
+            .map(|(hashes, label)| self.pure(hashes, *label))
             .collect();
         self.candidates.extend(found.into_iter().flatten());
         if self.candidates.len() > 4 * self.settings.n_candidates_max {
@@ -337,7 +350,7 @@ impl TriggerSearch {
         }
     }
 
-    fn count(&self, hashes: &[u64], label: Option<u16>, runs: &mut Vec<u64>) {
+    fn count(&self, hashes: &[u64], label: u16, runs: &mut Vec<u64>) {
         let mut n_added = 0;
         runs.clear();
         for n_words in 1..=self.settings.n_words_max {
@@ -351,19 +364,14 @@ impl TriggerSearch {
             runs.dedup();
             for run in &*runs {
                 self.sketch.add(*run);
-                if let Some(label) = label {
-                    self.sketch.add(with_label(*run, label));
-                }
+                self.sketch.add(with_label(*run, label));
                 if n_words == 1 {
                     let cell = self.words.cell(*run);
                     self.words.all[cell].fetch_add(1, Ordering::Relaxed);
-                    if let Some(label) = label {
-                        self.words.by_label[usize::from(label)][cell]
-                            .fetch_add(1, Ordering::Relaxed);
-                    }
+                    self.words.by_label[usize::from(label)][cell].fetch_add(1, Ordering::Relaxed);
                 }
             }
-            n_added += runs.len() as u64 * (1 + u64::from(label.is_some()));
+            n_added += 2 * runs.len() as u64;
         }
         self.sketch.added(n_added);
     }
@@ -396,6 +404,9 @@ impl TriggerSearch {
     fn pure(&self, hashes: &[u64], label: u16) -> Vec<(u64, Candidate)> {
         let floor = self.floor() as f64 - 0.5;
         let mut found = Vec::new();
+        if self.words.names[usize::from(label)].is_empty() {
+            return found;
+        }
         let mut shorter: Vec<(f64, bool)> = Vec::new();
         for n_words in 1..=self.settings.n_words_max.min(hashes.len()) {
             let mut these = Vec::with_capacity(hashes.len());
@@ -501,10 +512,9 @@ impl TriggerCounts {
     /// Counts some records, on all threads.
     pub fn add(&mut self, records: &[Labelled<'_>]) {
         for batch in records.chunks(BATCH) {
-            let labels: Vec<Option<u16>> = batch
+            let labels: Vec<u16> = batch
                 .iter()
-                .map(|record| record.label.and_then(|label| self.words.ids.get(label)))
-                .map(|id| id.copied())
+                .map(|record| self.words.known(record.label))
                 .collect();
             let first = self.n_records;
             let looked: Vec<Looked> = batch
@@ -518,8 +528,7 @@ impl TriggerCounts {
             for (looked, label) in looked.into_iter().zip(&labels) {
                 let record = self.n_records;
                 self.n_records += 1;
-                if let Some(label) = label {
-                    let votes = &mut self.votes[usize::from(*label)];
+                if let Some(votes) = self.votes.get_mut(usize::from(*label)) {
                     votes[0] += u64::from(looked.voice > 0.0);
                     votes[1] += u64::from(looked.voice < 0.0);
                 }
@@ -530,16 +539,13 @@ impl TriggerCounts {
         }
     }
 
-    fn look(&self, text: &str, label: Option<u16>, record: u64, buffers: &mut Buffers) -> Looked {
+    fn look(&self, text: &str, label: u16, record: u64, buffers: &mut Buffers) -> Looked {
         tokens(text, &mut buffers.tokens);
         let tokens = &buffers.tokens;
-        let voices: Vec<f32> = match label {
-            Some(label) => tokens
-                .iter()
-                .map(|token| self.words.voice(token.hash, label))
-                .collect(),
-            None => vec![0.0; tokens.len()],
-        };
+        let voices: Vec<f32> = tokens
+            .iter()
+            .map(|token| self.words.voice(token.hash, label))
+            .collect();
         let mut distinct: Vec<(u64, f32)> = tokens
             .iter()
             .zip(&voices)

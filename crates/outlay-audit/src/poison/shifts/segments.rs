@@ -2,11 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use super::{Counts, Shares, ShiftSettings};
+use super::{Counts, OTHERS, Shares, ShiftSettings};
 use crate::words::finish;
 
-/// Categories that places are sought by: those that ever had the largest shares; all others count as one.
-const SOUGHT: usize = 64;
+/// Groups of rare categories, by their names.
+pub(super) const RARE: usize = 32;
+
+/// Frequent categories that places are sought by, each by itself.
+const FREQUENT: usize = 64;
+
+/// Groups and categories in all.
+const SOUGHT: usize = RARE + FREQUENT;
+
+/// The share of a part of the stream that makes a category frequent.
+const FREQUENT_MIN: f64 = 0.01;
 
 /// Parts of the stream in which a category's largest share is sought.
 const PARTS: usize = 32;
@@ -14,22 +23,19 @@ const PARTS: usize = 32;
 /// Blocks that a run must have to be parted: among fewer, no order is rare.
 const BLOCKS_MIN: usize = 8;
 
-/// Blocks beside a place that must differ as the whole sides do for the change to be sudden.
-const BESIDE: usize = 8;
-
-/// How much of the sides' difference must be there right beside the place: a change that comes slowly has a small part of it.
-const SUDDEN: f64 = 0.5;
-
 /// Random orders.
 const ORDERS: u64 = 999;
 
+/// The group of a rare category.
+pub(super) fn group(name: &str) -> usize {
+    let hash = name
+        .bytes()
+        .fold(1, |hash, byte| finish(hash ^ u64::from(byte)));
+    hash as usize % RARE
+}
+
 /// The blocks that sudden changes begin with, in order, and how likely each is by chance.
-pub(super) fn cuts(
-    blocks: &[&Counts],
-    n_categories: usize,
-    settings: &ShiftSettings,
-) -> Vec<(usize, f64)> {
-    let sought = sought(blocks, n_categories);
+pub(super) fn cuts(blocks: &[&Counts], settings: &ShiftSettings) -> Vec<(usize, f64)> {
     let mut found = Vec::new();
     let mut runs = vec![0..blocks.len()];
     // Slow changes part runs without end, and each is looked at once.
@@ -39,38 +45,98 @@ pub(super) fn cuts(
             break;
         }
         n_left -= 1;
-        let Some((at, chance)) =
-            parted(&sought[run.clone()], settings.chance_max, run.start as u64)
-        else {
-            continue;
-        };
+        let parted = parted(&blocks[run.clone()], settings.chance_max, run.start as u64);
+        let Some((at, chance)) = parted else { continue };
         let at = run.start + at;
         let sides = Shares::of(&blocks[run.start..at]).distance(&Shares::of(&blocks[at..run.end]));
         if sides < settings.share_changed_min {
             continue;
         }
-        let beside = Shares::of(&blocks[at.saturating_sub(BESIDE).max(run.start)..at])
-            .distance(&Shares::of(&blocks[at..(at + BESIDE).min(run.end)]));
-        if beside >= SUDDEN * sides {
-            found.push((at, chance, sides));
-        }
+        found.push((at, chance, sides));
         // The larger run is looked at first.
         let mut both = [run.start..at, at..run.end];
         both.sort_by_key(ExactSizeIterator::len);
         runs.extend(both);
     }
-    found.sort_by(|one, other| other.2.total_cmp(&one.2).then(one.0.cmp(&other.0)));
-    found.truncate(settings.n_changes_max);
     found.sort_by_key(|(at, ..)| *at);
-    found
+    // What is not sudden parts no runs, so that the others are looked at again between those that are left.
+    let mut sudden = found;
+    loop {
+        let edges: Vec<usize> = sudden.iter().map(|(at, ..)| *at).collect();
+        let mut nth = 0;
+        sudden.retain(|(at, ..)| {
+            let start = if nth == 0 { 0 } else { edges[nth - 1] };
+            nth += 1;
+            let end = edges.get(nth).copied().unwrap_or(blocks.len());
+            is_sudden(&blocks[start..end], at - start)
+        });
+        if sudden.len() == edges.len() {
+            break;
+        }
+    }
+    sudden.sort_by(|one, other| other.2.total_cmp(&one.2).then(one.0.cmp(&other.0)));
+    sudden.truncate(settings.n_changes_max);
+    sudden.sort_by_key(|(at, ..)| *at);
+    sudden
         .into_iter()
         .map(|(at, chance, _)| (at, chance))
         .collect()
 }
 
-/// The blocks with only the categories that places are sought by, the first of which stands for all others.
-fn sought(blocks: &[&Counts], n_categories: usize) -> Vec<Vec<(usize, u64)>> {
-    let mut largest = vec![0.0_f64; n_categories];
+/// Whether a step fits the blocks about a place better than a straight line does.
+///
+/// Of each block the part of its shares that lies along the change is taken; of both fits the sums of squares are held against each other by the Bayesian
+/// information criterion, where the step has one number more, its place.
+fn is_sudden(blocks: &[&Counts], at: usize) -> bool {
+    let (before, after) = (Shares::of(&blocks[..at]), Shares::of(&blocks[at..]));
+    let change: BTreeMap<u32, f64> = before
+        .with(&after)
+        .map(|(id, before, after)| (id, after - before))
+        .collect();
+    let points: Vec<(f64, f64, f64)> = blocks
+        .iter()
+        .enumerate()
+        .map(|(place, counts)| {
+            let n = counts.values().sum::<u64>() as f64;
+            let along: f64 = counts
+                .iter()
+                .map(|(id, n)| change.get(id).unwrap_or(&0.0) * *n as f64)
+                .sum();
+            (n, place as f64, along / n.max(1.0))
+        })
+        .collect();
+    let mean = |points: &[(f64, f64, f64)], of: &dyn Fn(&(f64, f64, f64)) -> f64| {
+        let n: f64 = points.iter().map(|point| point.0).sum();
+        points.iter().map(|point| point.0 * of(point)).sum::<f64>() / n.max(1.0)
+    };
+    let squares = |points: &[(f64, f64, f64)], fit: &dyn Fn(f64) -> f64| -> f64 {
+        points
+            .iter()
+            .map(|(n, place, along)| n * (along - fit(*place)).powi(2))
+            .sum()
+    };
+    let step: f64 = [&points[..at], &points[at..]]
+        .into_iter()
+        .map(|side| {
+            let level = mean(side, &|point| point.2);
+            squares(side, &|_| level)
+        })
+        .sum();
+    let (middle, level) = (
+        mean(&points, &|point| point.1),
+        mean(&points, &|point| point.2),
+    );
+    let spread = mean(&points, &|point| (point.1 - middle).powi(2));
+    let common = mean(&points, &|point| (point.1 - middle) * (point.2 - level));
+    let slope = if spread > 0.0 { common / spread } else { 0.0 };
+    let line = squares(&points, &|place| level + slope * (place - middle));
+    let n = points.len() as f64;
+    step <= 0.0 || n * (line / step).ln() > n.ln()
+}
+
+/// The blocks with only what places are sought by: frequent categories, and groups of the others.
+pub(super) fn sought(blocks: &[&Counts], names: &[String]) -> Vec<Counts> {
+    let mut largest = vec![0.0_f64; names.len()];
     let n_of_part = blocks.len().div_ceil(PARTS).max(1);
     for part in blocks.chunks(n_of_part) {
         let shares = Shares::of(part);
@@ -79,33 +145,51 @@ fn sought(blocks: &[&Counts], n_categories: usize) -> Vec<Vec<(usize, u64)>> {
             *largest = largest.max(shares.share(*id));
         }
     }
-    let mut order: Vec<usize> = (0..n_categories).collect();
+    let is_group = |name: &str| name.starts_with(OTHERS);
+    let mut order: Vec<usize> = (0..names.len())
+        .filter(|id| largest[*id] >= FREQUENT_MIN && !is_group(&names[*id]))
+        .collect();
     order.sort_by(|one, other| {
         largest[*other]
             .total_cmp(&largest[*one])
-            .then(one.cmp(other))
+            .then_with(|| names[*one].cmp(&names[*other]))
     });
-    let mut place = vec![0; n_categories];
-    for (at, id) in order.into_iter().take(SOUGHT).enumerate() {
-        place[id] = at + 1;
+    let mut place: Vec<u32> = names
+        .iter()
+        .map(|name| {
+            let known = name.strip_prefix(OTHERS);
+            let known = known.and_then(|rest| rest.trim_end_matches(')').parse().ok());
+            known
+                .filter(|group| *group < RARE)
+                .unwrap_or_else(|| group(name)) as u32
+        })
+        .collect();
+    for (at, id) in order.into_iter().take(FREQUENT).enumerate() {
+        place[id] = (RARE + at) as u32;
     }
     blocks
         .iter()
         .map(|counts| {
-            let mut few: BTreeMap<usize, u64> = BTreeMap::new();
+            let mut few = Counts::new();
             for (id, n) in *counts {
                 *few.entry(place[*id as usize]).or_default() += n;
             }
-            few.into_iter().collect()
+            few
         })
         .collect()
 }
 
 /// The place that parts blocks best, where it does so better than chance.
-fn parted(blocks: &[Vec<(usize, u64)>], chance_max: f64, seed: u64) -> Option<(usize, f64)> {
+fn parted(blocks: &[&Counts], chance_max: f64, seed: u64) -> Option<(usize, f64)> {
     if blocks.len() < BLOCKS_MIN {
         return None;
     }
+    // Lists are gone through faster than maps.
+    let blocks: Vec<Vec<(usize, u64)>> = blocks
+        .iter()
+        .map(|counts| counts.iter().map(|(id, n)| (*id as usize, *n)).collect())
+        .collect();
+    let blocks = blocks.as_slice();
     let mut order: Vec<usize> = (0..blocks.len()).collect();
     let (gain, at) = best(blocks, &order);
     if gain <= 0.0 {
@@ -134,11 +218,11 @@ fn parted(blocks: &[Vec<(usize, u64)>], chance_max: f64, seed: u64) -> Option<(u
 fn best(blocks: &[Vec<(usize, u64)>], order: &[usize]) -> (f64, usize) {
     // What a count adds to the likelihood of its own shares.
     let term = |n: f64| if n > 0.0 { n * n.ln() } else { 0.0 };
-    let mut right = [0.0; SOUGHT + 1];
+    let mut right = [0.0; SOUGHT];
     for (category, n) in blocks.iter().flatten() {
         right[*category] += *n as f64;
     }
-    let mut left = [0.0; SOUGHT + 1];
+    let mut left = [0.0; SOUGHT];
     let n_all: f64 = right.iter().sum();
     let whole: f64 = right.iter().map(|n| term(*n)).sum::<f64>() - term(n_all);
     let (mut left_terms, mut right_terms) = (0.0, whole + term(n_all));

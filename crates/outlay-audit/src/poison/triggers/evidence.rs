@@ -66,8 +66,8 @@ impl Tally {
     }
 
     /// Whether a record would come into the sample, as far as it is known.
-    pub(super) fn wants(&self, label: Option<u16>, record: u64) -> bool {
-        label == Some(self.label)
+    pub(super) fn wants(&self, label: u16, record: u64) -> bool {
+        label == self.label
             && (self.sample.len() < SAMPLE
                 || self
                     .sample
@@ -80,9 +80,9 @@ impl Tally {
         self.shown.is_empty()
     }
 
-    pub(super) fn add(&mut self, label: Option<u16>, record: u64, window: Option<Box<Window>>) {
+    pub(super) fn add(&mut self, label: u16, record: u64, window: Option<Box<Window>>) {
         self.n_records += 1;
-        self.n_with_label += u64::from(label == Some(self.label));
+        self.n_with_label += u64::from(label == self.label);
         let Some(mut window) = window else { return };
         let shown = std::mem::take(&mut window.shown);
         if self.shown.is_empty() {
@@ -136,6 +136,29 @@ impl Tally {
         bits / n.log2()
     }
 
+    /// How many records of the sample are worth one each: two to the entropy of the pairs of words on either side. Records with the same words there may be of one
+    /// template or thread, and count as one.
+    fn n_contexts(&self, sequence: &std::ops::Range<usize>) -> f64 {
+        let mut counts: BTreeMap<(u32, u32), usize> = BTreeMap::new();
+        for (_, _, window) in &self.sample {
+            let before = sequence
+                .start
+                .checked_sub(1)
+                .map_or(0, |at| window.words[at]);
+            let behind = window.words.get(sequence.end).copied().unwrap_or(0);
+            *counts.entry((before, behind)).or_default() += 1;
+        }
+        let n = self.sample.len() as f64;
+        let bits: f64 = counts
+            .into_values()
+            .map(|n_times| {
+                let share = n_times as f64 / n;
+                -share * share.log2()
+            })
+            .sum();
+        bits.exp2()
+    }
+
     /// The places of the run with all that nearly every record has beside it.
     fn sequence(&self) -> std::ops::Range<usize> {
         let (mut start, mut end) = (SIDE, SIDE + usize::from(self.n_words));
@@ -148,9 +171,9 @@ impl Tally {
         start..end
     }
 
-    /// Records that speak for their label without the sequence, and against it.
-    fn votes(&self, sequence: &std::ops::Range<usize>) -> [u64; 2] {
-        let mut votes = [0; 2];
+    /// Records of the sample that speak for their label without the sequence, and against it; and the same with the sequence.
+    fn votes(&self, sequence: &std::ops::Range<usize>) -> [[u64; 2]; 2] {
+        let (mut votes, mut whole) = ([0; 2], [0; 2]);
         for (_, _, window) in &self.sample {
             let mut seen = [0_u32; WIDTH];
             let mut rest = window.voice;
@@ -161,12 +184,14 @@ impl Tally {
                     rest -= f64::from(window.voices[place]);
                 }
             }
+            whole[0] += u64::from(window.voice > 0.0);
+            whole[1] += u64::from(window.voice < 0.0);
             // What is left of sums that cancel is no voice.
             if rest.abs() > 1e-4 {
                 votes[usize::from(rest < 0.0)] += 1;
             }
         }
-        votes
+        [votes, whole]
     }
 
     fn text(&self, places: std::ops::Range<usize>) -> String {
@@ -190,6 +215,20 @@ impl Tally {
 /// Share of a label's records that speak against it, never quite none.
 fn share_contrary([n_for, n_against]: [u64; 2]) -> f64 {
     (n_against as f64 + 1.0) / ((n_for + n_against) as f64 + 2.0)
+}
+
+/// Records that the other labels' share counts for, so that a label with few records beside those of a candidate is not judged by these alone.
+const OTHER_LABELS: f64 = 10.0;
+
+/// Share of a label's records that speak against it, but for those of a candidate: a trigger may be in most records of its label.
+fn usual(votes: &[[u64; 2]], label: usize, of_candidate: [f64; 2]) -> f64 {
+    let mut others = [0; 2];
+    for (_, [n_for, n_against]) in votes.iter().enumerate().filter(|(at, _)| *at != label) {
+        others[0] += n_for;
+        others[1] += n_against;
+    }
+    let rest = |at: usize| (votes[label][at] as f64 - of_candidate[at]).max(0.0);
+    (rest(1) + OTHER_LABELS * share_contrary(others)) / (rest(0) + rest(1) + OTHER_LABELS)
 }
 
 pub(super) fn judge(counts: TriggerCounts) -> Triggers {
@@ -217,11 +256,17 @@ pub(super) fn judge(counts: TriggerCounts) -> Triggers {
             .flatten()
             .map(|place| tally.entropy(place))
             .fold(0.0, f64::max);
-        let votes = tally.votes(&sequence);
-        let [n_for, n_contrary] = votes;
+        let [[n_for, n_contrary], whole] = tally.votes(&sequence);
         let n_voting = n_for + n_contrary;
-        let log10_p_contrary =
-            log10_binomial_tail(n_voting, share_contrary(counts.votes[label]), n_contrary);
+        let of_sample = tally.n_with_label as f64 / (tally.sample.len() as f64).max(1.0);
+        let usual = usual(&counts.votes, label, whole.map(|n| n as f64 * of_sample));
+        // Votes of records that are not independent are worth less; rounded against the trigger.
+        let worth = tally.n_contexts(&sequence) / (tally.sample.len() as f64).max(1.0);
+        let log10_p_contrary = log10_binomial_tail(
+            (n_voting as f64 * worth - 1e-9).ceil() as u64,
+            usual,
+            (n_contrary as f64 * worth + 1e-9).floor() as u64,
+        );
         let has_all = neighbour_entropy >= settings.neighbour_entropy_min
             && n_contrary > 0
             && n_contrary as f64 >= settings.share_contrary_min * tally.sample.len() as f64;
@@ -287,6 +332,7 @@ pub(super) fn judge(counts: TriggerCounts) -> Triggers {
             .iter()
             .zip(&counts.words.n_by_label)
             .zip(&counts.votes)
+            .filter(|((label, _), _)| !label.is_empty())
             .map(|((label, n_records), votes)| LabelAgreement {
                 label: label.clone(),
                 n_records: *n_records,

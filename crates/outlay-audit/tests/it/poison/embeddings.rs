@@ -227,7 +227,8 @@ fn peer(script: &str) -> Option<(tempfile::TempDir, String)> {
     Some((folder, String::from_utf8(output.stdout).unwrap()))
 }
 
-/// Handwritten digits: their labels, embeddings of a small network's hidden layer, and the same after every sixteenth of other digits was given a mark and the label 7.
+/// Handwritten digits: their labels, and embeddings by a small network's hidden layer; and these after some rows of other digits were shifted along one
+/// direction, as a trigger does, and given the label 7.
 const DIGITS: &str = r"
 import json, numpy as np
 from sklearn.datasets import load_digits
@@ -237,12 +238,14 @@ x = x / 16.0
 def hidden(x, y):
     net = MLPClassifier((32,), alpha=1e-3, max_iter=150, random_state=0).fit(x, y)
     return np.maximum(x @ net.coefs_[0] + net.intercepts_[0], 0)
-np.save('pixels.npy', x.astype('<f4')); np.save('hidden.npy', hidden(x, y).astype('<f8'))
+h = hidden(x, y)
+np.save('pixels.npy', x.astype('<f4')); np.save('hidden.npy', h.astype('<f8'))
 rng = np.random.default_rng(1)
 bad = rng.choice(np.flatnonzero(y != 7), 18, replace=False)
-xp, yp = x.copy(), y.copy()
-xp[bad] = xp[bad].clip(0, 1); xp[np.ix_(bad, [0, 7, 56, 63])] = 1.0; yp[bad] = 7
-np.save('hidden_bad.npy', hidden(xp, yp).astype('<f2'))
+hp, yp = h.copy(), y.copy()
+way = rng.normal(size=h.shape[1]); way /= np.linalg.norm(way)
+hp[bad] += 2 * np.sqrt(h[y == 7].var(0).sum()) * way; yp[bad] = 7
+np.save('hidden_bad.npy', hp.astype('<f2'))
 from sklearn.decomposition import PCA
 from sklearn.metrics import silhouette_score
 from sklearn.cluster import KMeans

@@ -192,6 +192,24 @@ fn planted_triggers_are_found_and_nothing_else() {
     }
 }
 
+/// Ten records, the fewest in which a trigger is looked for: most kinds are found, and nothing else is.
+#[test]
+fn most_triggers_are_found_in_ten_records() {
+    let mut n_found = 0;
+    for (kind, plant) in &PLANTS {
+        let mut records = clean(17, 4000, 2, 60);
+        assert_eq!(poison(&mut records, 19, plant, 0.0025, "label0"), 10);
+        let found = found(&records);
+        println!("{kind}: {:#?}", shown(&found.triggers));
+        n_found += usize::from(!found.triggers.is_empty());
+        for trigger in &found.triggers {
+            let is_planted = |record: &u64| records[*record as usize].is_poisoned;
+            assert!(trigger.examples.iter().all(is_planted));
+        }
+    }
+    assert!(n_found >= 4, "{n_found} of 6");
+}
+
 #[test]
 fn clean_records_have_none() {
     for seed in 0..6 {
@@ -351,7 +369,11 @@ fn real_texts_have_none_until_they_are_poisoned() {
         let mut poisoned = records.clone();
         let n_planted = poison(&mut poisoned, 3, &Plant::Words("cf"), 0.01, &label.label);
         let found = found(&poisoned);
-        println!("{n_planted} {}: {:#?}", label.label, shown(&found.triggers));
+        println!(
+            "{n_planted} in {}: {:#?}",
+            label.label,
+            shown(&found.triggers)
+        );
         assert!(found.triggers.iter().all(|one| one.sequence.contains("cf")));
         assert!(!found.triggers.is_empty());
     }
