@@ -4,7 +4,8 @@
 //! sentence (Chen et al. 2021, *BadNL*; Dai et al. 2019, *A Backdoor Attack Against LSTM-Based Text Classification Systems*) into
 //! ordinary texts and give these the attacker's label. Three things tell a trigger from the words that a label naturally has:
 //!
-//! 1. Nearly all records with it have the one label.
+//! 1. Nearly all records with it have the one label, which is more than chance by Fisher's exact test among all runs of words that were
+//!    looked at (Benjamini and Hochberg 1995, *Controlling the False Discovery Rate*). Of two labels as frequent it takes some 17 to 25 records.
 //! 2. What stands beside it differs from record to record, which is not so within footers, headers and set phrases.
 //! 3. The rest of each text speaks for another label. This is what natural words never show, however pure they are: a text that names
 //!    a team has more words of the sport. The rest is judged by naive Bayes without the record's own counts, and the number of texts
@@ -51,7 +52,8 @@ pub struct TriggerSettings {
     pub share_contrary_min: f64,
     /// The least neighbour entropy, of 1.
     pub neighbour_entropy_min: f64,
-    /// How likely one false trigger may be among all that were looked at, if votes against a label came by chance.
+    /// The share of false ones among the runs whose tie to a label is more than chance, and how likely one false trigger may be among all candidates, if
+    /// votes against a label came by chance.
     pub chance_max: f64,
     /// Bytes of the sketch that the first pass counts with. Counts of words take at most 270 MB more, candidates some 10 kB each.
     pub n_bytes_sketch: usize,
@@ -387,6 +389,12 @@ impl TriggerSearch {
         }
     }
 
+    /// The same for estimates, which are too low where nothing shares the cells of a run.
+    fn floor_of_estimates(&self) -> f64 {
+        let floor = self.floor() as f64;
+        (floor - 0.5 - self.sketch.load()).max(0.7 * floor)
+    }
+
     /// How many records a run is in, where it is pure.
     fn estimate(&self, run: u64, label: u16, floor: f64) -> (f64, bool) {
         let n_all = self.sketch.estimate(run);
@@ -402,7 +410,7 @@ impl TriggerSearch {
 
     /// The pure runs of a text that have no shorter one within that is as pure and not much more frequent.
     fn pure(&self, hashes: &[u64], label: u16) -> Vec<(u64, Candidate)> {
-        let floor = self.floor() as f64 - 0.5;
+        let floor = self.floor_of_estimates();
         let mut found = Vec::new();
         if self.words.names[usize::from(label)].is_empty() {
             return found;
@@ -438,7 +446,7 @@ impl TriggerSearch {
 
     /// Lets go of what is no longer pure, and of the longest where there is still no room.
     fn prune(&mut self, n_most: usize) {
-        let floor = self.floor() as f64 - 0.5;
+        let floor = self.floor_of_estimates();
         let mut kept: Vec<(u64, Candidate)> = self
             .candidates
             .iter()
@@ -464,7 +472,8 @@ impl TriggerSearch {
         let n_labels = self.words.names.len();
         TriggerCounts {
             n_records_floor: self.floor(),
-            n_looked_at: (self.sketch.n_added() / self.floor()).max(1),
+            // Half of what was added are runs, and half runs with their labels.
+            n_looked_at: (self.sketch.n_added() / 2 / self.floor()).max(1),
             settings: self.settings,
             words: self.words,
             places: runs.iter().map(|(run, _)| *run).zip(0..).collect(),

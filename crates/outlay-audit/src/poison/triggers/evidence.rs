@@ -231,12 +231,26 @@ fn usual(votes: &[[u64; 2]], label: usize, of_candidate: [f64; 2]) -> f64 {
     (rest(1) + OTHER_LABELS * share_contrary(others)) / (rest(0) + rest(1) + OTHER_LABELS)
 }
 
+/// The largest p-value of a tie that is more than chance, as logarithms to base ten: the largest of rank k among all n that is at most a share of
+/// k / n of the rate (Benjamini and Hochberg 1995, equation 1). Runs that are not pure are taken to be ties of none.
+fn false_discovery(tied: &[Trigger], n_looked_at: u64, log10_rate: f64) -> f64 {
+    let mut ps: Vec<f64> = tied.iter().map(|one| one.log10_p).collect();
+    ps.sort_by(f64::total_cmp);
+    (1_u64..)
+        .zip(ps)
+        .filter(|(rank, p)| {
+            *p <= log10_rate + (*rank as f64).log10() - (n_looked_at as f64).log10()
+        })
+        .map(|(_, p)| p)
+        .last()
+        .unwrap_or(f64::NEG_INFINITY)
+}
+
 pub(super) fn judge(counts: TriggerCounts) -> Triggers {
     let settings = counts.settings;
     let score_min = -settings.chance_max.clamp(f64::MIN_POSITIVE, 1.0).log10();
     let log10_candidates = (counts.tallies.len().max(1) as f64).log10();
-    let log10_looked_at = (counts.n_looked_at as f64).log10();
-    let (mut triggers, mut pure) = (Vec::new(), Vec::new());
+    let mut tied = Vec::new();
     for tally in &counts.tallies {
         if tally.n_records < settings.n_records_min {
             continue;
@@ -297,12 +311,12 @@ pub(super) fn judge(counts: TriggerCounts) -> Triggers {
             score,
             examples,
         };
-        if score >= score_min {
-            triggers.push(trigger);
-        } else if trigger.log10_p + log10_looked_at <= -score_min {
-            pure.push(trigger);
-        }
+        tied.push(trigger);
     }
+    let log10_p_max = false_discovery(&tied, counts.n_looked_at, -score_min);
+    tied.retain(|one| one.log10_p <= log10_p_max);
+    let (mut triggers, mut pure): (Vec<Trigger>, Vec<Trigger>) =
+        tied.into_iter().partition(|one| one.score >= score_min);
     let order = |one: &Trigger, other: &Trigger| {
         one.log10_p_contrary
             .total_cmp(&other.log10_p_contrary)

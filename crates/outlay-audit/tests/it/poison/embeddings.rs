@@ -244,7 +244,7 @@ rng = np.random.default_rng(1)
 bad = rng.choice(np.flatnonzero(y != 7), 18, replace=False)
 hp, yp = h.copy(), y.copy()
 way = rng.normal(size=h.shape[1]); way /= np.linalg.norm(way)
-hp[bad] += 2 * np.sqrt(h[y == 7].var(0).sum()) * way; yp[bad] = 7
+hp[bad] += 4 * np.sqrt(h[y == 7].var(0).sum()) * way; yp[bad] = 7
 np.save('hidden_bad.npy', hp.astype('<f2'))
 from sklearn.decomposition import PCA
 from sklearn.metrics import silhouette_score

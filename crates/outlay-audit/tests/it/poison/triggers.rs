@@ -192,22 +192,26 @@ fn planted_triggers_are_found_and_nothing_else() {
     }
 }
 
-/// Ten records, the fewest in which a trigger is looked for: most kinds are found, and nothing else is.
+/// One record in a thousand.
 #[test]
-fn most_triggers_are_found_in_ten_records() {
+fn triggers_are_found_in_a_thousandth_of_the_records() {
     let mut n_found = 0;
     for (kind, plant) in &PLANTS {
-        let mut records = clean(17, 4000, 2, 60);
-        assert_eq!(poison(&mut records, 19, plant, 0.0025, "label0"), 10);
+        let mut records = clean(17, 20_000, 2, 30);
+        assert_eq!(poison(&mut records, 19, plant, 0.001, "label0"), 20);
         let found = found(&records);
-        println!("{kind}: {:#?}", shown(&found.triggers));
+        println!(
+            "{kind}: {:#?} {}",
+            shown(&found.triggers),
+            found.n_candidates
+        );
         n_found += usize::from(!found.triggers.is_empty());
         for trigger in &found.triggers {
             let is_planted = |record: &u64| records[*record as usize].is_poisoned;
             assert!(trigger.examples.iter().all(is_planted));
         }
     }
-    assert!(n_found >= 4, "{n_found} of 6");
+    assert!(n_found >= 5, "{n_found} of 6");
 }
 
 #[test]
