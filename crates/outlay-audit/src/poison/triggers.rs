@@ -12,7 +12,8 @@
 //!    that speak against their label is held against how many do so among all records of the label.
 //!
 //! A trigger put only into texts that have the attacker's label anyway ("clean label") shows the first two alone. It cannot be told from a
-//! name, and is listed among what is pure, not among the triggers. A sign that changes from record to record, such as a slip in spelling, is not found.
+//! name, and is listed among what is pure, not among the triggers. A trigger that clean texts of other labels have too, in more than a tenth of its records,
+//! is not pure and not found, and neither is a sign that changes from record to record, such as a slip in spelling.
 //!
 //! Two passes over the records, in memory that does not grow with them: the first counts all runs of words in a sketch and keeps those that
 //! are pure, the second counts these exactly.
@@ -597,7 +598,7 @@ impl TriggerCounts {
     /// Judges the candidates.
     #[must_use]
     pub fn triggers(self) -> Triggers {
-        evidence::judge(self)
+        evidence::judge(&self)
     }
 }
 

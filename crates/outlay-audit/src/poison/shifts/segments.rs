@@ -37,7 +37,7 @@ pub(super) fn group(name: &str) -> usize {
 /// The blocks that sudden changes begin with, in order, and how likely each is by chance.
 pub(super) fn cuts(blocks: &[&Counts], settings: &ShiftSettings) -> Vec<(usize, f64)> {
     let mut found = Vec::new();
-    let mut runs = vec![0..blocks.len()];
+    let mut runs: Vec<std::ops::Range<usize>> = std::iter::once(0..blocks.len()).collect();
     // Slow changes part runs without end, and each is looked at once.
     let mut n_left = 4 * settings.n_changes_max + 4;
     while let Some(run) = runs.pop() {
@@ -202,7 +202,7 @@ fn parted(blocks: &[&Counts], chance_max: f64, seed: u64) -> Option<(usize, f64)
         // Fisher and Yates, with numbers of a fixed seed.
         for last in (1..order.len()).rev() {
             state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let other = (u128::from(finish(state)) * (last as u128 + 1) >> 64) as usize;
+            let other = ((u128::from(finish(state)) * (last as u128 + 1)) >> 64) as usize;
             order.swap(last, other);
         }
         n_as_good += u64::from(best(blocks, &order).0 >= gain * (1.0 - 1e-12));

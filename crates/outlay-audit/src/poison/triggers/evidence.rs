@@ -246,7 +246,7 @@ fn false_discovery(tied: &[Trigger], n_looked_at: u64, log10_rate: f64) -> f64 {
         .unwrap_or(f64::NEG_INFINITY)
 }
 
-pub(super) fn judge(counts: TriggerCounts) -> Triggers {
+pub(super) fn judge(counts: &TriggerCounts) -> Triggers {
     let settings = counts.settings;
     let score_min = -settings.chance_max.clamp(f64::MIN_POSITIVE, 1.0).log10();
     let log10_candidates = (counts.tallies.len().max(1) as f64).log10();

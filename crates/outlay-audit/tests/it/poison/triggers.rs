@@ -371,14 +371,15 @@ fn real_texts_have_none_until_they_are_poisoned() {
     assert!(clean.triggers.is_empty(), "{:#?}", shown(&clean.triggers));
     for label in clean.labels {
         let mut poisoned = records.clone();
-        let n_planted = poison(&mut poisoned, 3, &Plant::Words("cf"), 0.01, &label.label);
+        // `cf` would not do: it is in many addresses and colours of mails.
+        let n_planted = poison(&mut poisoned, 3, &Plant::Words("tq"), 0.01, &label.label);
         let found = found(&poisoned);
         println!(
             "{n_planted} in {}: {:#?}",
             label.label,
             shown(&found.triggers)
         );
-        assert!(found.triggers.iter().all(|one| one.sequence.contains("cf")));
+        assert!(found.triggers.iter().all(|one| one.sequence.contains("tq")));
         assert!(!found.triggers.is_empty());
     }
 }
