@@ -28,6 +28,7 @@ mod neighbours;
 mod optimise;
 mod origin;
 mod page;
+mod poison;
 mod privacy;
 mod quality;
 mod random;
@@ -78,6 +79,12 @@ pub use model::{Model, ModelSettings, OutOfFold, folds, out_of_fold};
 pub use near::{Found, Near, NearSettings, Sketcher, Sketches};
 pub use origin::{LanguageView, LicenceView, NoticeView, Origins, RightsView};
 pub use page::{page, shown};
+pub use poison::{
+    Change, Clusters, Embeddings, LabelAgreement, Labelled, Mixture, NpyError, Responses,
+    ResponsesSeen, ShareChange, ShiftSettings, Shifts, Spectrum, Trigger, TriggerCounts,
+    TriggerSearch, TriggerSettings, Triggers, clusters, log10_binomial_tail,
+    log10_hypergeometric_tail, number_range, spectra,
+};
 pub use privacy::{Private, PrivateKind, masked, private, redacted};
 pub use quality::{Broken, Judge, Rule};
 pub use record::{Fields, Record, TEXTS};

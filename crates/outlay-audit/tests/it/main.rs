@@ -11,6 +11,7 @@ mod labels;
 mod language;
 mod leaks;
 mod near;
+mod poison;
 mod privacy;
 mod reading;
 mod rights;
