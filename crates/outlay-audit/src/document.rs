@@ -8,6 +8,7 @@ use crate::judged::Judged;
 use crate::leaks::SHORT;
 use crate::origin::RightsView;
 use crate::report::{Bill, Duplicates, Graded, Leaks, Privacy, Quality, Report};
+use crate::suspicions::Suspicions;
 
 /// A part of a report about one thing.
 #[derive(Clone, Debug, PartialEq)]
@@ -178,6 +179,9 @@ pub fn document(report: &Report) -> Vec<Section> {
     }
     if let Some(of) = &report.labels {
         sections.push(labels(of));
+    }
+    if let Some(of) = report.suspicions.as_ref().filter(|of| of.n() > 0) {
+        sections.push(suspicions(of));
     }
     sections.push(fields(report));
     if let Some(of) = &report.bill {
@@ -677,6 +681,85 @@ fn labels(judged: &Judged) -> Section {
                 fields.join(", ")
             ));
         }
+    }
+    section
+}
+
+fn suspicions(found: &Suspicions) -> Section {
+    let mut section = Section::new("What looks as if somebody had put it there");
+    let triggers = found.triggers.iter().flat_map(|found| &found.triggers);
+    let triggers = triggers.map(|trigger| Example {
+        title: format!(
+            "\u{201c}{}\u{201d}: {} of {} records with it are {}, and {} of {} otherwise look like another label",
+            trigger.sequence,
+            whole(trigger.n_with_label),
+            whole(trigger.n_records),
+            trigger.label,
+            whole(trigger.n_contrary),
+            whole(trigger.n_voting),
+        ),
+        record: trigger.examples.first().and_then(|record| u32::try_from(*record).ok()),
+        ..Example::default()
+    });
+    section.examples(5, triggers.collect());
+    for (what, changes) in [
+        ("sources", &found.source_shifts),
+        ("labels", &found.label_shifts),
+    ] {
+        let items = changes.iter().map(|change| {
+            let most = change.categories.iter().take(2).map(|one| {
+                let name = if one.category.is_empty() {
+                    "none"
+                } else {
+                    &one.category
+                };
+                format!(
+                    "{name} {} to {}",
+                    percent(one.share_before),
+                    percent(one.share_after)
+                )
+            });
+            let most: Vec<String> = most.collect();
+            Example {
+                title: format!(
+                    "from record {} on {} of the records have other {what} ({})",
+                    whole(u64::try_from(change.position).unwrap_or(0) + 1),
+                    percent(change.share_changed),
+                    most.join(", ")
+                ),
+                record: u32::try_from(change.position).ok(),
+                ..Example::default()
+            }
+        });
+        section.examples(5, items.collect());
+    }
+    let name = |label: u32| {
+        let name = found.labels.get(label as usize).map_or("", String::as_str);
+        if name.is_empty() {
+            "records without a label".to_owned()
+        } else {
+            name.to_owned()
+        }
+    };
+    for spectrum in found
+        .spectra
+        .iter()
+        .filter(|spectrum| spectrum.is_separated)
+    {
+        section.sentence(format!(
+            "The embeddings of {} have a second population ({} of {} stand farthest out).",
+            name(spectrum.label),
+            whole(spectrum.suspects.len() as u64),
+            whole(spectrum.n_records as u64),
+        ));
+    }
+    for groups in found.clusters.iter().filter(|groups| groups.is_suspicious) {
+        section.sentence(format!(
+            "The embeddings of {} fall into two groups, {} in the smaller (silhouette {:.2}).",
+            name(groups.label),
+            percent(groups.smaller_share),
+            groups.silhouette,
+        ));
     }
     section
 }

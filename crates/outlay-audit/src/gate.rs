@@ -5,7 +5,7 @@ use crate::report::Report;
 use crate::rights::Decision;
 
 /// What of a report can be a condition, with what a share of it is a share of.
-const NAMES: [(&str, &str); 16] = [
+const NAMES: [(&str, &str); 17] = [
     ("leaked", "items of benchmarks that are in the data"),
     ("suspect", "items that may be"),
     ("exact_dup", "records that say the same as an earlier one"),
@@ -34,6 +34,10 @@ const NAMES: [(&str, &str); 16] = [
     ("low_quality", "records that break a rule of quality"),
     ("private", "records with personal data or secrets"),
     ("secret", "keys, tokens and passwords"),
+    (
+        "suspicious",
+        "triggers, second populations and sudden shifts that look as if somebody had put them there",
+    ),
     (
         "opted_out",
         "records that say that they are not to be trained on",
@@ -268,6 +272,10 @@ impl Condition {
                     let n = fields.filter(|field| field.skill >= GIVEAWAY).count();
                     (n as u64, labels.giveaways.len() as u64)
                 }),
+            "suspicious" => report
+                .suspicions
+                .as_ref()
+                .map(|suspicions| (suspicions.n(), n_records)),
             "opted_out" => report
                 .rights
                 .as_ref()

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::language::language;
+use crate::poison::{ShiftSettings, Shifts};
 use crate::record::Named;
 use crate::rights::{Decision, Licence, NoticeKind, Origin, Policy, is_missing, rights};
 
@@ -15,6 +16,10 @@ pub(crate) struct OriginSeen {
     licences: Vec<Licence>,
     /// Of each record, which of them it has.
     licence_of: Vec<u32>,
+    /// The different sources.
+    sources: Vec<String>,
+    /// Of each record, which of them it is from.
+    source_of: Vec<u32>,
     /// Of each record, its notices as bits, in the order of `NoticeKind::ALL`.
     notices: Vec<u8>,
     /// Records whose fields say neither a source, nor an address, nor an author.
@@ -55,13 +60,23 @@ impl OriginLook {
     ) {
         let mut licence = Licence::Missing;
         let mut has_provenance = false;
+        let (mut source, mut host) = (String::new(), String::new());
         for (at, (name, field)) in named.iter().enumerate() {
             match self.of(at, name) {
                 Some(Origin::Licence) if licence == Licence::Missing => {
                     licence = Licence::read(&field.text());
                 }
-                Some(Origin::Source | Origin::Url | Origin::Author) if !has_provenance => {
-                    has_provenance = !is_missing(&field.text());
+                Some(origin @ (Origin::Source | Origin::Url | Origin::Author)) => {
+                    let value = field.text();
+                    if is_missing(&value) {
+                        continue;
+                    }
+                    has_provenance = true;
+                    match origin {
+                        Origin::Url if host.is_empty() => host = of_address(&value),
+                        Origin::Source if source.is_empty() => source = of_address(&value),
+                        _ => {}
+                    }
                 }
                 _ => {}
             }
@@ -83,6 +98,16 @@ impl OriginLook {
                 seen.languages.insert(code.to_owned(), 1);
             }
         }
+        let source = if source.is_empty() { host } else { source };
+        let number = match seen.sources.iter().position(|known| *known == source) {
+            Some(number) => number,
+            None if seen.sources.len() < SOURCES => {
+                seen.sources.push(source);
+                seen.sources.len() - 1
+            }
+            None => 0,
+        };
+        seen.source_of.push(number as u32);
         seen.n_without_provenance += u64::from(!has_provenance);
         let number = match seen.licences.iter().position(|known| *known == licence) {
             Some(number) => number,
@@ -96,11 +121,23 @@ impl OriginLook {
     }
 }
 
+/// Sources of a chunk that are told apart; more are addresses of records.
+const SOURCES: usize = 256;
+
+/// A source's name: of an address its host, else the first part of a path.
+fn of_address(value: &str) -> String {
+    let value = value.trim();
+    let rest = value.split_once("://").map_or(value, |(_, rest)| rest);
+    let name = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    let name = name.strip_prefix("www.").unwrap_or(name);
+    name[..name.floor_char_boundary(100)].to_ascii_lowercase()
+}
+
 /// Different licences that are told apart; of more, all others are one that is not known.
 const LICENCES: usize = 10_000;
 
 /// What all records say of their rights and languages.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Origins {
     /// The different licences.
     pub licences: Vec<Licence>,
@@ -110,12 +147,29 @@ pub struct Origins {
     pub counts: Vec<(u64, u64, u32)>,
     /// Of each kind of notice: records, and the first.
     pub notices: BTreeMap<NoticeKind, (u64, u32)>,
+    /// Where records come from, in their order.
+    pub source_shifts: Shifts,
     /// Records with a notice that they are not to be trained on.
     pub n_opted_out: u64,
     /// Records whose fields say neither a source, nor an address, nor an author.
     pub n_without_provenance: u64,
     /// Records by the code of their language (ISO 639-3); nothing for those that are in none.
     pub languages: BTreeMap<String, u64>,
+}
+
+impl Default for Origins {
+    fn default() -> Self {
+        Self {
+            licences: Vec::new(),
+            licence_of: Vec::new(),
+            counts: Vec::new(),
+            notices: BTreeMap::new(),
+            source_shifts: Shifts::new(ShiftSettings::default()),
+            n_opted_out: 0,
+            n_without_provenance: 0,
+            languages: BTreeMap::new(),
+        }
+    }
 }
 
 impl Origins {
@@ -155,6 +209,11 @@ impl Origins {
                 self.notices.entry(kind).or_insert((0, record)).0 += 1;
             }
             self.n_opted_out += u64::from(is_opted_out);
+        }
+        for (source, record) in seen.source_of.iter().zip(i64::from(first)..) {
+            let source = seen.sources.get(*source as usize);
+            self.source_shifts
+                .add(record, source.map_or("", String::as_str));
         }
         self.n_without_provenance += seen.n_without_provenance;
         for (code, n) in &seen.languages {

@@ -15,6 +15,7 @@ use crate::near::NearSettings;
 use crate::origin::{LanguageView, RightsView, languages};
 use crate::rights::Policy;
 use crate::shingles::Shingle;
+use crate::suspicions::Suspicions;
 
 /// Clusters, items and files that a report lists; all of them are in the files that an audit writes.
 const LISTED: usize = 10;
@@ -54,6 +55,8 @@ pub struct Report {
     pub crossing: Option<Crossing>,
     /// What is said of labels and groups, where such fields are named.
     pub labels: Option<Judged>,
+    /// What looks as if somebody had put it there.
+    pub suspicions: Option<Suspicions>,
     /// Whose the data is, where it was looked for and a policy was given.
     pub rights: Option<RightsView>,
     /// The languages of the texts, where they were looked for; nothing for those that are in none.
@@ -428,6 +431,7 @@ impl Report {
                 .map(|benchmarks| Leaks::new(audit, benchmarks)),
             crossing: Crossing::new(audit)?,
             labels: None,
+            suspicions: None,
             rights: None,
             languages: audit.origins.as_ref().map(languages).unwrap_or_default(),
             fields: FieldsSeen::new(audit),
@@ -488,6 +492,7 @@ impl Report {
             ("/leaks", &["items"]),
             ("/crossing", &["first"]),
             ("/labels/errors", &["first"]),
+            ("/suspicions/triggers", &["triggers", "pure"]),
         ] {
             if let Some(serde_json::Value::Object(fields)) = figures.pointer_mut(part) {
                 for list in lists {

@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use outlay_audit::croissant::{self, Description, Severity, Version};
 use outlay_audit::{
-    AuditError, Bill, Condition, Fields, Fix, Fixed, Judged, Keep, NearSettings, Part, Policy,
-    Progress, Report, Settings, Shingle, Use, document,
+    AuditError, Bill, Condition, Embeddings, Fields, Fix, Fixed, Judged, Keep, NearSettings, Part,
+    Policy, Probabilities, Progress, Report, Settings, Shingle, Suspicions, Use, document,
 };
 use outlay_ledger::Batch;
 use outlay_server::doors::people::By;
@@ -59,6 +59,9 @@ pub struct Args {
     /// Write each record whose label is likely wrong to this file
     #[arg(long, value_name = "FILE.jsonl", requires = "label")]
     label_issues: Option<PathBuf>,
+    /// Embeddings, a row for each record, in which second populations are looked for
+    #[arg(long, value_name = "FILE.npy")]
+    embeddings: Option<PathBuf>,
     /// Tokenizer (`tokenizer.json`) by which tokens are counted
     #[arg(long, value_name = "FILE.json")]
     tokenizer: Option<PathBuf>,
@@ -193,7 +196,21 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         }
         None => Vec::new(),
     };
-    let probabilities = None;
+    let probabilities = args
+        .probabilities
+        .as_deref()
+        .map(|path| {
+            let read = npy(path, "--probabilities")?;
+            let values = (0..read.n_rows()).flat_map(|row| read.row(row).to_vec());
+            Probabilities::new(read.n_columns(), values.collect())
+                .map_err(|error| Failure::input(format!("--probabilities: {error}")))
+        })
+        .transpose()?;
+    let embeddings = args
+        .embeddings
+        .as_deref()
+        .map(|path| npy(path, "--embeddings"))
+        .transpose()?;
     let plan = args.plan.as_deref().map(read_plan).transpose()?;
     about(args)?;
     let mut settings = settings(args)?;
@@ -238,6 +255,9 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         .map_err(Failure::outside)?;
     audit.decide(&policy);
     report.labels = Judged::new(&audit, &settings, probabilities).map_err(labels_failure)?;
+    let suspicions = Suspicions::new(&audit, &settings, embeddings.as_ref())
+        .map_err(|why| Failure::input(format!("--embeddings: {why}")))?;
+    report.suspicions = Some(suspicions);
     if let (Some(path), Some(labels)) = (&args.label_issues, &report.labels) {
         write_whole_with(path, |mut out| labels.write_issues(&mut out))?;
     }
@@ -308,6 +328,15 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     } else {
         Err(Failure::check(broken.join("; ")))
     }
+}
+
+/// Numbers of NumPy.
+fn npy(path: &Path, option: &str) -> Result<Embeddings, Failure> {
+    let fault = |error: &dyn std::fmt::Display| {
+        Failure::input(format!("{option} `{}`: {error}", path.display()))
+    };
+    let file = std::fs::File::open(path).map_err(|error| fault(&error))?;
+    Embeddings::read_npy(std::io::BufReader::new(file)).map_err(|error| fault(&error))
 }
 
 /// The policy that is meant, and its text.
