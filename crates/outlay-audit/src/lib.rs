@@ -6,6 +6,7 @@ mod content;
 mod error;
 mod fix;
 mod gate;
+mod images;
 mod leaks;
 mod minhash;
 mod near;
@@ -28,6 +29,13 @@ pub use content::{Content, ContentFile, content};
 pub use error::AuditError;
 pub use fix::{Fix, Fixed, Keep, REMOVED, fix};
 pub use gate::Condition;
+pub use images::{
+    ClassCount, IdxImage, IdxImages, ImageFault, ImageFlag, ImageFlags, ImageKind, ImageLimits,
+    ImageSettings, ImageSketch, ImagesFound, PatchSet, PatchWindow, Pixels, Thumbnail, Trigger,
+    TriggerSettings, class_counts, class_of, decode_image, difference_hash, idx_images,
+    near_images, patch_triggers, patches, perceptual_hash, sketch_image, sketch_pixels,
+    thumbnail_correlation,
+};
 pub use leaks::{Finder, Grade, Items, Leak, Reference, SHORT};
 pub use minhash::{Bands, MinHash};
 pub use near::{Found, Near, NearSettings, Sketcher, Sketches};

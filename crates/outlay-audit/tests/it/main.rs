@@ -4,6 +4,7 @@
 
 mod draw;
 mod fixing;
+mod images;
 mod leaks;
 mod near;
 mod privacy;
