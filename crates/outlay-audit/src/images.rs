@@ -19,7 +19,7 @@ mod triggers;
 
 pub use fault::ImageFault;
 pub use folders::{ClassCount, class_counts, class_of};
-pub use hash::{Thumbnail, difference_hash, perceptual_hash, thumbnail_correlation};
+pub use hash::{Thumbnail, detail_correlation, difference_hash, perceptual_hash};
 pub use idx::{IdxImage, IdxImages, idx_images};
 pub use kind::ImageKind;
 pub use near::{ImageSettings, ImagesFound, near_images};

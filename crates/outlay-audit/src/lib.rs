@@ -32,9 +32,8 @@ pub use gate::Condition;
 pub use images::{
     ClassCount, IdxImage, IdxImages, ImageFault, ImageFlag, ImageFlags, ImageKind, ImageLimits,
     ImageSettings, ImageSketch, ImagesFound, PatchSet, PatchWindow, Pixels, Thumbnail, Trigger,
-    TriggerSettings, class_counts, class_of, decode_image, difference_hash, idx_images,
-    near_images, patch_triggers, patches, perceptual_hash, sketch_image, sketch_pixels,
-    thumbnail_correlation,
+    TriggerSettings, class_counts, class_of, decode_image, detail_correlation, difference_hash,
+    idx_images, near_images, patch_triggers, patches, perceptual_hash, sketch_image, sketch_pixels,
 };
 pub use leaks::{Finder, Grade, Items, Leak, Reference, SHORT};
 pub use minhash::{Bands, MinHash};

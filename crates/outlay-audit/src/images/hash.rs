@@ -135,63 +135,99 @@ fn bits(each: impl Iterator<Item = bool>) -> u64 {
         .fold(0, |bits, (at, is_set)| bits | u64::from(is_set) << at)
 }
 
-/// Sums of a thumbnail, from which its mean and its deviation follow.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Moments {
-    sum: u64,
-    /// The variance times the square of the number of samples.
-    spread: u64,
+/// The standard deviation of a thumbnail, in levels of brightness.
+pub(super) fn deviation(thumbnail: &Thumbnail) -> f64 {
+    let sum: u64 = thumbnail.iter().map(|sample| u64::from(*sample)).sum();
+    let squares: u64 = thumbnail
+        .iter()
+        .map(|sample| u64::from(*sample).pow(2))
+        .sum();
+    ((N_SAMPLES as u64 * squares - sum * sum) as f64).sqrt() / N_SAMPLES as f64
 }
 
-impl Moments {
+/// Samples on each side of one about which the surroundings are averaged.
+const AROUND: usize = 3;
+
+/// What a thumbnail differs by from its surroundings, scaled to whole numbers.
+#[derive(Clone, Debug)]
+pub(super) struct Detail {
+    pub samples: [i8; N_SAMPLES],
+    sum: i64,
+    /// The variance times the square of the number of samples.
+    spread: i64,
+}
+
+impl Detail {
     pub fn of(thumbnail: &Thumbnail) -> Self {
-        let sum: u64 = thumbnail.iter().map(|sample| u64::from(*sample)).sum();
-        let squares: u64 = thumbnail
+        let rows = thumbnail.as_chunks::<SIDE>().0;
+        let range = |at: usize| at.saturating_sub(AROUND)..(at + AROUND + 1).min(SIDE);
+        // Of each sample the sum of those about it in its row.
+        let across: [[u32; SIDE]; SIDE] = std::array::from_fn(|y| {
+            std::array::from_fn(|x| {
+                rows[y][range(x)]
+                    .iter()
+                    .map(|sample| u32::from(*sample))
+                    .sum()
+            })
+        });
+        let differs: [f32; N_SAMPLES] = std::array::from_fn(|at| {
+            let (y, x) = (at / SIDE, at % SIDE);
+            let sum: u32 = across[range(y)].iter().map(|sums| sums[x]).sum();
+            let n = (range(y).len() * range(x).len()) as f32;
+            f32::from(thumbnail[at]) - sum as f32 / n
+        });
+        let largest = differs
             .iter()
-            .map(|sample| u64::from(*sample).pow(2))
-            .sum();
+            .fold(0.0_f32, |most, value| most.max(value.abs()));
+        let scale = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+        let samples = differs.map(|value| (value * scale).round() as i8);
+        let sum: i64 = samples.iter().map(|sample| i64::from(*sample)).sum();
+        let squares: i64 = samples.iter().map(|sample| i64::from(*sample).pow(2)).sum();
         Self {
+            samples,
             sum,
-            spread: N_SAMPLES as u64 * squares - sum * sum,
+            spread: N_SAMPLES as i64 * squares - sum * sum,
         }
     }
 
-    /// The standard deviation, in levels of brightness.
-    pub fn deviation(self) -> f64 {
-        (self.spread as f64).sqrt() / N_SAMPLES as f64
-    }
-
-    /// The correlation of two thumbnails with these.
-    pub fn correlation(self, thumbnail: &Thumbnail, other: Self, of_other: &Thumbnail) -> f64 {
+    /// The correlation with the samples of another.
+    pub fn correlation(&self, other: &Self, samples_of_other: &[i8; N_SAMPLES]) -> f64 {
         if self.spread == 0 || other.spread == 0 {
-            return if thumbnail == of_other { 1.0 } else { 0.0 };
+            return 0.0;
         }
-        let product: u32 = thumbnail
+        let product: i32 = self
+            .samples
             .iter()
-            .zip(of_other)
-            .map(|(one, other)| u32::from(*one) * u32::from(*other))
+            .zip(samples_of_other)
+            .map(|(one, other)| i32::from(*one) * i32::from(*other))
             .sum();
-        let together = N_SAMPLES as i64 * i64::from(product) - (self.sum * other.sum) as i64;
+        let together = N_SAMPLES as i64 * i64::from(product) - self.sum * other.sum;
         together as f64 / ((self.spread as f64).sqrt() * (other.spread as f64).sqrt())
     }
 }
 
-/// The correlation of two thumbnails (Pearson's), from -1 to 1; of one colour alone only equals are correlated.
+/// The correlation (Pearson's) of what two thumbnails differ by from their surroundings, from -1 to 1.
+///
+/// From each sample the mean of the 7 × 7 samples about it is taken. The outline and the lighting, in which many pictures of a
+/// kind are alike, count for less than in the correlation of the thumbnails themselves. A thumbnail of one colour has no detail,
+/// and is correlated with nothing.
 ///
 /// ```
-/// use outlay_audit::thumbnail_correlation;
-/// let ramp: [u8; 1024] = std::array::from_fn(|at| (at % 32) as u8);
+/// use outlay_audit::detail_correlation;
+/// let board: [u8; 1024] = std::array::from_fn(|at| if (at / 32 / 4 + at % 32 / 4) % 2 == 0 { 20 } else { 60 });
 /// // Brightness and contrast do not count.
-/// assert!((thumbnail_correlation(&ramp, &ramp.map(|sample| 3 * sample + 20)) - 1.0).abs() < 1e-12);
-/// assert!((thumbnail_correlation(&ramp, &ramp.map(|sample| 31 - sample)) + 1.0).abs() < 1e-12);
+/// assert!((detail_correlation(&board, &board.map(|sample| 3 * sample + 20)) - 1.0).abs() < 1e-12);
+/// assert!((detail_correlation(&board, &board.map(|sample| 80 - sample)) + 1.0).abs() < 1e-12);
+/// assert_eq!(detail_correlation(&board, &[20; 1024]), 0.0);
 /// ```
 #[must_use]
-pub fn thumbnail_correlation(one: &Thumbnail, other: &Thumbnail) -> f64 {
-    Moments::of(one).correlation(one, Moments::of(other), other)
+pub fn detail_correlation(one: &Thumbnail, other: &Thumbnail) -> f64 {
+    let other = Detail::of(other);
+    Detail::of(one).correlation(&other, &other.samples)
 }
 
 /// One of the eight ways in which a square may lie: by 90 degrees to the right each, the last four mirrored before.
-pub(super) fn turned(thumbnail: &Thumbnail, way: usize) -> Thumbnail {
+pub(super) fn turned<T: Copy>(square: &[T; N_SAMPLES], way: usize) -> [T; N_SAMPLES] {
     let last = SIDE - 1;
     std::array::from_fn(|at| {
         let (mut y, mut x) = (at / SIDE, at % SIDE);
@@ -201,7 +237,7 @@ pub(super) fn turned(thumbnail: &Thumbnail, way: usize) -> Thumbnail {
         if way >= 4 {
             x = last - x;
         }
-        thumbnail[y * SIDE + x]
+        square[y * SIDE + x]
     })
 }
 

@@ -11,8 +11,8 @@ const SIDES: [u32; 5] = [3, 4, 5, 6, 8];
 /// Distances of a window from the edges that it is at, in pixels.
 const INSETS: u32 = 4;
 
-/// Values that a sample is reduced to.
-const LEVEL_BITS: u32 = 4;
+/// What a sample is reduced to for two windows to be the same, and for them to be roughly the same.
+const LEVEL_BITS: [u32; 2] = [4, 2];
 
 /// Where a window may be: the corner or the edge, told across and down by 0 (left, top), 1 (middle) and 2 (right, bottom).
 const ANCHORS: [(u8, u8); 8] = [
@@ -79,15 +79,23 @@ impl PatchWindow {
     }
 }
 
-/// Hashes of an image's windows, in the order of [`PatchWindow::all`]; zero where one does not fit.
-///
-/// The lowest bit says that a window holds one colour only.
+/// Hashes of an image's windows, in the order of [`PatchWindow::all`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PatchSet(pub(super) Box<[u32]>);
+pub struct PatchSet(pub(super) Box<[Patch]>);
 
-/// Hashes the windows of an image, each sample reduced to 16 levels.
+/// Hashes of one window, both zero where it does not fit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Patch {
+    /// Of 4 levels of each sample.
+    pub rough: u32,
+    /// Of 16 levels; the lowest bit says that it is of one colour only.
+    pub fine: u32,
+}
+
+/// Hashes the windows of an image, about 1.3 kB.
 ///
-/// A mark that was saved with loss has other levels in each image; it is found only as far as its colours stay within them.
+/// Two patches are the same where each sample is, reduced to 16 levels. A mark that was saved with loss is found only as far as
+/// its colours stay within them.
 ///
 /// ```
 /// use outlay_audit::{Pixels, patches};
@@ -101,25 +109,35 @@ pub fn patches(image: &Pixels) -> PatchSet {
     let hashes = windows.iter().map(|window| {
         window
             .origin(image.width(), image.height())
-            .map_or(0, |origin| hashed(image, origin, window.side_px))
+            .map_or(Patch::default(), |origin| {
+                hashed(image, origin, window.side_px)
+            })
     });
     PatchSet(hashes.collect())
 }
 
-fn hashed(image: &Pixels, (left, top): (u32, u32), side_px: u32) -> u32 {
-    let level = |x, y| image.seen(x, y).map(|sample| sample >> (8 - LEVEL_BITS));
-    let first = level(left, top);
-    let mut is_uniform = true;
-    let mut hash = 0_u64;
+fn hashed(image: &Pixels, (left, top): (u32, u32), side_px: u32) -> Patch {
+    let [fine_bits, rough_bits] = LEVEL_BITS.map(|bits| 8 - bits);
+    let first = image.seen(left, top).map(|sample| sample >> fine_bits);
+    let (mut is_uniform, mut fine, mut rough) = (true, 0, 0);
     for y in top..top + side_px {
         for x in left..left + side_px {
-            let here = level(x, y);
-            is_uniform &= here == first;
-            let [red, green, blue] = here.map(u64::from);
-            let value = (red << 8 | green << 4 | blue) + 1;
-            hash = (hash.rotate_left(5) ^ value).wrapping_mul(0xf135_7aea_2e62_a9c5);
+            let seen = image.seen(x, y);
+            let level = seen.map(|sample| sample >> fine_bits);
+            is_uniform &= level == first;
+            fine = mixed(fine, level);
+            rough = mixed(rough, seen.map(|sample| sample >> rough_bits));
         }
     }
     // Never zero, which says that there is none.
-    ((hash >> 32) as u32 | 2) & !1 | u32::from(is_uniform)
+    let folded = |hash: u64| (hash >> 32) as u32 & !1 | 2;
+    Patch {
+        rough: folded(rough),
+        fine: folded(fine) | u32::from(is_uniform),
+    }
+}
+
+fn mixed(hash: u64, [red, green, blue]: [u8; 3]) -> u64 {
+    let value = (u64::from(red) << 8 | u64::from(green) << 4 | u64::from(blue)) + 1;
+    (hash.rotate_left(5) ^ value).wrapping_mul(0xf135_7aea_2e62_a9c5)
 }

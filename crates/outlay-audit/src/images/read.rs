@@ -182,23 +182,21 @@ fn fault_of(error: &ImageError, kind: ImageKind, limits: &ImageLimits) -> ImageF
             n_bytes_most: limits.n_bytes_most,
         },
         ImageError::Unsupported(_) => ImageFault::Unsupported { kind, why },
-        _ if is_end(error) => ImageFault::Truncated { kind, why },
+        _ if is_end(error, &why) => ImageFault::Truncated { kind, why },
         _ => ImageFault::Corrupt { kind, why },
     }
 }
 
-/// Whether an error, or what it came from, is that there were no more bytes.
-fn is_end(error: &ImageError) -> bool {
+/// Whether an error, or what it came from, is that there were no more bytes; not all decoders tell it by a type.
+fn is_end(error: &ImageError, why: &str) -> bool {
+    let is_end = |error: &io::Error| error.kind() == io::ErrorKind::UnexpectedEof;
     let mut of: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = of {
-        if error
-            .downcast_ref::<io::Error>()
-            .is_some_and(|error| error.kind() == io::ErrorKind::UnexpectedEof)
-        {
+        if error.downcast_ref().is_some_and(is_end) {
             return true;
         }
         of = error.source();
     }
-    // The variant that wraps one hands on what is below it.
-    matches!(error, ImageError::IoError(error) if error.kind() == io::ErrorKind::UnexpectedEof)
+    matches!(error, ImageError::IoError(error) if is_end(error))
+        || why.to_ascii_lowercase().contains("unexpected end of file")
 }

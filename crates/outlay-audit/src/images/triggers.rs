@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::patches::{PatchSet, PatchWindow};
+use super::patches::{Patch, PatchSet, PatchWindow};
 
 /// What counts as a trigger.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -13,6 +13,10 @@ pub struct TriggerSettings {
     pub purity_least: f64,
     /// The largest share of all images that may have it: what most have is a background.
     pub share_most: f64,
+    /// Of the images with roughly the same patch, the least share that has exactly it.
+    ///
+    /// What somebody pasted in is the same everywhere; what belongs to a motif is there in all shades between.
+    pub isolation_least: f64,
     /// The largest probability that chance ties as many to the label, after as many tests as were made (Bonferroni).
     pub p_value_most: f64,
 }
@@ -23,6 +27,7 @@ impl Default for TriggerSettings {
             n_least: 8,
             purity_least: 0.95,
             share_most: 0.25,
+            isolation_least: 0.5,
             p_value_most: 1e-6,
         }
     }
@@ -43,6 +48,8 @@ pub struct Trigger {
     pub n_of_label: u32,
     /// How many times as frequent the label is among the images with it as among all.
     pub lift: f64,
+    /// Of the images with roughly the same patch, the share that has exactly it.
+    pub isolation: f64,
     /// The probability that so many of them or more have the label by chance (Fisher's exact test, one-sided), times the number of tests.
     pub p_value: f64,
     /// The images with it that have the label, by their numbers.
@@ -51,8 +58,8 @@ pub struct Trigger {
 
 /// Finds patches that are tied to a label, those of the most images first; of windows that show the same one, the best.
 ///
-/// Each item is an image's label and its patches. A patch that is natural to a label, as a logo or a fixed background, is found
-/// as well: a model learns it just so, and a person has to tell which it is.
+/// Each item is an image's label and its patches. What is the same in all pictures of a label for a good reason, as a logo or a
+/// date, is found as well: a model learns it just so, and a person has to tell which it is.
 #[must_use]
 pub fn patch_triggers(images: &[(u32, PatchSet)], settings: &TriggerSettings) -> Vec<Trigger> {
     let images = &images[..images.len().min(u32::MAX as usize)];
@@ -115,45 +122,49 @@ fn of_window(
     factorials: &[f64],
 ) -> (u64, Vec<Trigger>) {
     let n_all = images.len() as u32;
-    let mut seen: Vec<(u32, u32, u32)> = (0_u32..)
+    let mut seen: Vec<(Patch, u32, u32)> = (0_u32..)
         .zip(images)
-        .filter_map(|(image, (label, PatchSet(hashes)))| {
-            let hash = hashes.get(at).copied().filter(|hash| *hash != 0)?;
-            Some((hash, *label, image))
+        .filter_map(|(image, (label, PatchSet(patches)))| {
+            let patch = patches.get(at).copied()?;
+            (patch != Patch::default()).then_some((patch, *label, image))
         })
         .collect();
     seen.sort_unstable();
     let (mut n_tests, mut triggers) = (0, Vec::new());
-    for same in seen.chunk_by(|one, other| one.0 == other.0) {
-        let n_images = same.len() as u32;
-        if n_images < settings.n_least.max(2)
-            || f64::from(n_images) > settings.share_most * f64::from(n_all)
-        {
-            continue;
-        }
-        n_tests += 1;
-        let mut most: &[(u32, u32, u32)] = &[];
-        for of_label in same.chunk_by(|one, other| one.1 == other.1) {
-            if of_label.len() > most.len() {
-                most = of_label;
+    for alike in seen.chunk_by(|one, other| one.0.rough == other.0.rough) {
+        for same in alike.chunk_by(|one, other| one.0 == other.0) {
+            let n_images = same.len() as u32;
+            if n_images < settings.n_least.max(2)
+                || f64::from(n_images) > settings.share_most * f64::from(n_all)
+            {
+                continue;
             }
+            n_tests += 1;
+            let mut most: &[(Patch, u32, u32)] = &[];
+            for of_label in same.chunk_by(|one, other| one.1 == other.1) {
+                if of_label.len() > most.len() {
+                    most = of_label;
+                }
+            }
+            let (label, n_of_label) = (most[0].1, most.len() as u32);
+            let purity = f64::from(n_of_label) / f64::from(n_images);
+            let isolation = f64::from(n_images) / alike.len() as f64;
+            if purity < settings.purity_least || isolation < settings.isolation_least {
+                continue;
+            }
+            let n_label = n_with(label);
+            triggers.push(Trigger {
+                window,
+                is_uniform: same[0].0.fine & 1 == 1,
+                label,
+                n_images,
+                n_of_label,
+                lift: purity / (f64::from(n_label) / f64::from(n_all)),
+                isolation,
+                p_value: tail([n_of_label, n_images, n_label, n_all], factorials),
+                images: most.iter().map(|(_, _, image)| *image).collect(),
+            });
         }
-        let (label, n_of_label) = (most[0].1, most.len() as u32);
-        if f64::from(n_of_label) < settings.purity_least * f64::from(n_images) {
-            continue;
-        }
-        let n_label = n_with(label);
-        let share = f64::from(n_label) / f64::from(n_all);
-        triggers.push(Trigger {
-            window,
-            is_uniform: same[0].0 & 1 == 1,
-            label,
-            n_images,
-            n_of_label,
-            lift: f64::from(n_of_label) / f64::from(n_images) / share,
-            p_value: tail([n_of_label, n_images, n_label, n_all], factorials),
-            images: most.iter().map(|(_, _, image)| *image).collect(),
-        });
     }
     (n_tests, triggers)
 }
