@@ -16,7 +16,8 @@ use crate::union::Sets;
 pub struct ImageSettings {
     /// The most of 63 bits in which the perceptual hashes of two near duplicates differ.
     ///
-    /// Of two hashes that have nothing to do with each other, two in a hundred million pairs differ in at most 10.
+    /// 11 is the most that is found by two bits in each of the four quarters. Of hashes that have nothing to do with each other,
+    /// one in twelve million pairs differs in so few.
     pub n_perceptual_bits: u32,
     /// The most of 64 bits in which their difference hashes differ.
     ///
@@ -24,7 +25,7 @@ pub struct ImageSettings {
     pub n_difference_bits: u32,
     /// The least correlation of what their thumbnails show in detail ([`detail_correlation`](super::detail_correlation)).
     ///
-    /// A picture of which 2% are cut off keeps about 0.94: its edges move by a third of a thumbnail's sample.
+    /// A picture of which 2% are cut off keeps 0.93 or more: its edges move by a third of a thumbnail's sample.
     pub correlation: f64,
     /// Whether an image is near a mirrored or turned one too, at eight times the work.
     pub any_orientation: bool,
@@ -33,9 +34,9 @@ pub struct ImageSettings {
 impl Default for ImageSettings {
     fn default() -> Self {
         Self {
-            n_perceptual_bits: 10,
+            n_perceptual_bits: 11,
             n_difference_bits: 20,
-            correlation: 0.93,
+            correlation: 0.92,
             any_orientation: false,
         }
     }
@@ -63,11 +64,11 @@ const QUARTER_BITS: u32 = 16;
 /// Of the images with the same quarter of a hash that are known to belong together, as many are compared with others.
 const MEMBERS: usize = 32;
 
-/// Hashes that one is compared with, in one pair of quarters.
-const LOOKS: usize = 1024;
+/// Hashes that one is compared with in one pair of quarters: so many for each, or this number shared out among all.
+const LOOKS: (usize, usize) = (1024, 1 << 30);
 
-/// Thumbnails that one is compared with in vain, in one pair of quarters.
-const FAILURES: usize = 64;
+/// Thumbnails that one is compared with in vain in one pair of quarters, likewise.
+const FAILURES: (usize, usize) = (64, 1 << 25);
 
 /// Neighbours in the order of the hashes that each is compared with before all else.
 const NEIGHBOURS: usize = 4;
@@ -141,6 +142,9 @@ struct Search {
     arch: pulp::Arch,
     entries: Vec<Entry>,
     radii: [u32; QUARTERS],
+    /// The most hashes and thumbnails that one is compared with, in one pair of quarters.
+    n_looks: usize,
+    n_failures: usize,
 }
 
 /// What the search has found so far, by places in the order of content.
@@ -221,6 +225,8 @@ impl Search {
             .par_iter()
             .map(|at| Detail::of(&sketches[*at as usize].thumbnail))
             .collect();
+        let n_entries = images.len().max(1);
+        let most = |(each, all): (usize, usize)| each.max(all / n_entries);
         let n_ways = if settings.any_orientation { 8 } else { 1 };
         let entries = images
             .par_iter()
@@ -250,6 +256,8 @@ impl Search {
             arch: pulp::Arch::new(),
             entries,
             radii: radii(settings.n_perceptual_bits),
+            n_looks: most(LOOKS),
+            n_failures: most(FAILURES),
         }
     }
 
@@ -392,12 +400,14 @@ impl Search {
             } else {
                 others.clone()
             };
-            if among.len() > LOOKS {
-                compared.n_not_compared += (among.len() - LOOKS) as u64;
+            if among.len() > self.n_looks {
+                compared.n_not_compared += (among.len() - self.n_looks) as u64;
                 let middle = shelf.entries[among.clone()]
                     .partition_point(|entry| entry.difference < one.difference);
-                let skipped = middle.saturating_sub(LOOKS / 2).min(among.len() - LOOKS);
-                among = among.start + skipped..among.start + skipped + LOOKS;
+                let skipped = middle
+                    .saturating_sub(self.n_looks / 2)
+                    .min(among.len() - self.n_looks);
+                among = among.start + skipped..among.start + skipped + self.n_looks;
             }
             let mut n_failures = 0;
             for (at_other, other_entry) in among.clone().zip(&shelf.entries[among]) {
@@ -419,7 +429,7 @@ impl Search {
                 {
                     continue;
                 }
-                if n_failures >= FAILURES {
+                if n_failures >= self.n_failures {
                     compared.n_not_compared += 1;
                     continue;
                 }

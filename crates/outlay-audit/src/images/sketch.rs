@@ -212,7 +212,7 @@ pub fn sketch_pixels(image: &Pixels) -> ImageSketch {
 
 /// Whether each pixel is one of four that are equal.
 fn is_doubled(image: &Pixels) -> bool {
-    if image.width() % 2 != 0 || image.height() % 2 != 0 {
+    if !image.width().is_multiple_of(2) || !image.height().is_multiple_of(2) {
         return false;
     }
     let n_channels = image.n_channels();
