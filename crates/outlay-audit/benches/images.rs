@@ -35,7 +35,7 @@ fn main() {
                 let level = |period| (128.0 + 100.0 * wave(period + at)) as u32;
                 image::Rgb([level(31), level(57), level(90)].map(|level| (level + grain) as u8))
             });
-            let file = std::fs::File::create(&path).unwrap();
+            let file = std::io::BufWriter::new(std::fs::File::create(&path).unwrap());
             image::codecs::jpeg::JpegEncoder::new_with_quality(file, 90)
                 .encode_image(&picture)
                 .unwrap();

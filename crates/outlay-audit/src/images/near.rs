@@ -174,6 +174,8 @@ impl Compared {
 /// Entries that are sorted by a quarter of their perceptual hashes.
 struct Shelf {
     entries: Vec<Entry>,
+    /// Their perceptual hashes.
+    hashes: Vec<u64>,
     /// The set of each at present.
     sets: Vec<u32>,
     /// Where the entries of each value of the quarter begin, and after the last.
@@ -287,18 +289,23 @@ impl Search {
                 };
                 (key, entry.image, entry.way)
             });
-            let compared = (0..entries.len())
-                .into_par_iter()
-                .map(|at| {
+            let places: Vec<usize> = (0..entries.len()).step_by(256).collect();
+            let compared = places
+                .par_iter()
+                .map(|from| {
                     let mut compared = Compared::default();
-                    for other in entries[at + 1..].iter().take(NEIGHBOURS) {
-                        let one = &entries[at];
-                        if state.sets.least(one.image) != state.sets.least(other.image)
-                            && self.is_close(one, other)
-                        {
-                            self.compare(one, other, &mut compared);
+                    self.arch.dispatch(|| {
+                        for at in *from..(from + 256).min(entries.len()) {
+                            for other in entries[at + 1..].iter().take(NEIGHBOURS) {
+                                let one = &entries[at];
+                                if state.sets.least(one.image) != state.sets.least(other.image)
+                                    && self.is_close(one, other)
+                                {
+                                    self.compare(one, other, &mut compared);
+                                }
+                            }
                         }
-                    }
+                    });
                     compared
                 })
                 .reduce(Compared::default, Compared::and);
@@ -312,12 +319,18 @@ impl Search {
         for mask in masks {
             let compared = shelf
                 .values
-                .par_iter()
-                .filter(|value| **value <= **value ^ mask)
-                .map(|value| {
+                .par_chunks(256)
+                .map(|values| {
+                    let mut compared = Compared::default();
                     // Counting bits takes one instruction where the processor has it.
-                    self.arch
-                        .dispatch(|| self.meet(quarter, &shelf, *value, *value ^ mask))
+                    self.arch.dispatch(|| {
+                        for value in values {
+                            if *value <= *value ^ mask {
+                                self.meet(quarter, &shelf, *value, *value ^ mask, &mut compared);
+                            }
+                        }
+                    });
+                    compared
                 })
                 .reduce(Compared::default, Compared::and);
             let is_any = !compared.near.is_empty();
@@ -374,6 +387,7 @@ impl Search {
             .map(|entry| sets[entry.image as usize])
             .collect();
         Shelf {
+            hashes: entries.iter().map(|entry| entry.perceptual).collect(),
             entries,
             sets,
             places,
@@ -383,16 +397,13 @@ impl Search {
 
     /// Compares the entries of two values of a quarter, or those of one with each other.
     #[inline(always)]
-    fn meet(&self, quarter: usize, shelf: &Shelf, value: u32, other: u32) -> Compared {
-        let mut compared = Compared::default();
+    fn meet(&self, quarter: usize, shelf: &Shelf, value: u32, other: u32, compared: &mut Compared) {
         let (ones, others) = (shelf.range(value), shelf.range(other));
         if others.is_empty() {
-            return compared;
+            return;
         }
         // What was found here is not looked for again.
         let mut together: Option<Sets> = None;
-        let local =
-            |at: usize, of: &std::ops::Range<usize>, after: usize| (at - of.start + after) as u32;
         for at in ones.clone() {
             let one = &shelf.entries[at];
             let mut among = if value == other {
@@ -410,20 +421,20 @@ impl Search {
                 among = among.start + skipped..among.start + skipped + self.n_looks;
             }
             let mut n_failures = 0;
-            for (at_other, other_entry) in among.clone().zip(&shelf.entries[among]) {
-                if !self.is_close(one, other_entry)
+            for (at_other, hash) in among.clone().zip(&shelf.hashes[among]) {
+                let n_bits = (one.perceptual ^ hash).count_ones();
+                if n_bits > self.settings.n_perceptual_bits
                     || shelf.sets[at] == shelf.sets[at_other]
-                    || one.image == other_entry.image
-                    || (one.way != 0 && other_entry.way != 0)
-                    || self.is_met_before(one, other_entry, quarter)
+                    || !self.is_to_compare(one, &shelf.entries[at_other], quarter)
                 {
                     continue;
                 }
-                let (here, there) = if value == other {
-                    (local(at, &ones, 0), local(at_other, &ones, 0))
+                let here = (at - ones.start) as u32;
+                let there = if value == other {
+                    at_other - ones.start
                 } else {
-                    (local(at, &ones, 0), local(at_other, &others, ones.len()))
-                };
+                    at_other - others.start + ones.len()
+                } as u32;
                 if let Some(together) = &together
                     && together.least(here) == together.least(there)
                 {
@@ -431,9 +442,7 @@ impl Search {
                 }
                 if n_failures >= self.n_failures {
                     compared.n_not_compared += 1;
-                    continue;
-                }
-                if self.compare(one, other_entry, &mut compared) {
+                } else if self.compare(one, &shelf.entries[at_other], compared) {
                     together
                         .get_or_insert_with(|| Sets::new((ones.len() + others.len()) as u32))
                         .merge(here, there);
@@ -442,7 +451,14 @@ impl Search {
                 }
             }
         }
-        compared
+    }
+
+    /// Whether two whose perceptual hashes are close are to be compared, and were not by an earlier quarter.
+    fn is_to_compare(&self, one: &Entry, other: &Entry, quarter: usize) -> bool {
+        self.is_close(one, other)
+            && one.image != other.image
+            && (one.way == 0 || other.way == 0)
+            && !self.is_met_before(one, other, quarter)
     }
 
     /// Whether two were compared by an earlier quarter already.
@@ -451,13 +467,13 @@ impl Search {
         (0..quarter).any(|earlier| quarter_of(differs, earlier).count_ones() < self.radii[earlier])
     }
 
-    #[inline(always)]
     fn is_close(&self, one: &Entry, other: &Entry) -> bool {
         (one.perceptual ^ other.perceptual).count_ones() <= self.settings.n_perceptual_bits
             && (one.difference ^ other.difference).count_ones() <= self.settings.n_difference_bits
     }
 
     /// Compares two by their thumbnails, of which at most one is turned.
+    #[inline(always)]
     fn compare(&self, one: &Entry, other: &Entry, compared: &mut Compared) -> bool {
         if one.image == other.image || (one.way != 0 && other.way != 0) {
             return false;

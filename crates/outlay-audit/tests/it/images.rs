@@ -1,5 +1,10 @@
 //! Images: what cannot be read is told, what looks the same is found, and a mark is found where one was pasted.
 
+#![allow(
+    clippy::print_stdout,
+    reason = "a test that is skipped says so, and figures are told"
+)]
+
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
