@@ -154,31 +154,61 @@ pub(super) struct Detail {
 }
 
 impl Detail {
+    /// The detail of a thumbnail; inlined, for what the processor has to be used.
+    #[inline(always)]
     pub fn of(thumbnail: &Thumbnail) -> Self {
-        let rows = thumbnail.as_chunks::<SIDE>().0;
-        let range = |at: usize| at.saturating_sub(AROUND)..(at + AROUND + 1).min(SIDE);
-        // Of each sample the sum of those about it in its row.
-        let across: [[u32; SIDE]; SIDE] = std::array::from_fn(|y| {
-            std::array::from_fn(|x| {
-                rows[y][range(x)]
-                    .iter()
-                    .map(|sample| u32::from(*sample))
-                    .sum()
-            })
-        });
-        let differs: [f32; N_SAMPLES] = std::array::from_fn(|at| {
-            let (y, x) = (at / SIDE, at % SIDE);
-            let sum: u32 = across[range(y)].iter().map(|sums| sums[x]).sum();
-            let n = (range(y).len() * range(x).len()) as f32;
-            f32::from(thumbnail[at]) - sum as f32 / n
-        });
-        let largest = differs
-            .iter()
-            .fold(0.0_f32, |most, value| most.max(value.abs()));
+        const AROUND_BOTH: usize = 2 * AROUND + 1;
+        let n_within = |at: usize| (at + AROUND + 1).min(SIDE) - at.saturating_sub(AROUND);
+        // Sums of a window's rows and then of its columns, where zeros lie about the thumbnail.
+        let mut across = [[0_u16; SIDE]; SIDE + 2 * AROUND];
+        for (sums, row) in across[AROUND..]
+            .iter_mut()
+            .zip(thumbnail.as_chunks::<SIDE>().0)
+        {
+            let mut wide = [0_u16; SIDE + 2 * AROUND];
+            for (to, sample) in wide[AROUND..].iter_mut().zip(row) {
+                *to = u16::from(*sample);
+            }
+            for shift in 0..AROUND_BOTH {
+                for x in 0..SIDE {
+                    sums[x] += wide[x + shift];
+                }
+            }
+        }
+        let mut differs = [0.0_f32; N_SAMPLES];
+        for (y, differs) in differs.as_chunks_mut::<SIDE>().0.iter_mut().enumerate() {
+            let mut sums = [0_u16; SIDE];
+            for row in &across[y..y + AROUND_BOTH] {
+                for x in 0..SIDE {
+                    sums[x] += row[x];
+                }
+            }
+            for x in 0..SIDE {
+                let n = (n_within(y) * n_within(x)) as f32;
+                differs[x] = f32::from(thumbnail[y * SIDE + x]) - f32::from(sums[x]) / n;
+            }
+        }
+        let mut largest = 0.0_f32;
+        for value in &differs {
+            largest = if value.abs() > largest {
+                value.abs()
+            } else {
+                largest
+            };
+        }
         let scale = if largest > 0.0 { 127.0 / largest } else { 0.0 };
-        let samples = differs.map(|value| (value * scale).round() as i8);
-        let sum: i64 = samples.iter().map(|sample| i64::from(*sample)).sum();
-        let squares: i64 = samples.iter().map(|sample| i64::from(*sample).pow(2)).sum();
+        // Rounded, from -127 to 127.
+        let mut samples = [0; N_SAMPLES];
+        for (sample, value) in samples.iter_mut().zip(&differs) {
+            *sample = ((*value * scale + 128.5) as i32 - 128) as i8;
+        }
+        let (mut sum, mut squares) = (0_i32, 0_i32);
+        for sample in &samples {
+            let sample = i32::from(*sample);
+            sum += sample;
+            squares += sample * sample;
+        }
+        let (sum, squares) = (i64::from(sum), i64::from(squares));
         Self {
             samples,
             sum,
@@ -192,12 +222,10 @@ impl Detail {
         if self.spread == 0 || other.spread == 0 {
             return 0.0;
         }
-        let product: i32 = self
-            .samples
-            .iter()
-            .zip(samples_of_other)
-            .map(|(one, other)| i32::from(*one) * i32::from(*other))
-            .sum();
+        let mut product = 0_i32;
+        for at in 0..N_SAMPLES {
+            product += i32::from(self.samples[at]) * i32::from(samples_of_other[at]);
+        }
         let together = N_SAMPLES as i64 * i64::from(product) - self.sum * other.sum;
         together as f64 / ((self.spread as f64).sqrt() * (other.spread as f64).sqrt())
     }

@@ -7,7 +7,7 @@
 
 use rayon::prelude::*;
 
-use super::hash::{Detail, difference_hash, perceptual_hash, turned};
+use super::hash::{Detail, Thumbnail, difference_hash, perceptual_hash, turned};
 use super::sketch::{ImageFlag, ImageSketch};
 use crate::union::Sets;
 
@@ -72,6 +72,9 @@ const FAILURES: (usize, usize) = (64, 1 << 25);
 
 /// Neighbours in the order of the hashes that each is compared with before all else.
 const NEIGHBOURS: usize = 4;
+
+/// Entries or values that one thread takes at a time.
+const STEP: usize = 256;
 
 /// Finds exact and near duplicates. At most 4,294,967,295 images are looked at, and 1 kB of each is kept while it goes on.
 ///
@@ -223,9 +226,10 @@ impl Search {
                 &sketch.pixel_hash,
             )
         });
+        let arch = pulp::Arch::new();
         let details = images
             .par_iter()
-            .map(|at| Detail::of(&sketches[*at as usize].thumbnail))
+            .map(|at| arch.dispatch(Detailing(&sketches[*at as usize].thumbnail)))
             .collect();
         let n_entries = images.len().max(1);
         let most = |(each, all): (usize, usize)| each.max(all / n_entries);
@@ -255,7 +259,7 @@ impl Search {
             settings,
             images,
             details,
-            arch: pulp::Arch::new(),
+            arch,
             entries,
             radii: radii(settings.n_perceptual_bits),
             n_looks: most(LOOKS),
@@ -289,24 +293,16 @@ impl Search {
                 };
                 (key, entry.image, entry.way)
             });
-            let places: Vec<usize> = (0..entries.len()).step_by(256).collect();
+            let places: Vec<usize> = (0..entries.len()).step_by(STEP).collect();
             let compared = places
                 .par_iter()
                 .map(|from| {
-                    let mut compared = Compared::default();
-                    self.arch.dispatch(|| {
-                        for at in *from..(from + 256).min(entries.len()) {
-                            for other in entries[at + 1..].iter().take(NEIGHBOURS) {
-                                let one = &entries[at];
-                                if state.sets.least(one.image) != state.sets.least(other.image)
-                                    && self.is_close(one, other)
-                                {
-                                    self.compare(one, other, &mut compared);
-                                }
-                            }
-                        }
-                    });
-                    compared
+                    self.arch.dispatch(Neighbouring {
+                        search: self,
+                        sets: &state.sets,
+                        entries: &entries,
+                        from: *from,
+                    })
                 })
                 .reduce(Compared::default, Compared::and);
             take(state, &compared);
@@ -319,18 +315,15 @@ impl Search {
         for mask in masks {
             let compared = shelf
                 .values
-                .par_chunks(256)
+                .par_chunks(STEP)
                 .map(|values| {
-                    let mut compared = Compared::default();
-                    // Counting bits takes one instruction where the processor has it.
-                    self.arch.dispatch(|| {
-                        for value in values {
-                            if *value <= *value ^ mask {
-                                self.meet(quarter, &shelf, *value, *value ^ mask, &mut compared);
-                            }
-                        }
-                    });
-                    compared
+                    self.arch.dispatch(Meeting {
+                        search: self,
+                        quarter,
+                        shelf: &shelf,
+                        values,
+                        mask,
+                    })
                 })
                 .reduce(Compared::default, Compared::and);
             let is_any = !compared.near.is_empty();
@@ -499,6 +492,71 @@ impl Search {
             compared.near.push((one.image, other.image));
         }
         is_near
+    }
+}
+
+/// The loops that take the time, as values: of these, and not of closures, it is sure that they are compiled for what the
+/// processor has, which counts bits by one instruction.
+struct Meeting<'a> {
+    search: &'a Search,
+    quarter: usize,
+    shelf: &'a Shelf,
+    values: &'a [u32],
+    mask: u32,
+}
+
+impl pulp::WithSimd for Meeting<'_> {
+    type Output = Compared;
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) -> Compared {
+        let mut compared = Compared::default();
+        for value in self.values {
+            let other = *value ^ self.mask;
+            if *value <= other {
+                self.search
+                    .meet(self.quarter, self.shelf, *value, other, &mut compared);
+            }
+        }
+        compared
+    }
+}
+
+struct Neighbouring<'a> {
+    search: &'a Search,
+    sets: &'a Sets,
+    entries: &'a [Entry],
+    from: usize,
+}
+
+impl pulp::WithSimd for Neighbouring<'_> {
+    type Output = Compared;
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) -> Compared {
+        let mut compared = Compared::default();
+        for at in self.from..(self.from + STEP).min(self.entries.len()) {
+            let one = &self.entries[at];
+            for other in self.entries[at + 1..].iter().take(NEIGHBOURS) {
+                if self.sets.least(one.image) != self.sets.least(other.image)
+                    && self.search.is_close(one, other)
+                {
+                    self.search.compare(one, other, &mut compared);
+                }
+            }
+        }
+        compared
+    }
+}
+
+struct Detailing<'a>(&'a Thumbnail);
+
+impl pulp::WithSimd for Detailing<'_> {
+    type Output = Detail;
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) -> Detail {
+        Detail::of(self.0)
     }
 }
 
