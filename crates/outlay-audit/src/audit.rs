@@ -18,6 +18,7 @@ use crate::leaks::{Grade, Items, Leak, Reference};
 use crate::look::{Looked, Looker, RecordSeen, Wanted};
 use crate::near::{Found, Near, NearSettings};
 use crate::origin::Origins;
+use crate::pictures::Pictures;
 use crate::privacy::PrivateKind;
 use crate::quality::Rule;
 use crate::record::Fields;
@@ -170,6 +171,8 @@ pub struct Audit {
     pub sample: SampleTable,
     /// Licences, notices and languages, where they were looked for.
     pub origins: Option<Origins>,
+    /// The images.
+    pub pictures: Pictures,
     /// What a policy makes of each licence.
     pub(crate) decisions: Vec<Decision>,
     /// Files that were as a former audit had seen them.
@@ -269,6 +272,7 @@ struct Auditing<'a> {
     counts: FieldCounts,
     sample: Sampled,
     origins: Origins,
+    pictures: Pictures,
 }
 
 impl Takes<Looked> for Auditing<'_> {
@@ -326,6 +330,12 @@ impl Takes<Looked> for Auditing<'_> {
                 let groups = &values[self.wanted.groups..];
                 let (label, time) = (of(self.wanted.label), of(self.wanted.time));
                 self.counts.take(label, time, groups, is_compared);
+            }
+        }
+        for (at, picture) in looked.pictures {
+            if let Some(sketch) = picture.sketch() {
+                self.pictures.records.push(self.table.len() + at);
+                self.pictures.sketches.push(sketch);
             }
         }
         for record in looked.records {
@@ -439,7 +449,7 @@ fn nothing(paths: &[PathBuf]) -> AuditError {
 fn field_names(source: &Source, settings: &Settings) -> BTreeSet<String> {
     let n_read = std::sync::atomic::AtomicU64::new(0);
     let mut names = BTreeSet::new();
-    if source.kind == Kind::Text {
+    if matches!(source.kind, Kind::Text | Kind::Image | Kind::Idx) {
         return names;
     }
     let Ok(mut chunks) = Chunks::open(source, settings.record_bytes_max, &settings.folder, &n_read)
@@ -475,6 +485,11 @@ fn of_the_same_form(data: &[Source], compared: Vec<Source>, settings: &Settings)
     compared
         .into_iter()
         .filter(|source| {
+            if matches!(source.kind, Kind::Image | Kind::Idx) {
+                return data
+                    .iter()
+                    .any(|data| matches!(data.kind, Kind::Image | Kind::Idx));
+            }
             let names = names(source);
             !names.is_empty() && forms.contains(&names)
         })
@@ -562,6 +577,7 @@ pub fn audit(
         ),
         sample: Sampled::default(),
         origins: Origins::default(),
+        pictures: Pictures::default(),
     };
     let mut files = each_chunk(
         &all,
@@ -576,11 +592,15 @@ pub fn audit(
     if compared.is_empty() {
         auditing.n_records = auditing.table.len();
     }
-    let near = auditing
+    let mut near = auditing
         .near
         .map(|near| near.find(|done, of| progress(Progress::Comparing(done, of))))
         .transpose()
         .map_err(working)?;
+    let mut pictures = auditing.pictures;
+    if let Some(near) = &mut near {
+        pictures.find(near);
+    }
     Ok(Audit {
         files,
         n_records: auditing.n_records,
@@ -591,6 +611,7 @@ pub fn audit(
         counts: auditing.counts,
         sample: auditing.sample.table(),
         decisions: Vec::new(),
+        pictures,
         origins: settings.rights.then_some(auditing.origins),
         n_reused: saved.map_or(0, |saved| saved.n_reused()),
         others,
@@ -680,7 +701,8 @@ impl Takes<Asked> for Collecting {
         let mut asked = Asked::default();
         let mut row = Vec::new();
         chunk.each(&self.fields, |seen| match seen {
-            // A row of a table is compared with rows, and has no words that could be found elsewhere.
+            // Rows of tables and images are compared with such, and have no words that could be found elsewhere.
+            Ok(_) if matches!(chunk, Chunk::Image(_) | Chunk::Pixels { .. }) => {}
             Ok((_, named)) if cells(&self.fields, named, &mut row) => {}
             Ok((record, _)) => {
                 let id = record.id.as_deref().unwrap_or_default().to_owned();

@@ -10,6 +10,7 @@ use parquet::record::reader::RowIter;
 use parquet::record::{Field as Value, Row};
 use serde::{Deserialize, Serialize};
 
+use crate::images::{IdxImage, IdxImages, idx_images};
 use crate::record::{Field, Fields, Named, Record, named};
 use crate::source::{Kind, Source};
 
@@ -31,6 +32,10 @@ pub(crate) enum Chunk {
     Columns { first: u64, rows: Vec<Row> },
     /// The text of a file.
     Whole(Vec<u8>),
+    /// The bytes of an image.
+    Image(Vec<u8>),
+    /// Images without files of their own.
+    Pixels { first: u64, images: Vec<IdxImage> },
 }
 
 /// Bytes that no record was made of.
@@ -91,6 +96,20 @@ impl Chunk {
                         })
                         .collect();
                     with(Ok((fields.record(line, &named), &named)));
+                }
+            }
+            Self::Image(_) | Self::Pixels { .. } => {
+                let (first, n_images) = match self {
+                    Self::Pixels { first, images } => (*first, images.len()),
+                    _ => (1, 1),
+                };
+                for line in (first..).take(n_images) {
+                    let record = Record {
+                        line,
+                        others: vec![None; fields.others.len() + fields.groups.len()],
+                        ..Record::default()
+                    };
+                    with(Ok((record, &Named::new())));
                 }
             }
             Self::Whole(bytes) => {
@@ -170,6 +189,11 @@ enum Reading<'a> {
         fault: Option<String>,
     },
     Whole(Box<dyn Read + Send + 'a>),
+    Images {
+        from: Box<IdxImages>,
+        next: u64,
+        n_read: &'a AtomicU64,
+    },
     Done,
 }
 
@@ -186,7 +210,7 @@ impl<'a> Chunks<'a> {
                 rest: Vec::new(),
                 next: 1,
             },
-            Kind::Json | Kind::Text => Reading::Whole(source.open(folder, n_read)?),
+            Kind::Json | Kind::Text | Kind::Image => Reading::Whole(source.open(folder, n_read)?),
             Kind::Table(delimiter) => {
                 let mut from = csv::ReaderBuilder::new()
                     .delimiter(delimiter)
@@ -212,6 +236,11 @@ impl<'a> Chunks<'a> {
                     next: 1,
                 }
             }
+            Kind::Idx => Reading::Images {
+                from: Box::new(idx_images(&source.path, u32::MAX).map_err(io::Error::other)?),
+                next: 1,
+                n_read,
+            },
             Kind::Parquet => {
                 let file = source.file(folder)?;
                 let file = unpanicked(|| SerializedFileReader::new(file))
@@ -267,6 +296,15 @@ impl<'a> Chunks<'a> {
                 columns.map_err(|error| {
                     io::Error::other(format!("{n_left} of its {n_rows} rows: {error}"))
                 })
+            }
+            Reading::Images { from, next, n_read } => {
+                let chunk = next_images(from, next, &mut skipped);
+                let share = chunk.1 as f64 / f64::from(from.n_images.max(1));
+                n_read.fetch_add(
+                    (self.source.n_bytes as f64 * share) as u64,
+                    Ordering::Relaxed,
+                );
+                Ok((chunk.0, chunk.1 < IMAGES as u64))
             }
             Reading::Whole(from) => Ok((whole(from, self.source, self.n_most, &mut skipped), true)),
         };
@@ -451,6 +489,36 @@ fn unpanicked<T>(read: impl FnOnce() -> T) -> Result<T, String> {
         .map_err(|_| "the file is damaged".to_owned())
 }
 
+/// Images of a chunk.
+const IMAGES: usize = 1024;
+
+/// The next images, and how many were read.
+fn next_images(
+    from: &mut IdxImages,
+    next: &mut u64,
+    skipped: &mut Vec<Skipped>,
+) -> (Option<Chunk>, u64) {
+    let first = *next;
+    let mut images = Vec::new();
+    let mut n_read = 0;
+    for image in from.by_ref().take(IMAGES) {
+        n_read += 1;
+        match image {
+            Ok(image) => images.push(image),
+            Err(error) => skipped.push(Skipped {
+                line: 0,
+                n_bytes: 0,
+                why: format!("the rest of the file: {error}"),
+            }),
+        }
+    }
+    *next += images.len() as u64;
+    (
+        (!images.is_empty()).then_some(Chunk::Pixels { first, images }),
+        n_read,
+    )
+}
+
 /// A file that is read at once: a text, or a list of JSON values.
 fn whole<'a>(
     from: &mut Box<dyn Read + Send + 'a>,
@@ -474,8 +542,10 @@ fn whole<'a>(
         }
         Ok(_) => {}
     }
-    if source.kind == Kind::Text {
-        return Some(Chunk::Whole(bytes));
+    match source.kind {
+        Kind::Text => return Some(Chunk::Whole(bytes)),
+        Kind::Image => return Some(Chunk::Image(bytes)),
+        _ => {}
     }
     let text = String::from_utf8_lossy(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes));
     let values: Result<Vec<&serde_json::value::RawValue>, _> = if text.trim_start().starts_with('[')

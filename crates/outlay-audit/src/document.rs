@@ -7,6 +7,7 @@ use crate::crossing::Crossing;
 use crate::judged::Judged;
 use crate::leaks::SHORT;
 use crate::origin::RightsView;
+use crate::pictures::PicturesView;
 use crate::report::{Bill, Duplicates, Graded, Leaks, Privacy, Quality, Report};
 use crate::suspicions::Suspicions;
 
@@ -160,6 +161,9 @@ pub fn document(report: &Report) -> Vec<Section> {
     if let Some(of) = &report.duplicates {
         sections.push(duplicates(report, of));
     }
+    if let Some(of) = &report.images {
+        sections.push(images(of));
+    }
     if let Some(of) = &report.leaks {
         sections.push(leaks(of));
     }
@@ -286,6 +290,28 @@ fn duplicates(report: &Report, duplicates: &Duplicates) -> Section {
         ..Example::default()
     });
     section.examples(3, largest.collect());
+    section
+}
+
+fn images(images: &PicturesView) -> Section {
+    let mut section = Section::new("Images");
+    section.sentence(format!(
+        "{} read, and compared by their pixels, two perceptual hashes and their details; {} flat, and compared pixel by pixel alone.",
+        counted_with(images.n_images, "image", "was", "were"),
+        counted_with(images.n_flat, "", "is", "are"),
+    ));
+    let rows = images.flags.iter().map(|flag| {
+        vec![
+            flag.flag.replace('_', " "),
+            whole(flag.n_images),
+            share(flag.n_images, images.n_images),
+            flag.first.clone(),
+        ]
+    });
+    let rows: Vec<Vec<String>> = rows.collect();
+    if !rows.is_empty() {
+        section.table(&["to be looked at", "#images", "#", "such as"], rows);
+    }
     section
 }
 

@@ -15,7 +15,7 @@ pub enum AuditError {
     },
     /// No reader is known for a file.
     #[error(
-        "`{}` is of no kind that is known; allowed: .jsonl, .ndjson, .json, .csv, .tsv, .parquet, .txt and other texts, each also as .gz or .zst, and folders of these",
+        "`{}` is of no kind that is known; allowed: .jsonl, .ndjson, .json, .csv, .tsv, .parquet, .txt and other texts, each also as .gz or .zst, .png, .jpg, .gif, .webp, .bmp, .tiff, and folders of these",
         .0.display()
     )]
     Kind(PathBuf),

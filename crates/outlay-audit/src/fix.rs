@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::audit::{Audit, Settings};
 use crate::chunks::{Chunk, Chunks, lines};
 use crate::error::AuditError;
+use crate::images::sketch_image;
 use crate::privacy::redacted;
 use crate::record::named;
 use crate::rights::Decision;
@@ -319,6 +320,19 @@ impl Copy<'_> {
                             out.write_all(b"\n")?;
                         }
                     }
+                }
+                Some(Chunk::Image(bytes)) => {
+                    if let Err(fault) = sketch_image(&bytes) {
+                        self.unreadable(source, 0, &fault.to_string())?;
+                    } else if self.stays()? {
+                        out.write_all(&bytes)?;
+                    }
+                }
+                Some(Chunk::Pixels { .. }) => {
+                    return Err(io::Error::other(format!(
+                        "images of `{}` cannot be copied one by one; allowed: files of one image each",
+                        source.path.display()
+                    )));
                 }
                 Some(Chunk::Whole(bytes)) => {
                     if !self.stays()? {

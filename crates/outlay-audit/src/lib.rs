@@ -15,6 +15,7 @@ mod features;
 mod fields;
 mod fix;
 mod gate;
+pub mod images;
 mod judged;
 mod labels;
 mod language;
@@ -28,6 +29,7 @@ mod neighbours;
 mod optimise;
 mod origin;
 mod page;
+mod pictures;
 mod poison;
 mod privacy;
 mod quality;
@@ -80,6 +82,7 @@ pub use model::{Model, ModelSettings, OutOfFold, folds, out_of_fold};
 pub use near::{Found, Near, NearSettings, Sketcher, Sketches};
 pub use origin::{LanguageView, LicenceView, NoticeView, Origins, RightsView};
 pub use page::{page, shown};
+pub use pictures::{FlagView, Pictures, PicturesView};
 pub use poison::{
     Change, Clusters, Embeddings, LabelAgreement, Labelled, Mixture, NpyError, Responses,
     ResponsesSeen, ShareChange, ShiftSettings, Shifts, Spectrum, Trigger, TriggerCounts,

@@ -10,6 +10,7 @@ use crate::chunks::{Chunk, Skipped};
 use crate::leaks::{Finder, Leak};
 use crate::near::{Near, Sketches};
 use crate::origin::{OriginLook, OriginSeen};
+use crate::pictures::{PictureSeen, pictures};
 use crate::privacy::{PrivateKind, masked, private, redacted};
 use crate::quality::{Broken, Judge};
 use crate::record::Fields;
@@ -34,6 +35,8 @@ pub(crate) struct Looked {
     pub broken: Vec<Broken>,
     pub skipped: Vec<Skipped>,
     pub origins: OriginSeen,
+    /// The images, with the record of each.
+    pub pictures: Vec<(u32, PictureSeen)>,
     pub schema: Schema,
     pub sample: Sample,
 }
@@ -125,6 +128,7 @@ impl Looker<'_> {
         let mut row = Vec::new();
         let mut origin = OriginLook::default();
         let is_sampled = settings.is_sampled();
+        let mut pictures = pictures(chunk, &source.path).map(Vec::into_iter);
         chunk.each(&self.wanted.fields, |seen| {
             let (record, named) = match seen {
                 Ok(seen) => seen,
@@ -134,6 +138,23 @@ impl Looker<'_> {
                 }
             };
             let at = looked.records.len() as u32;
+            let mut n_bytes = record.text.len() as u64;
+            let mut class = None;
+            if let Some(pictures) = &mut pictures {
+                match pictures.next() {
+                    Some(Ok((seen, label, n_of_file))) => {
+                        looked.pictures.push((at, seen));
+                        class = label;
+                        n_bytes = n_of_file;
+                    }
+                    Some(Err(skipped)) => {
+                        looked.skipped.push(skipped);
+                        return;
+                    }
+                    None => return,
+                }
+            }
+            let is_picture = pictures.is_some();
             let is_row = cells(&self.wanted.fields, named, &mut row);
             looked.n_rows += u64::from(is_row);
             if let Some(sketcher) = &mut sketcher {
@@ -164,26 +185,39 @@ impl Looker<'_> {
                 }
                 if settings.quality {
                     // The rules are of texts.
-                    looked.broken.push(if is_row {
+                    looked.broken.push(if is_row || is_picture {
                         Broken::default()
                     } else {
                         judge.judge(&record.text)
                     });
                 }
                 if settings.rights {
-                    origin.look(&record.text, named, is_row, &mut looked.origins);
+                    origin.look(
+                        &record.text,
+                        named,
+                        is_row || is_picture,
+                        &mut looked.origins,
+                    );
                 }
                 if settings.privacy {
                     look_for_private(&record.text, at, &mut looked.private);
                 }
             }
-            looked.values.extend(record.others.iter().map(|value| {
-                let value = value.as_deref()?;
-                Some(value[..value.floor_char_boundary(VALUE_BYTES)].to_owned())
-            }));
+            let label = self.wanted.label.filter(|_| class.is_some());
+            looked
+                .values
+                .extend(record.others.iter().enumerate().map(|(place, value)| {
+                    // The label of an image is its folder's name, or stands beside it.
+                    let value = if label == Some(place) {
+                        class.as_deref()?
+                    } else {
+                        value.as_deref()?
+                    };
+                    Some(value[..value.floor_char_boundary(VALUE_BYTES)].to_owned())
+                }));
             looked.records.push(RecordSeen {
                 line: record.line,
-                n_bytes: record.text.len() as u64,
+                n_bytes,
                 id: record.id.as_deref().unwrap_or_default().to_owned(),
             });
         });

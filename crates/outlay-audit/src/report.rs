@@ -13,6 +13,7 @@ use crate::judged::Judged;
 use crate::leaks::{Grade, Leak};
 use crate::near::NearSettings;
 use crate::origin::{LanguageView, RightsView, languages};
+use crate::pictures::PicturesView;
 use crate::rights::Policy;
 use crate::shingles::Shingle;
 use crate::suspicions::Suspicions;
@@ -55,6 +56,8 @@ pub struct Report {
     pub crossing: Option<Crossing>,
     /// What is said of labels and groups, where such fields are named.
     pub labels: Option<Judged>,
+    /// What is said of images, where there are some.
+    pub images: Option<PicturesView>,
     /// What looks as if somebody had put it there.
     pub suspicions: Option<Suspicions>,
     /// Whose the data is, where it was looked for and a policy was given.
@@ -431,6 +434,7 @@ impl Report {
                 .map(|benchmarks| Leaks::new(audit, benchmarks)),
             crossing: Crossing::new(audit)?,
             labels: None,
+            images: PicturesView::new(&audit.pictures, |record| audit.table.name(record))?,
             suspicions: None,
             rights: None,
             languages: audit.origins.as_ref().map(languages).unwrap_or_default(),
@@ -500,7 +504,12 @@ impl Report {
                 }
             }
         }
-        for list in ["/quality/rules", "/rights/licences", "/rights/notices"] {
+        for list in [
+            "/quality/rules",
+            "/rights/licences",
+            "/rights/notices",
+            "/images/flags",
+        ] {
             if let Some(serde_json::Value::Array(views)) = figures.pointer_mut(list) {
                 for view in views {
                     if let Some(fields) = view.as_object_mut() {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::AuditError;
+use crate::images::ImageKind;
 use crate::remote::{self, is_remote};
 
 /// How the records lie in a file.
@@ -19,6 +20,10 @@ pub enum Kind {
     Table(u8),
     /// Parquet: `.parquet`.
     Parquet,
+    /// An image, one record: `.png`, `.jpg`, `.gif`, `.webp`, `.bmp`, `.tiff`.
+    Image,
+    /// Images one behind the other: `…-idx3-ubyte`.
+    Idx,
     /// One record, the whole file: `.txt`, `.md`, `.rst`, `.html` and sources of programs.
     Text,
 }
@@ -80,11 +85,20 @@ impl Source {
     /// let kind = |name| Source::by_name(std::path::Path::new(name));
     /// assert_eq!(kind("a/train.jsonl.gz"), Some((Kind::JsonLines, Packing::Gzip)));
     /// assert_eq!(kind("B.TSV"), Some((Kind::Table(b'\t'), Packing::None)));
-    /// assert_eq!(kind("a.png"), None);
+    /// assert_eq!(kind("a.png"), Some((Kind::Image, Packing::None)));
+    /// assert_eq!(kind("a.exe"), None);
     /// ```
     #[must_use]
     pub fn by_name(path: &Path) -> Option<(Kind, Packing)> {
         let name = path.file_name()?.to_str()?.to_ascii_lowercase();
+        if ImageKind::by_name(path).is_some() {
+            return Some((Kind::Image, Packing::None));
+        }
+        match name.strip_suffix(".gz") {
+            Some(name) if name.ends_with("-idx3-ubyte") => return Some((Kind::Idx, Packing::Gzip)),
+            None if name.ends_with("-idx3-ubyte") => return Some((Kind::Idx, Packing::None)),
+            _ => {}
+        }
         let (name, packing) = match name.rsplit_once('.')? {
             (name, "gz") => (name, Packing::Gzip),
             (name, "zst") => (name, Packing::Zstandard),

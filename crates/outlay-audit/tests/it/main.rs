@@ -6,6 +6,7 @@ mod balance;
 mod croissant;
 mod draw;
 mod fixing;
+mod images;
 mod judged;
 mod labels;
 mod language;

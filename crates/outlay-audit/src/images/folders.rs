@@ -1,0 +1,44 @@
+//! Folders whose names are the labels of the images in them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// How many images a class has.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct ClassCount {
+    /// The class, as its folder is called.
+    pub class: String,
+    /// Its images.
+    pub n_images: u64,
+}
+
+/// The label of an image below a folder: what the folder that it lies in is called.
+///
+/// An image that lies in the given folder itself has none. Layers above it, as `train`, play no part.
+///
+/// ```
+/// use outlay_audit::images::class_of;
+/// assert_eq!(class_of("data/train/cat/1.png".as_ref(), "data".as_ref()).as_deref(), Some("cat"));
+/// assert_eq!(class_of("data/1.png".as_ref(), "data".as_ref()), None);
+/// ```
+#[must_use]
+pub fn class_of(path: &Path, within: &Path) -> Option<String> {
+    let folder = path.strip_prefix(within).ok()?.parent()?.file_name()?;
+    Some(folder.to_string_lossy().into_owned())
+}
+
+/// How many images each class has, sorted by name.
+#[must_use]
+pub fn class_counts<'a>(classes: impl IntoIterator<Item = &'a str>) -> Vec<ClassCount> {
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for class in classes {
+        *counts.entry(class).or_default() += 1;
+    }
+    counts
+        .into_iter()
+        .map(|(class, n_images)| ClassCount {
+            class: class.to_owned(),
+            n_images,
+        })
+        .collect()
+}
