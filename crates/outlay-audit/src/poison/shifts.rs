@@ -216,14 +216,14 @@ impl Shifts {
     /// use outlay_audit::{ShiftSettings, Shifts};
     /// let mut shifts = Shifts::new(ShiftSettings::default());
     /// for record in 0..4000 {
-    ///     let is_new = record >= 2400 && record % 4 == 0;
-    ///     shifts.add(record, if is_new { "new.example" } else { ["a.example", "b.example"][record as usize / 2 % 2] });
+    ///     let is_new = record >= 2400 && record % 5 == 0;
+    ///     shifts.add(record, if is_new { "new.example" } else { ["a.example", "b.example"][record as usize % 2] });
     /// }
     /// let changes = shifts.changes();
     /// assert_eq!(changes.len(), 1);
     /// assert!((changes[0].position - 2400).abs() <= changes[0].block_width);
     /// assert_eq!(changes[0].categories[0].category, "new.example");
-    /// assert!((changes[0].categories[0].share_after - 0.25).abs() < 0.01);
+    /// assert!((changes[0].categories[0].share_after - 0.2).abs() < 0.01);
     /// ```
     #[must_use]
     pub fn changes(&self) -> Vec<Change> {

@@ -4,7 +4,7 @@
 //! table is SPDX's own list, identifiers and full names, with other spellings beside it. What is not in it is not known: no name
 //! is taken for the nearest one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use spdx::identifiers::{EXCEPTIONS, LICENSES};
@@ -349,6 +349,22 @@ fn present(id: &'static str) -> &'static str {
         .iter()
         .find(|other| other.name == wanted)
         .map_or(id, |other| other.name)
+}
+
+/// First words of names, with those that stand for others or tell nothing.
+static FIRST: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
+    let keys = TABLE.keys().filter_map(|key| key.split(' ').next());
+    keys.chain(SAME.iter().map(|(from, _)| from[0]))
+        .chain(FILLER)
+        .chain(LEAD)
+        .collect()
+});
+
+/// Whether a name may begin with a word, which is quicker to say than whether one does.
+pub(super) fn may_begin(word: &str) -> bool {
+    split(word)
+        .first()
+        .is_some_and(|first| FIRST.contains(first.as_str()))
 }
 
 /// The identifier of one name: of SPDX's list, or a `LicenseRef-` of this table.

@@ -104,11 +104,7 @@ pub(super) fn by_phrase(text: &str, plain: &Plain, hits: &[Hit], found: &mut Vec
                 push(spdx(id), Evidence::Text, words);
             }
             Phrase::Whole(id) => push(spdx(id), Evidence::Text, words),
-            Phrase::Zlib => {
-                if is_zlib(plain, &words) {
-                    push(spdx("Zlib"), Evidence::Text, words);
-                }
-            }
+            Phrase::Zlib if is_zlib(plain, &words) => push(spdx("Zlib"), Evidence::Text, words),
             Phrase::MitBegin => push(mit(plain.words(window)), Evidence::Text, words),
             Phrase::IscBegin => push(isc(plain.words(window)), Evidence::Text, words),
             Phrase::BsdBegin => push(bsd(plain.words(window)), Evidence::Text, words),
@@ -322,6 +318,9 @@ fn named(text: &str, plain: &Plain, from: usize) -> Option<(String, usize)> {
         if at > from + 8 {
             return None;
         }
+    }
+    if !names::may_begin(plain.words(at..at + 1)) {
+        return None;
     }
     let (id, end) = (at + 1..=at + NAME_WORDS).rev().find_map(|end| {
         if end > plain.n_words() {
