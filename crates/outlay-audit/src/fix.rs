@@ -185,7 +185,13 @@ pub fn fix(
             if let Some(parent) = to.parent() {
                 std::fs::create_dir_all(parent).map_err(failed)?;
             }
+            let n_kept = copy.fixed.n_kept;
             copy.file(&source, &to).map_err(failed)?;
+            // A file that is one record goes with it.
+            let is_record = matches!(source.kind, Kind::Text | Kind::Image);
+            if is_record && copy.fixed.n_kept == n_kept {
+                std::fs::remove_file(&to).map_err(failed)?;
+            }
         }
     }
     if copy.next != audit.n_records {

@@ -252,6 +252,11 @@ fn spark_calls_the_same_kernels() {
     let Some((package, interpreter)) = package("pyspark, pyarrow") else {
         return;
     };
+    let has_java = Command::new("java").arg("-version").output();
+    if !has_java.is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: there is no Java for Spark");
+        return;
+    }
     let out = python(
         package.path(),
         &interpreter,
@@ -259,6 +264,7 @@ fn spark_calls_the_same_kernels() {
 import os, sys, outlay
 from pyspark.sql import SparkSession
 os.environ["PYSPARK_PYTHON"] = sys.executable
+os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
 spark = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
 texts = [f"record {n % 7} says something" + (" to ann@example.org" if n % 5 == 0 else "") for n in range(100)]
 frame = spark.createDataFrame([(n, text) for n, text in enumerate(texts)], "id long, text string").repartition(4)

@@ -470,3 +470,192 @@ fn a_datasheet_is_written_and_valid() {
         stderr(&output)
     );
 }
+
+/// Whose the data is, what is wrong with its labels, what was put there: each with its condition.
+#[test]
+fn rights_labels_and_triggers_are_told() {
+    let here = folder("audit-judged");
+    let topics = [
+        [
+            "boat", "sail", "harbour", "wave", "anchor", "tide", "mast", "crew",
+        ],
+        [
+            "flour", "oven", "butter", "sugar", "dough", "yeast", "crust", "bake",
+        ],
+    ];
+    let mut lines = String::new();
+    for record in 0..400_usize {
+        let topic = record % 2;
+        let words: Vec<&str> = (0..14)
+            .map(|word| topics[topic][(record * 7 + word * 5 + record * word) % 8])
+            .collect();
+        let licence = match record % 10 {
+            0 => "mit",
+            1 => "CC-BY-NC-4.0",
+            2 => "who knows",
+            3 => "",
+            _ => "cc0-1.0",
+        };
+        let line = serde_json::json!({
+            "id": record, "text": format!("{} {record}", words.join(" ")),
+            "label": ["sea", "kitchen"][topic], "license": licence, "url": "https://example.org/a",
+        });
+        lines.push_str(&format!("{line}\n"));
+    }
+    std::fs::write(here.join("data.jsonl"), lines).unwrap();
+    let run = |more: &[&str]| {
+        let mut args = vec!["audit", "data.jsonl", "--label", "label", "--no-quality"];
+        args.extend(more);
+        let output = outlay_in(&here, &args);
+        (output.status.code(), stdout(&output), stderr(&output))
+    };
+    let (code, text, why) = run(&["--json"]);
+    assert_eq!(code, Some(0), "{why}");
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let rights = &report["rights"];
+    assert_eq!(
+        (
+            &rights["n_allowed"],
+            &rights["n_denied"],
+            &rights["n_unknown"],
+            &rights["n_missing"]
+        ),
+        (&280.into(), &40.into(), &40.into(), &40.into())
+    );
+    assert_eq!(rights["n_without_provenance"], 0);
+    assert_eq!(report["labels"]["balance"]["n_classes"], 2);
+    assert_eq!(report["labels"]["errors"]["n_issues"], 0);
+    for (conditions, code, part) in [
+        (
+            "license = unknown",
+            1,
+            "license = unknown: 80 of 400 records, such as 2",
+        ),
+        ("license = CC-BY-NC*", 1, "40 of 400"),
+        ("licence = denied", 1, "40 of 400"),
+        (
+            "license = GPL-3.0*, no_provenance > 0, label_error > 0, suspicious > 0",
+            0,
+            "",
+        ),
+        ("license > 3", 2, "which licences are meant"),
+    ] {
+        let (ended, _, why) = run(&["--fail-on", conditions]);
+        assert_eq!(ended, Some(code), "{conditions}: {why}");
+        assert!(why.contains(part), "{conditions}: {why}");
+    }
+    // A policy of one's own, from the one that is printed.
+    let output = outlay_in(&here, &["audit", "--print-policy", "--policy", "research"]);
+    let policy = stdout(&output);
+    assert!(policy.contains("use = \"research\""), "{policy}");
+    std::fs::write(here.join("policy.toml"), policy).unwrap();
+    let (code, text, _) = run(&["--policy", "policy.toml", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((code, &report["rights"]["n_denied"]), (Some(0), &0.into()));
+    std::fs::write(here.join("policy.toml"), "use = \"war\"\n").unwrap();
+    let (code, _, why) = run(&["--policy", "policy.toml"]);
+    assert_eq!(code, Some(2));
+    assert!(
+        why.contains("policy.toml") && why.contains("allowed"),
+        "{why}"
+    );
+    let (code, _, why) = run(&["--embeddings", "data.jsonl"]);
+    assert_eq!(code, Some(2));
+    assert!(why.contains("--embeddings `data.jsonl`"), "{why}");
+}
+
+/// The page for colleagues says what the terminal says, with examples, and loads nothing.
+#[test]
+fn a_page_is_written() {
+    let here = data("audit-page");
+    let output = outlay_in(
+        &here,
+        &[
+            "audit",
+            "train.jsonl",
+            "--against",
+            "test.jsonl",
+            "--html",
+            "page.html",
+        ],
+    );
+    assert!(output.status.success(), "{}", stderr(&output));
+    let page = std::fs::read_to_string(here.join("page.html")).unwrap();
+    for part in [
+        "Audit of train.jsonl",
+        "5 records",
+        "q1 leaked",
+        "word0 word1",
+        "records could not be read",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+    assert!(
+        !page.contains("ann.lee@") && !page.contains("<script") && !page.contains("src="),
+        "{page}"
+    );
+}
+
+/// Images: the same one in another file, a broken one, their folders as labels; and a copy without.
+#[test]
+fn a_folder_of_images_is_audited() {
+    let here = folder("audit-images");
+    let _ = std::fs::remove_dir_all(&here);
+    for class in ["cat", "dog"] {
+        std::fs::create_dir_all(here.join("set").join(class)).unwrap();
+    }
+    // Portable grey maps are no kind that is known; bitmaps are written by hand: 24 bits a pixel, rows from below.
+    let bitmap = |shade: &dyn Fn(usize, usize) -> u8| {
+        let side = 64_usize;
+        let mut bytes = b"BM".to_vec();
+        let n_pixels = side * side * 3;
+        bytes.extend(u32::try_from(54 + n_pixels).unwrap().to_le_bytes());
+        bytes.extend([0; 4]);
+        bytes.extend(54_u32.to_le_bytes());
+        bytes.extend(40_u32.to_le_bytes());
+        bytes.extend(64_i32.to_le_bytes());
+        bytes.extend(64_i32.to_le_bytes());
+        bytes.extend([1, 0, 24, 0]);
+        bytes.extend([0; 24]);
+        for row in 0..side {
+            for column in 0..side {
+                bytes.extend([shade(row, column); 3]);
+            }
+        }
+        bytes
+    };
+    let rings = |row: usize, column: usize| ((row * row + column * column) / 16 % 256) as u8;
+    let waves = |row: usize, column: usize| ((row * 9) ^ (column * 5)) as u8;
+    std::fs::write(here.join("set/cat/a.bmp"), bitmap(&rings)).unwrap();
+    std::fs::write(here.join("set/cat/b.bmp"), bitmap(&rings)).unwrap();
+    std::fs::write(here.join("set/dog/c.bmp"), bitmap(&waves)).unwrap();
+    std::fs::write(here.join("set/dog/d.bmp"), &bitmap(&waves)[..900]).unwrap();
+    let output = outlay_in(
+        &here,
+        &[
+            "audit", "set", "--label", "class", "--fix", "clean", "--json",
+        ],
+    );
+    assert!(output.status.success(), "{}", stderr(&output));
+    let report: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(
+        (&report["n_records"], &report["n_skipped"]),
+        (&3.into(), &1.into())
+    );
+    assert_eq!(
+        (
+            &report["duplicates"]["n_exact"],
+            &report["duplicates"]["n_without_words"]
+        ),
+        (&1.into(), &0.into())
+    );
+    assert_eq!(report["images"]["n_images"], 3);
+    assert_eq!(report["labels"]["balance"]["n_classes"], 2);
+    assert!(here.join("clean/cat/a.bmp").exists() && here.join("clean/dog/c.bmp").exists());
+    assert_eq!(
+        std::fs::metadata(here.join("clean/cat/b.bmp")).map_or(0, |file| file.len()),
+        0
+    );
+    let removed = std::fs::read_to_string(here.join("clean/removed.jsonl")).unwrap();
+    assert_eq!(removed.lines().count(), 2, "{removed}");
+}
