@@ -142,12 +142,16 @@ impl Judged {
             .filter(|name| is_feature(name, settings))
             .filter_map(|name| column(name))
             .collect();
-        if let Some(label) = &label {
+        if settings.label.is_some() {
             // Counted over all records, and not the sample.
             judged.balance = Some(balance(&all_labels(audit)));
+        }
+        if let Some(label) = &label {
             judged.associations = associations(label, &groups, how);
             judged.giveaways = proxies(label, &others, how);
             judged.giveaways.truncate(LISTED);
+        }
+        if settings.label.is_some() {
             judged.errors = match given {
                 Some(given) => Some(by_given(audit, &given)?),
                 None => by_model(audit, settings)?,
