@@ -101,6 +101,9 @@ const NAMES: usize = 50;
 /// Columns that a model learns from.
 const COLUMNS: usize = 500;
 
+/// Records that a model learns from, evenly spread over the sample: of more, its fits take minutes.
+const LEARNT: usize = 20_000;
+
 /// Classes that are judged, at most: of more, each has few examples, or they are no classes.
 const CLASSES: usize = 200;
 
@@ -284,6 +287,8 @@ fn by_model(audit: &Audit, settings: &Settings) -> io::Result<Option<ErrorsView>
         .enumerate()
         .filter_map(|(at, label)| Some((at, *number_of.get(label.as_deref()?.trim())?)))
         .collect();
+    let step = rows.len().div_ceil(LEARNT).max(1);
+    let rows: Vec<(usize, u32)> = rows.into_iter().step_by(step).collect();
     let n_texts = rows
         .iter()
         .filter(|(at, _)| !sample.texts[*at].is_empty())

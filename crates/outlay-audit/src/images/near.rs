@@ -413,7 +413,7 @@ impl Search {
                     .min(among.len() - self.n_looks);
                 among = among.start + skipped..among.start + skipped + self.n_looks;
             }
-            let mut n_failures = 0;
+            let (mut n_failures, end) = (0, among.end);
             for (at_other, hash) in among.clone().zip(&shelf.hashes[among]) {
                 let n_bits = (one.perceptual ^ hash).count_ones();
                 if n_bits > self.settings.n_perceptual_bits
@@ -434,8 +434,10 @@ impl Search {
                     continue;
                 }
                 if n_failures >= self.n_failures {
-                    compared.n_not_compared += 1;
-                } else if self.compare(one, &shelf.entries[at_other], compared) {
+                    compared.n_not_compared += (end - at_other) as u64;
+                    break;
+                }
+                if self.compare(one, &shelf.entries[at_other], compared) {
                     together
                         .get_or_insert_with(|| Sets::new((ones.len() + others.len()) as u32))
                         .merge(here, there);
