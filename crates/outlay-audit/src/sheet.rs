@@ -19,6 +19,9 @@ use crate::record::Named;
 use crate::report::Report;
 use crate::source::{Kind, Source};
 
+/// Sources by their kind and their fields, with the name of each within the data set.
+type Alike<'a> = BTreeMap<(Kind, Vec<&'a str>), Vec<(&'a Source, String)>>;
+
 impl Audit {
     /// What is known of the data: its files as `content` hashed them, the fields of the first records of each kind of file, and the findings of a report in sentences.
     ///
@@ -40,7 +43,7 @@ impl Audit {
             sha256: Some(file.sha256.clone()),
         });
         // Files with the same fields hold records alike.
-        let mut alike: BTreeMap<(Kind, Vec<&str>), Vec<(&Source, String)>> = BTreeMap::new();
+        let mut alike: Alike<'_> = BTreeMap::new();
         for (source, schema) in self
             .sources
             .iter()

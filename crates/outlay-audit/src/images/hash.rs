@@ -223,8 +223,8 @@ impl Detail {
             return 0.0;
         }
         let mut product = 0_i32;
-        for at in 0..N_SAMPLES {
-            product += i32::from(self.samples[at]) * i32::from(samples_of_other[at]);
+        for (one, other) in self.samples.iter().zip(samples_of_other) {
+            product += i32::from(*one) * i32::from(*other);
         }
         let together = N_SAMPLES as i64 * i64::from(product) - self.sum * other.sum;
         together as f64 / ((self.spread as f64).sqrt() * (other.spread as f64).sqrt())

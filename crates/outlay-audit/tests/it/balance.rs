@@ -326,39 +326,3 @@ proptest! {
         prop_assert!((one.low + turned.high).abs() < 1e-12 && (one.high + turned.low).abs() < 1e-12);
     }
 }
-
-/// `cargo test -p outlay-audit --release --test it balance::a_million -- --ignored --nocapture`
-#[test]
-#[ignore = "a measure of speed, for a release build"]
-fn a_million_rows_take_seconds() {
-    let mut draw = Draw(2);
-    let n = 1_000_000;
-    let since = std::time::Instant::now();
-    let texts: Vec<[String; 4]> = (0..n)
-        .map(|row| {
-            [
-                draw.below(5).to_string(),
-                format!("g{}", draw.below(40)),
-                draw.below(100_000).to_string(),
-                format!("id{row}"),
-            ]
-        })
-        .collect();
-    println!("made in {:.1} s", since.elapsed().as_secs_f64());
-    let since = std::time::Instant::now();
-    let columns: Vec<Column> = (0..4)
-        .map(|at| Column::new(format!("c{at}"), texts.iter().map(|row| Some(&row[at]))))
-        .collect();
-    println!("columns in {:.2} s", since.elapsed().as_secs_f64());
-    let since = std::time::Instant::now();
-    let settings = BalanceSettings::default();
-    let n_found = associations(&columns[0], &columns[1..3], settings).len();
-    println!(
-        "associations with {n_found} columns in {:.2} s",
-        since.elapsed().as_secs_f64()
-    );
-    let since = std::time::Instant::now();
-    assert_eq!(proxies(&columns[0], &columns[1..], settings).len(), 3);
-    let seconds = since.elapsed().as_secs_f64();
-    println!("proxies among 3 columns in {seconds:.2} s");
-}

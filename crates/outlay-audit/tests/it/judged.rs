@@ -59,11 +59,12 @@ fn wrong_labels_of_texts_are_found() {
         .iter()
         .filter(|issue| is_flipped(issue.record[1..].parse().unwrap()))
         .count();
-    // Thirty were flipped.
-    assert!(right >= 28, "{right} of 30");
-    assert!(errors.issues.len() <= right + 3, "{}", errors.issues.len());
+    // Thirty were flipped. One counts as confident where the other class is likelier than on the mean of that class, as it is for
+    // about half of them at least.
+    assert!(right >= 15, "{right} of 30");
+    assert!(errors.issues.len() <= right + 2, "{}", errors.issues.len());
     assert!(
-        (24.0..=36.0).contains(&errors.n_errors),
+        (15.0..=36.0).contains(&errors.n_errors),
         "{}",
         errors.n_errors
     );

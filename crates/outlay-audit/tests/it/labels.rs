@@ -448,38 +448,3 @@ proptest! {
         }
     }
 }
-
-/// `cargo test -p outlay-audit --release --test it labels::twenty -- --ignored --nocapture`
-#[test]
-#[ignore = "a measure of speed, for a release build"]
-fn twenty_thousand_texts_take_seconds() {
-    let (texts, labels, is_wrong) = texts(20_000, 4, 0.1);
-    let since = std::time::Instant::now();
-    let features = Features::texts(&texts);
-    println!(
-        "features: {:.1} s, {} columns",
-        since.elapsed().as_secs_f64(),
-        features.n_columns()
-    );
-    for model in [Model::Logistic, Model::Neighbours(10)] {
-        let since = std::time::Instant::now();
-        let made = out_of_fold(
-            &features,
-            &labels,
-            4,
-            ModelSettings {
-                model,
-                ..ModelSettings::default()
-            },
-        )
-        .unwrap();
-        let seconds = since.elapsed().as_secs_f64();
-        let found = judged(&labels, &made.probabilities, Filter::default());
-        println!(
-            "{model:?}: {seconds:.1} s, area {:.4}, {:?}",
-            auroc(&found.self_confidence, &is_wrong),
-            made.strength
-        );
-        assert!(made.is_converged && auroc(&found.self_confidence, &is_wrong) > 0.97);
-    }
-}

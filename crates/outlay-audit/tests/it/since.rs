@@ -28,8 +28,9 @@ fn records(draw: &mut Draw, n: usize) -> String {
         let mut text = words.join(" ");
         match draw.below(8) {
             0 => {
-                text = "which of the seven hills is the highest that a walker can climb before noon"
-                    .to_owned()
+                text =
+                    "which of the seven hills is the highest that a walker can climb before noon"
+                        .to_owned();
             }
             1 => text.push_str(" write to ann@example.org"),
             2 => text = "the same words again and again in one record after another".to_owned(),

@@ -496,9 +496,10 @@ fn rights_labels_and_triggers_are_told() {
             3 => "",
             _ => "cc0-1.0",
         };
+        let label = ["sea", "kitchen"][topic];
         let line = serde_json::json!({
             "id": record, "text": format!("{} {record}", words.join(" ")),
-            "label": ["sea", "kitchen"][topic], "license": licence, "url": "https://example.org/a",
+            "label": label, "license": licence, "url": "https://example.org/a",
         });
         lines.push_str(&format!("{line}\n"));
     }
