@@ -480,7 +480,7 @@ fn rights(report: &Report, rights: &RightsView) -> Section {
     });
     section.bars("records by what the policy makes of them", bars.to_vec());
     section.sentence(format!(
-        "{} allowed, {} to be looked at, {} denied. {} neither source, address nor author.",
+        "{} allowed, {} to be looked at, {} denied; {} neither source, address nor author.",
         whole(rights.n_allowed),
         whole(rights.n_review),
         whole(rights.n_denied),
@@ -596,14 +596,17 @@ fn labels(judged: &Judged) -> Section {
         ));
     }
     if let Some(balance) = &judged.balance {
-        section.sentence(format!(
-            "{}, the most frequent {:.1} times as frequent as the rarest; as hard to guess as {:.1} of the same size. {} \
-             no label.",
+        let mut text = format!(
+            "{}, the most frequent {:.1} times as frequent as the rarest; as hard to guess as {:.1} of the same size.",
             counted(balance.n_classes as u64, "label"),
             balance.imbalance,
             balance.effective_classes,
-            counted_with(balance.n_missing, "record", "has", "have"),
-        ));
+        );
+        if balance.n_missing > 0 {
+            let without = counted_with(balance.n_missing, "record", "has", "have");
+            text.push_str(&format!(" {without} no label."));
+        }
+        section.sentence(text);
         let classes = &balance.classes;
         let rows = classes
             .iter()
@@ -618,17 +621,20 @@ fn labels(judged: &Judged) -> Section {
         section.bars("records of each label", bars.collect());
     }
     if let Some(errors) = &judged.errors {
+        let by = match errors.by {
+            "texts" => "the texts",
+            "fields" => "the other fields",
+            _ => "your own",
+        };
+        let stands = match errors.n_issues {
+            0 => "none stands out.".to_owned(),
+            n => format!("{} out:", counted_with(n, "record", "stands", "stand")),
+        };
         section.sentence(format!(
-            "By a model of {} (confident learning) {:.0} of {} labels are wrong, {}; {} out:",
-            match errors.by {
-                "texts" => "the texts",
-                "fields" => "the other fields",
-                _ => "your own",
-            },
+            "By a model of {by} (confident learning) some {:.0} of {} labels are wrong, {}; {stands}",
             errors.n_errors,
             whole(errors.n_judged),
             percent(errors.share_errors),
-            counted_with(errors.n_issues, "record", "stands", "stand"),
         ));
         let first = errors.first.iter().map(|issue| Example {
             title: format!(

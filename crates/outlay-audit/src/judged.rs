@@ -403,8 +403,9 @@ fn view(
     Ok(ErrorsView {
         by,
         n_judged: found.n_judged as u64,
-        n_errors: (found.n_errors * 10.0).round() / 10.0,
-        share_errors: (found.share_errors * 1e4).round() / 1e4,
+        // Zero has no sign.
+        n_errors: (found.n_errors * 10.0).round() / 10.0 + 0.0,
+        share_errors: (found.share_errors * 1e4).round() / 1e4 + 0.0,
         n_issues: issues.len() as u64,
         first: issues.iter().take(LISTED).cloned().collect(),
         pairs,

@@ -497,6 +497,8 @@ impl Report {
             ("/crossing", &["first"]),
             ("/labels/errors", &["first"]),
             ("/suspicions/triggers", &["triggers", "pure"]),
+            ("/suspicions", &["source_shifts", "label_shifts"]),
+            ("/fields", &["drift"]),
         ] {
             if let Some(serde_json::Value::Object(fields)) = figures.pointer_mut(part) {
                 for list in lists {
@@ -514,6 +516,15 @@ impl Report {
                 for view in views {
                     if let Some(fields) = view.as_object_mut() {
                         fields.remove("first");
+                        // What is said of a licence that is not known may be anything.
+                        fields.remove("reason");
+                        if let Some(licence) = fields.get_mut("licence")
+                            && licence
+                                .as_str()
+                                .is_some_and(|text| text.starts_with("unknown ("))
+                        {
+                            *licence = "unknown".into();
+                        }
                     }
                 }
             }

@@ -66,7 +66,7 @@ enum Command {
     Plan(Plan),
     /// Meter a command: what it costs while it runs, within a budget
     Run(Box<commands::run::Args>),
-    /// Look through training data: what is there twice, and what of a test set has leaked into it
+    /// Look through training data: what is there twice, leaked, private, mislabelled or not yours to use
     Audit(Box<commands::audit::Args>),
     /// Serve the ledger on one port: for training scripts (MLflow's clients) and for people
     Server(commands::server::Args),

@@ -27,10 +27,11 @@ use crate::printer::{Align, Printer};
   outlay audit train.parquet --against test.parquet --label label --group sex,age_band
   outlay audit data/ --since .audit --fail-on \"leaked > 0, near_dup > 2%\"
 
-Reads .jsonl, .json, .csv, .tsv, .parquet and texts, but Parquet each also as .gz or .zst. A record's text is its
-field `text` or `content`, or else all of its texts; --text-field names others.")]
+Reads .jsonl, .json, .csv, .tsv, .parquet and texts, but Parquet each also as .gz or .zst, images, and IDX files of
+them. A record's text is its field `text` or `content`, or else all of its texts; --text-field names others. Rows of
+tables are compared by their cells; an image's label is its folder's name.")]
 pub struct Args {
-    /// Files and folders to audit
+    /// Files, folders, patterns such as 'data/**/*.jsonl', and addresses: s3://, gs://, az://, https://
     #[arg(required_unless_present = "print_policy", value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// Test set or benchmark whose items are not to be in the data; may be repeated. A file with the same fields as the data
@@ -38,57 +39,93 @@ pub struct Args {
     #[arg(long, value_name = "PATH")]
     against: Vec<PathBuf>,
     /// Field with a record's text; may be repeated
-    #[arg(long, value_name = "FIELD")]
+    #[arg(help_heading = "Fields", long, value_name = "FIELD")]
     text_field: Vec<String>,
     /// Field with a record's own id [default: id, else its file and line]
-    #[arg(long, value_name = "FIELD")]
+    #[arg(help_heading = "Fields", long, value_name = "FIELD")]
     id_field: Option<String>,
     /// Field with a record's label
-    #[arg(long, value_name = "FIELD")]
+    #[arg(help_heading = "Fields", long, value_name = "FIELD")]
     label: Option<String>,
     /// Fields with the groups that a record belongs to, such as persons, sites or sexes, parted by commas
-    #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
+    #[arg(
+        help_heading = "Fields",
+        long,
+        value_name = "FIELDS",
+        value_delimiter = ','
+    )]
     group: Vec<String>,
     /// Field that says when a record was made: ISO 8601, or a number
-    #[arg(long, value_name = "FIELD")]
+    #[arg(help_heading = "Fields", long, value_name = "FIELD")]
     time: Option<String>,
     /// Probabilities of each label for each record, of models that did not learn from it (rows as the records, columns as the
     /// labels, sorted), by which wrong labels are told [default: a model of the texts or of the other fields]
-    #[arg(long, value_name = "FILE.npy", requires = "label")]
+    #[arg(
+        help_heading = "What is looked for",
+        long,
+        value_name = "FILE.npy",
+        requires = "label"
+    )]
     probabilities: Option<PathBuf>,
     /// Write each record whose label is likely wrong to this file
-    #[arg(long, value_name = "FILE.jsonl", requires = "label")]
+    #[arg(
+        help_heading = "What is written",
+        long,
+        value_name = "FILE.jsonl",
+        requires = "label"
+    )]
     label_issues: Option<PathBuf>,
     /// Embeddings, a row for each record, in which second populations are looked for
-    #[arg(long, value_name = "FILE.npy")]
+    #[arg(help_heading = "What is looked for", long, value_name = "FILE.npy")]
     embeddings: Option<PathBuf>,
     /// Tokenizer (`tokenizer.json`) by which tokens are counted
-    #[arg(long, value_name = "FILE.json")]
+    #[arg(help_heading = "What is looked for", long, value_name = "FILE.json")]
     tokenizer: Option<PathBuf>,
     /// Least Jaccard similarity of near duplicates, above 0.3
-    #[arg(long, value_name = "SHARE", default_value_t = 0.8)]
+    #[arg(
+        help_heading = "What is looked for",
+        long,
+        value_name = "SHARE",
+        default_value_t = 0.8
+    )]
     near: f64,
     /// What near duplicates are compared by: words:N or characters:N
-    #[arg(long, value_name = "PARTS", default_value = "words:5")]
+    #[arg(
+        help_heading = "What is looked for",
+        long,
+        value_name = "PARTS",
+        default_value = "words:5"
+    )]
     shingle: String,
     /// Do not look for duplicates
-    #[arg(long, conflicts_with_all = ["clusters", "shingle", "near"])]
+    #[arg(help_heading = "What is looked for", long, conflicts_with_all = ["clusters", "shingle", "near"])]
     no_duplicates: bool,
     /// Memory for sorting, such as 2GB
-    #[arg(long, value_name = "SIZE", default_value = "256MB")]
+    #[arg(
+        help_heading = "How it is done",
+        long,
+        value_name = "SIZE",
+        default_value = "256MB"
+    )]
     memory: String,
     /// Folder that keeps what was seen of each file, and is made where it is missing: files that are as they were are not read
     /// again, and an audit that was killed goes on
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(help_heading = "How it is done", long, value_name = "FOLDER")]
     since: Option<PathBuf>,
     /// Where the files are looked at: by this machine, or by the workers of a Ray cluster, which read the same paths
-    #[arg(long, value_enum, default_value_t = Engine::Local)]
+    #[arg(help_heading = "How it is done", long, value_enum, default_value_t = Engine::Local)]
     engine: Engine,
     /// Address of the Ray cluster, `auto` for the one of this machine, `local` for one that lives as long as the audit
-    #[arg(long, value_name = "ADDRESS", default_value = "auto")]
+    #[arg(
+        help_heading = "How it is done",
+        long,
+        value_name = "ADDRESS",
+        default_value = "auto"
+    )]
     address: String,
     /// Python that has the packages `outlay` and `ray[data]`
     #[arg(
+        help_heading = "How it is done",
         long,
         value_name = "PYTHON",
         env = "OUTLAY_PYTHON",
@@ -96,58 +133,78 @@ pub struct Args {
     )]
     python: PathBuf,
     /// Folder for working files, which take about as much room as the texts
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(help_heading = "How it is done", long, value_name = "FOLDER")]
     temp: Option<PathBuf>,
     /// Write each record of a cluster of duplicates, and the cluster's id, to this file
-    #[arg(long, value_name = "FILE.tsv")]
+    #[arg(help_heading = "What is written", long, value_name = "FILE.tsv")]
     clusters: Option<PathBuf>,
     /// Write each place of an item that is suspect or leaked to this file
-    #[arg(long, value_name = "FILE.jsonl", requires = "against")]
+    #[arg(
+        help_heading = "What is written",
+        long,
+        value_name = "FILE.jsonl",
+        requires = "against"
+    )]
     leaks: Option<PathBuf>,
     /// Write each place of personal data or a secret, masked, to this file
-    #[arg(long, value_name = "FILE.jsonl", conflicts_with = "no_privacy")]
+    #[arg(
+        help_heading = "What is written",
+        long,
+        value_name = "FILE.jsonl",
+        conflicts_with = "no_privacy"
+    )]
     pii: Option<PathBuf>,
     /// Write the report as a page for colleagues, with examples
-    #[arg(long, value_name = "FILE.html")]
+    #[arg(help_heading = "What is written", long, value_name = "FILE.html")]
     html: Option<PathBuf>,
     /// Write a datasheet of the data as Croissant 1.1 with its part on responsible use, and say what it lacks
-    #[arg(long, value_name = "FILE.json")]
+    #[arg(help_heading = "What is written", long, value_name = "FILE.json")]
     croissant: Option<PathBuf>,
     /// What only you know of the data, for the datasheet: name, licence, creators and more (TOML or JSON)
-    #[arg(long, value_name = "FILE.toml", requires = "croissant")]
+    #[arg(
+        help_heading = "What is written",
+        long,
+        value_name = "FILE.toml",
+        requires = "croissant"
+    )]
     about: Option<PathBuf>,
     /// Do not look for personal data and secrets
-    #[arg(long)]
+    #[arg(help_heading = "What is looked for", long)]
     no_privacy: bool,
     /// What the data is for: commercial, research, or a policy of your own, which `--print-policy` shows the form of
-    #[arg(long, value_name = "USE|FILE.toml", default_value = "commercial")]
+    #[arg(
+        help_heading = "What is looked for",
+        long,
+        value_name = "USE|FILE.toml",
+        default_value = "commercial"
+    )]
     policy: String,
     /// Print the policy, to be edited, and do nothing else
-    #[arg(long)]
+    #[arg(help_heading = "What is looked for", long)]
     print_policy: bool,
     /// Do not look for licences, notices and languages
-    #[arg(long)]
+    #[arg(help_heading = "What is looked for", long)]
     no_rights: bool,
     /// Do not hold rules of quality against the texts
-    #[arg(long)]
+    #[arg(help_heading = "What is looked for", long)]
     no_quality: bool,
     /// Write a copy without duplicates, leaked items and what cannot be read to this folder, with the list of what was left out
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(help_heading = "A clean copy", long, value_name = "FOLDER")]
     fix: Option<PathBuf>,
     /// Which record of a cluster of duplicates stays in the copy
-    #[arg(long, value_enum, default_value_t = KeepArg::Longest, requires = "fix")]
+    #[arg(help_heading = "A clean copy", long, value_enum, default_value_t = KeepArg::Longest, requires = "fix")]
     keep: KeepArg,
     /// Leave records out of the copy whose licence the policy denies
-    #[arg(long, requires = "fix")]
+    #[arg(help_heading = "A clean copy", long, requires = "fix")]
     drop_denied: bool,
     /// Replace personal data and secrets in the copy by words such as `<EMAIL>`
-    #[arg(long, requires = "fix")]
+    #[arg(help_heading = "A clean copy", long, requires = "fix")]
     redact: bool,
     /// Saved plan of the training (`outlay plan train --json`), of which the bill is told
-    #[arg(long, value_name = "FILE.json")]
+    #[arg(help_heading = "What is looked for", long, value_name = "FILE.json")]
     plan: Option<PathBuf>,
     /// Hash the data, and record what was found in the ledger as evidence
-    #[arg(long)]
+    #[arg(help_heading = "What is written", long)]
     record: bool,
     #[command(flatten)]
     ledger: LedgerArgs,

@@ -373,6 +373,7 @@ fn data_elsewhere_is_read() {
 
 #[test]
 fn patterns_name_files() {
+    let _ = std::fs::remove_dir_all(folder("audit-pattern"));
     let here = data("audit-pattern");
     std::fs::create_dir_all(here.join("more/deep")).unwrap();
     std::fs::copy(here.join("train.jsonl"), here.join("more/deep/a.jsonl")).unwrap();
@@ -530,7 +531,7 @@ fn rights_labels_and_triggers_are_told() {
         (
             "license = unknown",
             1,
-            "license = unknown: 80 of 400 records, such as 2",
+            "license = unknown: 80 of 400 records, such as 3 (missing)",
         ),
         ("license = CC-BY-NC*", 1, "40 of 400"),
         ("licence = denied", 1, "40 of 400"),
