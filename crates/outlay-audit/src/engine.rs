@@ -21,12 +21,19 @@ use crate::source::Source;
 /// What is to be looked at.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Job {
+    /// The version of the program that wrote it, which workers must have as well: `Job::VERSION`.
+    pub version: String,
     /// Files and folders of the data.
     pub paths: Vec<PathBuf>,
     /// Test sets and benchmarks.
     pub against: Vec<PathBuf>,
     /// How it is looked at.
     pub settings: Settings,
+}
+
+impl Job {
+    /// The version of this program.
+    pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 }
 
 /// Something that looks at the sources of a job.
@@ -49,7 +56,15 @@ impl Worker {
     ///
     /// As `audit`.
     pub fn new(job: Job) -> Result<Self, AuditError> {
+        if job.version != Job::VERSION {
+            return Err(AuditError::Setting(format!(
+                "the job is of version {}, and this is {}; allowed: the same",
+                job.version,
+                Job::VERSION
+            )));
+        }
         let Job {
+            version: _,
             paths,
             against,
             settings,

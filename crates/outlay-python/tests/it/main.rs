@@ -41,7 +41,8 @@ fn package(modules: &str) -> Option<(tempfile::TempDir, PathBuf)> {
         }
     }
     std::fs::copy(
-        built().join("lib_outlay.so"),
+        // As it was built for this test; what lies beside the command may be older.
+        built().join("deps/lib_outlay.so"),
         package.join("_outlay.abi3.so"),
     )
     .unwrap();
@@ -228,7 +229,7 @@ fn a_ray_cluster_says_the_same() {
     said(&started);
     let address = format!("127.0.0.1:{port}");
     let by_ray = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        let (by_ray, _) = run(&["--engine", "ray", "--address", &address]);
+        let by_ray = run(&["--engine", "ray", "--address", &address]);
         // And going on from a former audit: only the file that is new is looked at there.
         run(&["--engine", "ray", "--address", &address, "--since", "seen"]);
         std::fs::write(
@@ -241,7 +242,10 @@ fn a_ray_cluster_says_the_same() {
     }));
     let _ = Command::new(&ray).args(["stop", "--force"]).output();
     let (by_ray, more, note) = by_ray.unwrap();
+    let (by_ray, brought) = by_ray;
     assert_eq!(local, by_ray);
+    // Nothing was left to be read here.
+    assert_eq!(brought, "");
     assert!(note.contains("7 of 7 files were as before"), "{note}");
     assert_eq!(more, run(&[]).0);
 }

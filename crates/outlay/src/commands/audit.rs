@@ -289,11 +289,16 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     line.clear();
     let mut audit = audit.map_err(failure)?;
     drop(brought);
-    if args.since.is_some() && audit.n_reused > 0 {
+    let n_all = audit.files.len() + audit.compared.len();
+    if args.engine == Engine::Ray && audit.n_reused < n_all {
         crate::printer::aside(&format!(
-            "{} of {} files were as before, and were not read again",
-            audit.n_reused,
-            audit.files.len() + audit.compared.len()
+            "the cluster gave {} of {n_all} files, and the others were read here",
+            audit.n_reused
+        ));
+    } else if args.since.is_some() && audit.n_reused > 0 {
+        crate::printer::aside(&format!(
+            "{} of {n_all} files were as before, and were not read again",
+            audit.n_reused
         ));
     }
     if let Some(path) = &args.clusters {
@@ -458,6 +463,7 @@ fn bring(args: &Args, settings: &mut Settings) -> Result<tempfile::TempDir, Fail
     let own = tempfile::tempdir_in(&settings.folder).map_err(Failure::outside)?;
     // Workers have the same folder for working files, and none that they keep.
     let job = outlay_audit::Job {
+        version: outlay_audit::Job::VERSION.to_owned(),
         paths: args.paths.iter().map(|path| absolute(path)).collect(),
         against: args.against.iter().map(|path| absolute(path)).collect(),
         settings: Settings {
