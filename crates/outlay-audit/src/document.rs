@@ -140,7 +140,13 @@ pub(crate) fn share(n: u64, of: u64) -> String {
 }
 
 /// A number of things: `1 record`, `2 records`.
-pub(crate) fn counted(n: u64, what: &str) -> String {
+///
+/// ```
+/// assert_eq!(outlay_audit::counted(1, "record"), "1 record");
+/// assert_eq!(outlay_audit::counted(2000, "record"), "2,000 records");
+/// ```
+#[must_use]
+pub fn counted(n: u64, what: &str) -> String {
     format!("{} {what}{}", whole(n), if n == 1 { "" } else { "s" })
 }
 

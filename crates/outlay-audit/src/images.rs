@@ -18,7 +18,7 @@ mod sketch;
 mod triggers;
 
 pub use fault::ImageFault;
-pub use folders::{ClassCount, class_counts, class_of};
+pub use folders::class_of;
 pub use hash::{Thumbnail, detail_correlation, difference_hash, perceptual_hash};
 pub use idx::{IdxImage, IdxImages, idx_images};
 pub use kind::ImageKind;

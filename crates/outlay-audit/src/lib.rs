@@ -63,7 +63,7 @@ pub use chunks::Skipped;
 pub use columns::Column;
 pub use content::{Content, ContentFile, content};
 pub use crossing::{Crossing, CrossingView, GroupCrossing, TimeCrossing};
-pub use document::{Bar, Example, Part, Section, TableView, document};
+pub use document::{Bar, Example, Part, Section, TableView, counted, document};
 pub use drive::FileCount;
 pub use engine::{Job, Worker};
 pub use error::AuditError;

@@ -1,16 +1,6 @@
 //! Folders whose names are the labels of the images in them.
 
-use std::collections::BTreeMap;
 use std::path::Path;
-
-/// How many images a class has.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct ClassCount {
-    /// The class, as its folder is called.
-    pub class: String,
-    /// Its images.
-    pub n_images: u64,
-}
 
 /// The label of an image below a folder: what the folder that it lies in is called.
 ///
@@ -25,20 +15,4 @@ pub struct ClassCount {
 pub fn class_of(path: &Path, within: &Path) -> Option<String> {
     let folder = path.strip_prefix(within).ok()?.parent()?.file_name()?;
     Some(folder.to_string_lossy().into_owned())
-}
-
-/// How many images each class has, sorted by name.
-#[must_use]
-pub fn class_counts<'a>(classes: impl IntoIterator<Item = &'a str>) -> Vec<ClassCount> {
-    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
-    for class in classes {
-        *counts.entry(class).or_default() += 1;
-    }
-    counts
-        .into_iter()
-        .map(|(class, n_images)| ClassCount {
-            class: class.to_owned(),
-            n_images,
-        })
-        .collect()
 }

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::patches::{Patch, PatchSet, PatchWindow};
+use crate::poison::log10_hypergeometric_tail;
 
 /// What counts as a trigger.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -77,11 +78,10 @@ pub fn patch_triggers(images: &[(u32, PatchSet)], settings: &TriggerSettings) ->
     if n_with(last) as usize == images.len() {
         return Vec::new();
     }
-    let factorials = ln_factorials(images.len());
     let by_window: Vec<(u64, Vec<Trigger>)> = windows
         .par_iter()
         .enumerate()
-        .map(|(at, window)| of_window(images, at, *window, settings, &n_with, &factorials))
+        .map(|(at, window)| of_window(images, at, *window, settings, &n_with))
         .collect();
     let n_tests: u64 = by_window.iter().map(|(n_tests, _)| n_tests).sum();
     let mut triggers: Vec<Trigger> = by_window
@@ -119,7 +119,6 @@ fn of_window(
     window: PatchWindow,
     settings: &TriggerSettings,
     n_with: &(impl Fn(u32) -> u32 + Sync),
-    factorials: &[f64],
 ) -> (u64, Vec<Trigger>) {
     let n_all = images.len() as u32;
     let mut seen: Vec<(Patch, u32, u32)> = (0_u32..)
@@ -161,7 +160,12 @@ fn of_window(
                 n_of_label,
                 lift: purity / (f64::from(n_label) / f64::from(n_all)),
                 isolation,
-                p_value: tail([n_of_label, n_images, n_label, n_all], factorials),
+                p_value: 10_f64.powf(log10_hypergeometric_tail(
+                    u64::from(n_all),
+                    u64::from(n_label),
+                    u64::from(n_images),
+                    u64::from(n_of_label),
+                )),
                 images: most.iter().map(|(_, _, image)| *image).collect(),
             });
         }
@@ -181,43 +185,9 @@ fn shared(one: &[u32], other: &[u32]) -> usize {
         .count()
 }
 
-/// `ln n!` for 0 to `n`.
-fn ln_factorials(n: usize) -> Vec<f64> {
-    let mut sum = 0.0;
-    let mut all = vec![0.0];
-    all.extend((1..=n).map(|at| {
-        sum += (at as f64).ln();
-        sum
-    }));
-    all
-}
-
-/// The probability that of `n_drawn` out of `n_all`, drawn without putting back, `n_hits` or more are of the `n_marked`:
-/// the sum of `C(n_marked, k) C(n_all - n_marked, n_drawn - k) / C(n_all, n_drawn)` (Fisher 1935, *The Design of Experiments*).
-fn tail([n_hits, n_drawn, n_marked, n_all]: [u32; 4], factorials: &[f64]) -> f64 {
-    let choose = |n: u32, k: u32| {
-        factorials[n as usize] - factorials[k as usize] - factorials[(n - k) as usize]
-    };
-    let whole = choose(n_all, n_drawn);
-    (n_hits..=n_drawn.min(n_marked))
-        .filter(|k| n_drawn - k <= n_all - n_marked)
-        .map(|k| (choose(n_marked, k) + choose(n_all - n_marked, n_drawn - k) - whole).exp())
-        .sum::<f64>()
-        .min(1.0)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{ln_factorials, shared, tail};
-
-    /// Fisher's lady and the eight cups: 1 in 70 to name all four, 17 in 70 to name three or more.
-    #[test]
-    fn chances_are_those_of_the_cups_of_tea() {
-        let factorials = ln_factorials(8);
-        assert!((tail([4, 4, 4, 8], &factorials) - 1.0 / 70.0).abs() < 1e-12);
-        assert!((tail([3, 4, 4, 8], &factorials) - 17.0 / 70.0).abs() < 1e-12);
-        assert!((tail([0, 4, 4, 8], &factorials) - 1.0).abs() < 1e-12);
-    }
+    use super::shared;
 
     #[test]
     fn common_numbers_are_counted() {

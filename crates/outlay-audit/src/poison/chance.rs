@@ -88,3 +88,17 @@ pub fn log10_binomial_tail(n_tries: u64, chance: f64, n_hits: u64) -> f64 {
         (tries - at) / (at + 1.0) * chance / (1.0 - chance)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::log10_hypergeometric_tail;
+
+    /// Fisher's lady and the eight cups: 1 in 70 to name all four, 17 in 70 to name three or more.
+    #[test]
+    fn chances_are_those_of_the_cups_of_tea() {
+        let chance = |n_found| 10_f64.powf(log10_hypergeometric_tail(8, 4, 4, n_found));
+        assert!((chance(4) - 1.0 / 70.0).abs() < 1e-12);
+        assert!((chance(3) - 17.0 / 70.0).abs() < 1e-12);
+        assert!((chance(0) - 1.0).abs() < 1e-12);
+    }
+}

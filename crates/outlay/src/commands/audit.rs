@@ -7,7 +7,7 @@ use std::time::Instant;
 use outlay_audit::croissant::{self, Description, Severity, Version};
 use outlay_audit::{
     AuditError, Bill, Condition, Embeddings, Fields, Fix, Fixed, Judged, Keep, NearSettings, Part,
-    Policy, Probabilities, Progress, Report, Settings, Shingle, Suspicions, Use, document,
+    Policy, Probabilities, Progress, Report, Settings, Shingle, Suspicions, Use, counted, document,
 };
 use outlay_ledger::Batch;
 use outlay_server::doors::people::By;
@@ -687,13 +687,13 @@ fn show_fixed(fixed: &Fixed, folder: &Path, printer: &mut Printer) {
         "{} kept; left out: {}, {} with leaked items, {}{} that could not be read ({} says which and why).",
         counted(fixed.n_kept, "record"),
         counted(fixed.n_duplicates, "duplicate"),
-        count(fixed.n_leaked),
+        outlay_units::whole(fixed.n_leaked),
         if fixed.n_denied > 0 {
-            format!("{} denied by the policy, ", count(fixed.n_denied))
+            format!("{} denied by the policy, ", outlay_units::whole(fixed.n_denied))
         } else {
             String::new()
         },
-        count(fixed.n_unreadable),
+        outlay_units::whole(fixed.n_unreadable),
         outlay_audit::REMOVED,
     ));
     if fixed.n_redacted > 0 {
@@ -702,12 +702,4 @@ fn show_fixed(fixed: &Fixed, folder: &Path, printer: &mut Printer) {
             counted(fixed.n_redacted, "record")
         ));
     }
-}
-
-fn counted(n: u64, what: &str) -> String {
-    format!("{} {what}{}", count(n), if n == 1 { "" } else { "s" })
-}
-
-fn count(n: u64) -> String {
-    outlay_units::whole(n)
 }
