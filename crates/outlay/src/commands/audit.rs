@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use outlay_audit::croissant::{self, Description, Severity, Version};
 use outlay_audit::{
-    AuditError, Bill, Condition, Embeddings, Fields, Fix, Fixed, Judged, Keep, NearSettings, Part,
-    Policy, Probabilities, Progress, Report, Settings, Shingle, Suspicions, Use, counted, document,
+    Audit, AuditError, Bill, Condition, Embeddings, Fields, Fix, Fixed, Judged, Keep, NearSettings,
+    Part, Policy, Probabilities, Progress, Report, Settings, Shingle, Suspicions, Use, counted,
+    document,
 };
 use outlay_ledger::Batch;
 use outlay_server::doors::people::By;
@@ -289,6 +290,7 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     line.clear();
     let mut audit = audit.map_err(failure)?;
     drop(brought);
+    fields_are_there(args, &audit)?;
     let n_all = audit.files.len() + audit.compared.len();
     if args.engine == Engine::Ray && audit.n_reused < n_all {
         crate::printer::aside(&format!(
@@ -390,6 +392,43 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     } else {
         Err(Failure::check(broken.join("; ")))
     }
+}
+
+/// Whether each field that was named is in the data; labels of images stand elsewhere.
+fn fields_are_there(args: &Args, audit: &Audit) -> Result<(), Failure> {
+    let mut known: Vec<&str> = audit
+        .schemas
+        .iter()
+        .flat_map(|schema| schema.fields.iter().map(|field| field.name.as_str()))
+        .collect();
+    known.sort_unstable();
+    known.dedup();
+    let label = args
+        .label
+        .iter()
+        .filter(|_| audit.pictures.records.is_empty());
+    let named = [
+        ("--label", label.collect::<Vec<_>>()),
+        ("--group", args.group.iter().collect()),
+        ("--time", args.time.iter().collect()),
+        ("--id-field", args.id_field.iter().collect()),
+        ("--text-field", args.text_field.iter().collect()),
+    ];
+    for (option, fields) in named {
+        if let Some(field) = fields
+            .into_iter()
+            .find(|field| !known.contains(&field.as_str()))
+        {
+            let allowed = match known.as_slice() {
+                [] => "none, as the records have no fields".to_owned(),
+                some => some.iter().take(20).copied().collect::<Vec<_>>().join(", "),
+            };
+            return Err(Failure::input(format!(
+                "{option} `{field}`: no record has such a field; allowed: {allowed}"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Numbers of NumPy.

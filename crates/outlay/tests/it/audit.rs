@@ -153,6 +153,10 @@ fn wrong_input_is_named() {
             "is not a size",
         ),
         (&["audit"][..], "<PATH>"),
+        (
+            &["audit", "train.jsonl", "--label", "kind"][..],
+            "--label `kind`: no record has such a field; allowed: id, text",
+        ),
     ] {
         let output = outlay_in(&here, run);
         assert_eq!(output.status.code(), Some(2), "{run:?}");
