@@ -36,6 +36,7 @@ fn main() {
         near: Some(NearSettings::default()),
         privacy: false,
         quality: false,
+        rights: false,
         folder: folder.path().to_owned(),
         ..Settings::default()
     };
@@ -62,14 +63,16 @@ fn main() {
         found.n_compared,
         found.n_not_compared,
     );
-    for (what, privacy, quality) in [
-        ("with personal data", true, false),
-        ("with rules of quality", false, true),
-        ("with both", true, true),
+    for (what, privacy, quality, rights) in [
+        ("with personal data", true, false, false),
+        ("with rules of quality", false, true, false),
+        ("with rights and languages", false, false, true),
+        ("with all of these", true, true, true),
     ] {
         let settings = Settings {
             privacy,
             quality,
+            rights,
             ..settings.clone()
         };
         let since = Instant::now();

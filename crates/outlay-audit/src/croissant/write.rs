@@ -205,6 +205,11 @@ fn id_of(name: &str) -> String {
     }
 }
 
+/// What is called by a name that shows nothing, as a file `" "` is, is called by its identifier: a name is required.
+fn name_or_id<'a>(name: &'a str, id: &'a str) -> &'a str {
+    if name.trim().is_empty() { id } else { name }
+}
+
 /// Part of a field's or file's name that is one step of an identifier.
 fn id_step(name: &str) -> String {
     id_of(&name.replace('/', "_"))
@@ -282,10 +287,8 @@ impl<'a> Resources<'a> {
     fn add_file(&mut self, file: &'a FileDescription, ids: &mut Ids) {
         let id = ids.of(&file.name);
         let name = file.name.rsplit('/').next().unwrap_or(&file.name);
-        let mut value = json!({"@type": "cr:FileObject", "@id": id});
-        if !name.is_empty() {
-            value["name"] = name.into();
-        }
+        let name = name_or_id(name, &id);
+        let mut value = json!({"@type": "cr:FileObject", "@id": id, "name": name});
         value["contentUrl"] = match &file.content_url {
             Some(url) => url.as_str().into(),
             None => path_as_url(&file.name).into(),
@@ -499,10 +502,8 @@ fn record_set_value<'a>(
 ) -> Value {
     let id = ids.of(&id_step(&record_set.name));
     let origin = resources.origin(&record_set.files, ids);
-    let mut value = json!({"@type": "cr:RecordSet", "@id": id});
-    if !record_set.name.is_empty() {
-        value["name"] = record_set.name.as_str().into();
-    }
+    let name = name_or_id(&record_set.name, &id);
+    let mut value = json!({"@type": "cr:RecordSet", "@id": id, "name": name});
     if let Some(description) = &record_set.description {
         value["description"] = description.as_str().into();
     }
@@ -653,6 +654,13 @@ mod tests {
         assert_eq!(ids.of(" /"), "_");
         assert_eq!(ids.of(""), "unnamed");
         assert_eq!(ids.of("größe.csv"), "größe.csv");
+    }
+
+    #[test]
+    fn a_blank_name_gives_way_to_the_identifier() {
+        assert_eq!(name_or_id("\u{2000}", "_"), "_");
+        assert_eq!(name_or_id("", "unnamed"), "unnamed");
+        assert_eq!(name_or_id(" a", "_a"), " a");
     }
 
     #[test]

@@ -1313,7 +1313,7 @@ proptest! {
     /// Whatever is known is written without an error, but for what is missing.
     #[test]
     fn any_description_is_written_well(
-        names in prop::collection::vec("\\PC{0,12}", 0..6),
+        names in prop::collection::vec(prop_oneof!["\\PC{0,12}", "[ \u{a0}\u{2000}/.]{0,2}"], 0..6),
         records in prop::collection::vec(any_json(), 0..4),
         version in prop_oneof![Just(Version::V1_0), Just(Version::V1_1)],
     ) {
