@@ -14,11 +14,13 @@ use crate::chunks::{Chunk, Chunks, Skipped};
 use crate::content::{content, hex};
 use crate::drive::{FileCount, Takes, each_chunk};
 use crate::error::AuditError;
-use crate::leaks::{Grade, Items, Leak, Reference};
+use crate::leaks::{Items, Leak, Reference};
 use crate::look::{Looked, Looker, RecordSeen, Wanted};
+use crate::model::Model;
 use crate::near::{Found, Near, NearSettings};
 use crate::origin::Origins;
 use crate::pictures::Pictures;
+use crate::places::{Places, Settled};
 use crate::privacy::PrivateKind;
 use crate::quality::Rule;
 use crate::record::Fields;
@@ -52,6 +54,10 @@ pub struct Settings {
     pub time: Option<String>,
     /// A tokenizer's file (`tokenizer.json` of Hugging Face), by which tokens are counted.
     pub tokenizer: Option<PathBuf>,
+    /// By which model labels are held for wrong; `None`: a linear one of texts and fields, the nearest neighbours of images.
+    pub label_model: Option<Model>,
+    /// Memory for the sample and for what images show, in bytes: each takes up to a quarter of it.
+    pub memory_bytes: usize,
     /// The longest record that is read, in bytes; longer ones are skipped and counted.
     pub record_bytes_max: usize,
     /// Where working files go, which have no name.
@@ -74,6 +80,8 @@ impl Default for Settings {
             groups: Vec::new(),
             time: None,
             tokenizer: None,
+            label_model: None,
+            memory_bytes: 256 << 20,
             record_bytes_max: 64 << 20,
             folder: PathBuf::from("."),
             since: None,
@@ -111,6 +119,8 @@ impl Settings {
             time,
             tokenizer,
             record_bytes_max,
+            label_model: _,
+            memory_bytes: _,
             folder: _,
             since: _,
         } = self;
@@ -189,6 +199,8 @@ pub struct Audit {
     pub items: Vec<ItemFound>,
     /// Records with an item that is leaked, in order.
     pub leaked: Vec<u32>,
+    /// Items of which nothing was found but what 20 and more texts share.
+    pub n_common_items: u64,
     /// Every place of every item, a line of JSON each.
     pub(crate) leaks: File,
     /// Personal data and secrets, where they were looked for.
@@ -262,9 +274,7 @@ struct Auditing<'a> {
     table: TableWriter,
     n_records: u32,
     n_rows: u64,
-    items: BTreeMap<u32, ItemFound>,
-    leaked: Vec<u32>,
-    leaks: BufWriter<File>,
+    places: Places,
     privacy: PrivacyCount,
     private: BufWriter<File>,
     quality: QualityCount,
@@ -333,10 +343,7 @@ impl Takes<Looked> for Auditing<'_> {
             }
         }
         for (at, picture) in looked.pictures {
-            if let Some(sketch) = picture.sketch() {
-                self.pictures.records.push(self.table.len() + at);
-                self.pictures.sketches.push(sketch);
-            }
+            self.pictures.take(self.table.len() + at, picture)?;
         }
         for record in looked.records {
             file.n_records += 1;
@@ -351,34 +358,11 @@ impl Takes<Looked> for Auditing<'_> {
 
 impl Auditing<'_> {
     fn take_leaks(&mut self, looked: &Looked, file: &FileCount) -> std::io::Result<()> {
-        let Some(benchmarks) = self.benchmarks else {
-            return Ok(());
-        };
+        self.places.see(&looked.sightings);
         for seen in &looked.leaks {
-            let record = name(file, &looked.records[seen.at as usize]);
-            let leak = &seen.leak;
-            if leak.grade == Grade::Leaked {
-                self.leaked.push(self.table.len() + seen.at);
-            }
-            let item = benchmarks.table.name(leak.item)?;
-            let view = LeakView::new(item, record, leak, seen.passage.clone());
-            serde_json::to_writer(&mut self.leaks, &view)?;
-            self.leaks.write_all(b"\n")?;
-            let item = leak.item;
-            let there = self.items.get_mut(&item);
-            let n_records = there.as_ref().map_or(0, |there| there.n_records) + 1;
-            match there {
-                Some(there) if !leak.is_more_than(&there.leak) => there.n_records = n_records,
-                _ => {
-                    let found = ItemFound {
-                        item,
-                        leak: leak.clone(),
-                        n_records,
-                        view,
-                    };
-                    self.items.insert(item, found);
-                }
-            }
+            let name = name(file, &looked.records[seen.at as usize]);
+            let record = self.table.len() + seen.at;
+            self.places.add(record, &name, &seen.leak, &seen.passage)?;
         }
         Ok(())
     }
@@ -563,9 +547,7 @@ pub fn audit(
         table: TableWriter::new(&settings.folder).map_err(working)?,
         n_records: 0,
         n_rows: 0,
-        items: BTreeMap::new(),
-        leaked: Vec::new(),
-        leaks: BufWriter::new(tempfile::tempfile_in(&settings.folder).map_err(working)?),
+        places: Places::new(&settings.folder).map_err(working)?,
         privacy: PrivacyCount::default(),
         private: BufWriter::new(tempfile::tempfile_in(&settings.folder).map_err(working)?),
         quality: QualityCount::default(),
@@ -575,9 +557,9 @@ pub fn audit(
             settings.time.as_ref(),
             &settings.groups,
         ),
-        sample: Sampled::default(),
+        sample: Sampled::new(settings.memory_bytes),
         origins: Origins::default(),
-        pictures: Pictures::default(),
+        pictures: Pictures::new(settings.memory_bytes / 4, &settings.folder),
     };
     let mut files = each_chunk(
         &all,
@@ -599,8 +581,20 @@ pub fn audit(
         .map_err(working)?;
     let mut pictures = auditing.pictures;
     if let Some(near) = &mut near {
-        pictures.find(near);
+        pictures.find(near).map_err(working)?;
     }
+    let settled = match benchmarks {
+        Some(benchmarks) => auditing
+            .places
+            .settle(&benchmarks.table, &settings.folder)
+            .map_err(working)?,
+        None => Settled {
+            items: Vec::new(),
+            leaked: Vec::new(),
+            lines: tempfile::tempfile_in(&settings.folder).map_err(working)?,
+            n_common: 0,
+        },
+    };
     Ok(Audit {
         files,
         n_records: auditing.n_records,
@@ -617,12 +611,10 @@ pub fn audit(
         others,
         table: auditing.table.end().map_err(working)?,
         near,
-        items: auditing.items.into_values().collect(),
-        leaked: {
-            auditing.leaked.dedup();
-            auditing.leaked
-        },
-        leaks: whole(auditing.leaks).map_err(working)?,
+        items: settled.items,
+        leaked: settled.leaked,
+        leaks: settled.lines,
+        n_common_items: settled.n_common,
         privacy: settings.privacy.then_some(auditing.privacy),
         private: whole(auditing.private).map_err(working)?,
         quality: settings.quality.then_some(auditing.quality),

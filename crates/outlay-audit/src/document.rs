@@ -4,10 +4,12 @@ use outlay_units::{percent, usd, whole};
 
 use crate::balance::Proxy;
 use crate::crossing::Crossing;
+use crate::images::PatchWindow;
 use crate::judged::Judged;
 use crate::leaks::SHORT;
 use crate::origin::RightsView;
 use crate::pictures::PicturesView;
+use crate::places::COMMON;
 use crate::report::{Bill, Duplicates, Graded, Leaks, Privacy, Quality, Report};
 use crate::suspicions::Suspicions;
 
@@ -183,7 +185,7 @@ pub fn document(report: &Report) -> Vec<Section> {
         sections.push(privacy(report, of));
     }
     if let Some(of) = &report.quality
-        && report.n_rows < report.n_records
+        && report.n_rows + n_images(report) < report.n_records
     {
         sections.push(quality(report, of));
     }
@@ -200,11 +202,25 @@ pub fn document(report: &Report) -> Vec<Section> {
     sections
 }
 
+fn n_images(report: &Report) -> u64 {
+    report.images.as_ref().map_or(0, |images| images.n_images)
+}
+
+/// What the records are: texts, images, or both.
+fn stuff(report: &Report) -> &'static str {
+    match n_images(report) {
+        0 => "text",
+        n if n == report.n_records => "images",
+        _ => "text and images",
+    }
+}
+
 fn read(report: &Report) -> Section {
     let mut section = Section::new(format!(
-        "{}, {} of text, in {}",
+        "{}, {} of {}, in {}",
         counted(report.n_records, "record"),
         bytes(report.n_text_bytes),
+        stuff(report),
         counted(report.n_files as u64, "file"),
     ));
     if let Some(hash) = &report.content_sha256 {
@@ -233,9 +249,14 @@ fn read(report: &Report) -> Section {
     }
     if report.n_unread_files > 0 {
         section.sentence(format!(
-            "{} ({}) of no kind that is read, such as {}.",
-            counted_with(report.n_unread_files as u64, "file", "is", "are"),
+            "{} ({}) {} of no kind that is read, such as {}.",
+            counted(report.n_unread_files as u64, "file"),
             bytes(report.n_unread_bytes),
+            if report.n_unread_files == 1 {
+                "is"
+            } else {
+                "are"
+            },
             report.unread_files[0]
         ));
     }
@@ -253,31 +274,27 @@ fn duplicates(report: &Report, duplicates: &Duplicates) -> Section {
             share(n_bytes, report.n_text_bytes),
         ]
     };
+    let stuff = format!("#{}", stuff(report));
+    let same = match n_images(report) {
+        0 => "the same words",
+        n if n == report.n_records => "the same pixels",
+        _ => "the same words or pixels",
+    };
     section.table(
-        &["beyond one of each", "#records", "#", "#text", "#"],
+        &["beyond one of each", "#records", "#", &stuff, "#"],
         vec![
-            row(
-                "the same words",
-                duplicates.n_exact,
-                duplicates.n_exact_bytes,
-            ),
+            row(same, duplicates.n_exact, duplicates.n_exact_bytes),
             row("exact and near", duplicates.n_near, duplicates.n_near_bytes),
         ],
     );
-    section.sentence(format!(
-        "Near is a Jaccard similarity of {} or more between sets of {}, which was computed for {}; {} bands of {} \
-         numbers bring all but one in {} of the pairs right at that together.",
-        duplicates.threshold,
-        match (report.n_rows, report.n_rows == report.n_records) {
-            (0, _) => duplicates.shingle.clone(),
-            (_, true) => "cells".to_owned(),
-            _ => format!("{}, and of cells for rows of tables", duplicates.shingle),
-        },
-        counted(duplicates.n_compared, "pair"),
-        duplicates.n_bands,
-        duplicates.n_rows,
-        whole((1.0 / duplicates.missed_at_threshold.max(1e-9)).round() as u64),
-    ));
+    if n_images(report) == report.n_records && report.n_records > 0 {
+        section.sentence(format!(
+            "{} of images that their hashes take for near were compared by their details.",
+            counted(duplicates.n_compared, "pair"),
+        ));
+    } else {
+        section.sentence(similarity(report, duplicates));
+    }
     if duplicates.n_not_compared > 0 {
         section.sentence(format!(
             "{} pairs were not compared, as too many records share a part of their signatures.",
@@ -297,6 +314,24 @@ fn duplicates(report: &Report, duplicates: &Duplicates) -> Section {
     });
     section.examples(3, largest.collect());
     section
+}
+
+/// How texts and rows were compared.
+fn similarity(report: &Report, duplicates: &Duplicates) -> String {
+    format!(
+        "Near is a Jaccard similarity of {} or more between sets of {}, which was computed for {}; {} bands of {} \
+         numbers bring all but one in {} of the pairs right at that together.",
+        duplicates.threshold,
+        match (report.n_rows, report.n_rows == report.n_records) {
+            (0, _) => duplicates.shingle.clone(),
+            (_, true) => "cells".to_owned(),
+            _ => format!("{}, and of cells for rows of tables", duplicates.shingle),
+        },
+        counted(duplicates.n_compared, "pair"),
+        duplicates.n_bands,
+        duplicates.n_rows,
+        whole((1.0 / duplicates.missed_at_threshold.max(1e-9)).round() as u64),
+    )
 }
 
 fn images(images: &PicturesView) -> Section {
@@ -346,6 +381,12 @@ fn leaks(leaks: &Leaks) -> Section {
         section.sentence(format!(
             "{} items cannot be looked for.",
             whole(leaks.n_unfindable)
+        ));
+    }
+    if leaks.n_common > 0 {
+        section.sentence(format!(
+            "Of {} nothing was found but passages that {COMMON} and more different texts have, which say nothing of them.",
+            counted(leaks.n_common, "item")
         ));
     }
     let items = leaks.items.iter().map(|item| {
@@ -630,14 +671,20 @@ fn labels(judged: &Judged) -> Section {
         let by = match errors.by {
             "texts" => "the texts",
             "fields" => "the other fields",
+            "pixels" => "the pixels",
             _ => "your own",
         };
         let stands = match errors.n_issues {
             0 => "none stands out.".to_owned(),
             n => format!("{} out:", counted_with(n, "record", "stands", "stand")),
         };
+        let by = match errors.model {
+            Some(model) => format!("{by} ({model})"),
+            None => by.to_owned(),
+        };
         section.sentence(format!(
-            "By a model of {by} (confident learning) some {:.0} of {} labels are wrong, {}; {stands}",
+            "By a model of {by}, which agrees with {} of the labels, confident learning holds some {:.0} of {} labels for wrong, {}; {stands}",
+            percent(errors.share_agreed),
             errors.n_errors,
             whole(errors.n_judged),
             percent(errors.share_errors),
@@ -740,6 +787,26 @@ fn suspicions(found: &Suspicions) -> Section {
         ..Example::default()
     });
     section.examples(5, triggers.collect());
+    let marks = found.marks.iter().map(|mark| {
+        let PatchWindow {
+            place,
+            inset_px,
+            side_px,
+            ..
+        } = mark.window;
+        let colour = if mark.is_uniform { ", of one colour," } else { "" };
+        Example {
+            title: format!(
+                "the same {side_px} \u{d7} {side_px} pixels{colour} at the {place}, {inset_px} from the edge: {} of {} with them are {}",
+                whole(u64::from(mark.n_of_label)),
+                counted(u64::from(mark.n_images), "image"),
+                mark.label,
+            ),
+            record: mark.examples.first().copied(),
+            ..Example::default()
+        }
+    });
+    section.examples(5, marks.collect());
     for (what, changes) in [
         ("sources", &found.source_shifts),
         ("labels", &found.label_shifts),
@@ -805,8 +872,13 @@ fn suspicions(found: &Suspicions) -> Section {
 fn fields(report: &Report) -> Section {
     let lengths = &report.lengths;
     let mut section = Section::new("Fields and lengths");
+    let stuff = match n_images(report) {
+        0 => "Texts",
+        n if n == report.n_records => "Images",
+        _ => "Texts and images",
+    };
     section.sentence(format!(
-        "Texts have {} in the middle, {} to {} in all but a hundredth at each end, {} at most; {} much shorter than \
+        "{stuff} have {} in the middle, {} to {} in all but a hundredth at each end, {} at most; {} much shorter than \
          most and {} much longer.",
         bytes(lengths.p50),
         bytes(lengths.p1),
@@ -825,10 +897,7 @@ fn fields(report: &Report) -> Section {
         shown: whole(*n),
     });
     let first = lengths.histogram.iter().position(|n| *n > 0).unwrap_or(0);
-    section.bars(
-        "records by the length of their text",
-        bars.skip(first).collect(),
-    );
+    section.bars("records by their length", bars.skip(first).collect());
     let n_told: u64 = report
         .languages
         .iter()

@@ -12,7 +12,7 @@ use crate::balance::{
 use crate::columns::Column;
 use crate::features::Features;
 use crate::labels::{LabelErrors, LabelSettings, LabelsError, Probabilities, label_errors};
-use crate::model::{ModelSettings, out_of_fold};
+use crate::model::{Model, ModelSettings, out_of_fold};
 use crate::rows::{SampleTable, number};
 
 /// What is said of labels and groups.
@@ -46,8 +46,12 @@ pub struct GroupProxies {
 /// Labels that are likely wrong.
 #[derive(Clone, Debug, Serialize)]
 pub struct ErrorsView {
-    /// What told: `given probabilities`, `texts`, `fields`.
+    /// What told: `given probabilities`, `texts`, `fields`, `pixels`.
     pub by: &'static str,
+    /// The model that told by it: `logistic regression`, `nearest neighbours`; none for probabilities given.
+    pub model: Option<&'static str>,
+    /// Share of the labels that are the ones it holds for the likeliest. Where it is low, what it tells says more of the model than of the labels.
+    pub share_agreed: f64,
     /// Records whose labels were judged.
     pub n_judged: u64,
     /// How many labels are wrong, as is estimated.
@@ -103,6 +107,12 @@ const COLUMNS: usize = 500;
 
 /// Records that a model learns from, evenly spread over the sample: of more, its fits take minutes.
 const LEARNT: usize = 20_000;
+
+/// Neighbours that have a say.
+const NEIGHBOURS: usize = 10;
+
+/// Share of the labels that a model of pixels has to tell for its doubts to be worth anything: what photographs show is not told by where it is bright.
+const PIXELS_TELL: f64 = 0.7;
 
 /// Classes that are judged, at most: of more, each has few examples, or they are no classes.
 const CLASSES: usize = 200;
@@ -260,7 +270,23 @@ fn by_given(audit: &Audit, given: &Probabilities) -> io::Result<ErrorsView> {
         Probabilities::new(names.len().max(1), values).map_err(|error| wrong(&error))?;
     let found = label_errors(&labels, &probabilities, LabelSettings::default())
         .map_err(|error| wrong(&error))?;
-    view(audit, "given probabilities", &names, &records, &found)
+    let agreed = share_agreed(&labels, &probabilities);
+    view(
+        audit,
+        ("given probabilities", None, agreed),
+        &names,
+        &records,
+        &found,
+    )
+}
+
+fn share_agreed(labels: &[u32], probabilities: &Probabilities) -> f64 {
+    let agreed = labels.iter().enumerate().filter(|(example, label)| {
+        let of = probabilities.of(*example);
+        let own = of.get(**label as usize).copied().unwrap_or(0.0);
+        of.iter().all(|other| *other <= own)
+    });
+    agreed.count() as f64 / labels.len().max(1) as f64
 }
 
 /// By a model of the texts, or of the other fields, of the sample.
@@ -289,11 +315,20 @@ fn by_model(audit: &Audit, settings: &Settings) -> io::Result<Option<ErrorsView>
         .collect();
     let step = rows.len().div_ceil(LEARNT).max(1);
     let rows: Vec<(usize, u32)> = rows.into_iter().step_by(step).collect();
+    let n_pictures = rows
+        .iter()
+        .filter(|(at, _)| sample.pictures[*at].is_some())
+        .count();
     let n_texts = rows
         .iter()
         .filter(|(at, _)| !sample.texts[*at].is_empty())
         .count();
-    let (by, features) = if 2 * n_texts > rows.len() {
+    let (by, features) = if 2 * n_pictures > rows.len() {
+        match pixels(sample, &rows) {
+            Some(features) => ("pixels", features),
+            None => return Ok(None),
+        }
+    } else if 2 * n_texts > rows.len() {
         let texts: Vec<&str> = rows
             .iter()
             .map(|(at, _)| sample.texts[*at].as_str())
@@ -309,12 +344,42 @@ fn by_model(audit: &Audit, settings: &Settings) -> io::Result<Option<ErrorsView>
         return Ok(None);
     }
     let labels: Vec<u32> = rows.iter().map(|(_, label)| *label).collect();
-    let made = out_of_fold(&features, &labels, names.len(), ModelSettings::default())
-        .map_err(|error| wrong(&error))?;
+    let model = settings.label_model.unwrap_or(match by {
+        "pixels" => Model::Neighbours(NEIGHBOURS),
+        _ => Model::Logistic,
+    });
+    let how = ModelSettings {
+        model,
+        ..ModelSettings::default()
+    };
+    let made = out_of_fold(&features, &labels, names.len(), how).map_err(|error| wrong(&error))?;
+    let agreed = share_agreed(&labels, &made.probabilities);
+    if by == "pixels" && agreed < PIXELS_TELL {
+        return Ok(None);
+    }
+    let model = match model {
+        Model::Logistic => "logistic regression",
+        Model::Neighbours(_) => "nearest neighbours",
+    };
     let found = label_errors(&labels, &made.probabilities, LabelSettings::default())
         .map_err(|error| wrong(&error))?;
     let records: Vec<u32> = rows.iter().map(|(at, _)| sample.records[*at]).collect();
-    view(audit, by, &names, &records, &found).map(Some)
+    view(audit, (by, Some(model), agreed), &names, &records, &found).map(Some)
+}
+
+/// What images show, in 16 × 16 parts.
+fn pixels(sample: &SampleTable, rows: &[(usize, u32)]) -> Option<Features> {
+    let of = |at: &usize| sample.pictures[*at].as_deref();
+    let n_columns = rows.iter().find_map(|(at, _)| of(at))?.levels.len();
+    let values = rows.iter().flat_map(|(at, _)| {
+        let levels = of(at).map_or(&[][..], |picture| &picture.levels);
+        (0..n_columns).map(|column| {
+            levels
+                .get(column)
+                .map_or(f32::NAN, |level| f32::from(*level))
+        })
+    });
+    Features::dense(n_columns, values.collect()).ok()
 }
 
 /// Fields as columns of numbers: numbers as they are, names of few values as one column each.
@@ -365,7 +430,7 @@ fn dense(sample: &SampleTable, rows: &[(usize, u32)], settings: &Settings) -> Op
 
 fn view(
     audit: &Audit,
-    by: &'static str,
+    (by, model, agreed): (&'static str, Option<&'static str>, f64),
     names: &[&str],
     records: &[u32],
     found: &LabelErrors,
@@ -402,6 +467,8 @@ fn view(
     pairs.truncate(LISTED);
     Ok(ErrorsView {
         by,
+        model,
+        share_agreed: (agreed * 1e4).round() / 1e4,
         n_judged: found.n_judged as u64,
         // Zero has no sign.
         n_errors: (found.n_errors * 10.0).round() / 10.0 + 0.0,

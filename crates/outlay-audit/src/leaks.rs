@@ -78,6 +78,8 @@ pub struct Leak {
     pub is_answered: bool,
     /// Where in the text, in bytes.
     pub place: std::ops::Range<usize>,
+    /// The runs of five words by which it was found, by their numbers, as [`Finder::runs`] has them.
+    pub runs: Vec<u32>,
 }
 
 impl Leak {
@@ -241,6 +243,21 @@ pub struct Finder {
     /// Item, how far its words are shifted in the text, and where in the item.
     hits: Vec<(u32, i64, u32)>,
     cells: Vec<Cell>,
+    /// Runs that some item has, by their numbers.
+    runs: Vec<u32>,
+}
+
+impl Finder {
+    /// The runs of words of the last text that items have too, by their numbers, each once; without those that more than 64 items have.
+    #[must_use]
+    pub fn runs(&self) -> &[u32] {
+        &self.runs
+    }
+
+    /// A fingerprint of the last text's words.
+    pub(crate) fn fingerprint(&self) -> u16 {
+        (gram(&self.words) >> 48) as u16
+    }
 }
 
 /// The best way to a pair of words: its weight, what of it agrees, and where it began.
@@ -277,6 +294,7 @@ impl Reference {
         finder.words.clear();
         finder.places.clear();
         finder.hits.clear();
+        finder.runs.clear();
         words(text, |hash, place| {
             finder.words.push((hash >> 32) as u32);
             finder.places.push((place.start as u32, place.end as u32));
@@ -291,6 +309,9 @@ impl Reference {
                 let Some(at_which) = self.grams.get(&hash) else {
                     continue;
                 };
+                if at_which.0 < at_which.1 {
+                    finder.runs.push(at_which.0);
+                }
                 for (item, place) in &self.anchors[range(*at_which)] {
                     finder
                         .hits
@@ -301,6 +322,8 @@ impl Reference {
         if finder.hits.is_empty() {
             return;
         }
+        finder.runs.sort_unstable();
+        finder.runs.dedup();
         let mut hits = std::mem::take(&mut finder.hits);
         hits.sort_unstable();
         hits.dedup();
@@ -340,6 +363,7 @@ impl Reference {
                 in_runs_of_8: if words.len() >= 8 { 1.0 } else { 0.0 },
                 is_answered,
                 place: finder.places[begin].0 as usize..finder.places[end - 1].1 as usize,
+                runs: self.runs_of(words, hits.iter().filter(|hit| hit.1 == begin as i64)),
             });
         }
         // The stretch of the text, half as long again as the item, with the most anchors.
@@ -388,7 +412,30 @@ impl Reference {
             in_runs_of_8: n_in_runs as f32 / length as f32,
             is_answered: self.is_answered(&item, &finder.words[end.min(finder.words.len())..]),
             place: finder.places[begin].0 as usize..finder.places[end - 1].1 as usize,
+            runs: self.runs_of(
+                words,
+                hits.iter()
+                    .filter(|hit| (shifts[first]..=shifts[first] + spread).contains(&hit.1)),
+            ),
         })
+    }
+
+    /// The numbers of an item's runs that were met.
+    fn runs_of<'a>(
+        &self,
+        words: &[u32],
+        hits: impl Iterator<Item = &'a (u32, i64, u32)>,
+    ) -> Vec<u32> {
+        let n = words.len().min(GRAM);
+        let mut runs: Vec<u32> = hits
+            .filter_map(|(_, _, place)| {
+                let run = words.get(*place as usize..*place as usize + n)?;
+                Some(self.grams.get(&gram(run))?.0)
+            })
+            .collect();
+        runs.sort_unstable();
+        runs.dedup();
+        runs
     }
 
     /// The weight of the words that agree in the best alignment of an item with a stretch of a text, and where that begins and ends.

@@ -30,6 +30,7 @@ mod optimise;
 mod origin;
 mod page;
 mod pictures;
+mod places;
 mod poison;
 mod privacy;
 mod quality;
@@ -82,7 +83,7 @@ pub use model::{Model, ModelSettings, OutOfFold, folds, out_of_fold};
 pub use near::{Found, Near, NearSettings, Sketcher, Sketches};
 pub use origin::{LanguageView, LicenceView, NoticeView, Origins, RightsView};
 pub use page::{page, shown};
-pub use pictures::{FlagView, Pictures, PicturesView};
+pub use pictures::{FlagView, Pictures, PicturesView, SampledPicture};
 pub use poison::{
     Change, Clusters, Embeddings, LabelAgreement, Labelled, Mixture, NpyError, Responses,
     ResponsesSeen, ShareChange, ShiftSettings, Shifts, Spectrum, Trigger, TriggerCounts,
@@ -107,7 +108,7 @@ pub use shingles::{Shingle, Shingler, jaccard};
 pub use source::{Kind, Listing, Packing, Source};
 pub use splits::{FieldCounts, GroupCounts, NO_LABEL, Times, Values, instant};
 pub use statistics::{Interval, benjamini_hochberg, chi_square_p, newcombe, wilson};
-pub use suspicions::Suspicions;
+pub use suspicions::{Mark, Suspicions};
 pub use table::Table;
 pub use union::Sets;
 pub use words::words;

@@ -11,9 +11,10 @@ use crate::leaks::{Finder, Leak};
 use crate::near::{Near, Sketches};
 use crate::origin::{OriginLook, OriginSeen};
 use crate::pictures::{PictureSeen, pictures};
+use crate::places::Sighting;
 use crate::privacy::{PrivateKind, masked, private, redacted};
 use crate::quality::{Broken, Judge};
-use crate::record::Fields;
+use crate::record::{Field, Fields, Named};
 use crate::rows::{Sample, cells};
 use crate::schema::Schema;
 use crate::source::Source;
@@ -30,6 +31,8 @@ pub(crate) struct Looked {
     /// Of each record, the fields that were asked for, in the order of `Wanted`.
     pub values: Vec<Option<String>>,
     pub leaks: Vec<LeakSeen>,
+    /// Runs of words of the benchmarks that were seen.
+    pub sightings: Vec<Sighting>,
     pub private: Vec<PrivateSeen>,
     /// Of each record, the rules that it breaks.
     pub broken: Vec<Broken>,
@@ -128,7 +131,7 @@ impl Looker<'_> {
         let mut row = Vec::new();
         let mut origin = OriginLook::default();
         let is_sampled = settings.is_sampled();
-        let mut pictures = pictures(chunk, &source.path).map(Vec::into_iter);
+        let mut pictures = pictures(chunk, &source.path, is_sampled).map(Vec::into_iter);
         chunk.each(&self.wanted.fields, |seen| {
             let (record, named) = match seen {
                 Ok(seen) => seen,
@@ -139,13 +142,14 @@ impl Looker<'_> {
             };
             let at = looked.records.len() as u32;
             let mut n_bytes = record.text.len() as u64;
-            let mut class = None;
+            let (mut class, mut sampled) = (None, None);
             if let Some(pictures) = &mut pictures {
                 match pictures.next() {
-                    Some(Ok((seen, label, n_of_file))) => {
-                        looked.pictures.push((at, seen));
-                        class = label;
-                        n_bytes = n_of_file;
+                    Some(Ok(picture)) => {
+                        looked.pictures.push((at, picture.seen));
+                        class = picture.label;
+                        sampled = picture.sampled;
+                        n_bytes = picture.n_bytes;
                     }
                     Some(Err(skipped)) => {
                         looked.skipped.push(skipped);
@@ -168,7 +172,12 @@ impl Looker<'_> {
             if is_sampled {
                 let key = Sample::key(&source.path, record.line);
                 let text = if is_row { "" } else { &record.text };
-                looked.sample.add(key, at, named, text);
+                // The label of an image is none of its fields.
+                let labelled = settings.label.as_deref().zip(class.as_deref());
+                let labelled: Option<Named<'_>> =
+                    labelled.map(|(name, class)| vec![(name.into(), Field::Text(class.into()))]);
+                let named = labelled.as_ref().unwrap_or(named);
+                looked.sample.add(key, at, named, text, sampled);
             }
             if !is_compared {
                 if let Some(tokenizer) = self.tokenizer {
@@ -182,6 +191,11 @@ impl Looker<'_> {
                             let passage = passage(&record.text, &leak);
                             looked.leaks.push(LeakSeen { at, leak, passage });
                         });
+                    let runs = finder.runs();
+                    if !runs.is_empty() {
+                        let text = finder.fingerprint();
+                        looked.sightings.extend(runs.iter().map(|run| (*run, text)));
+                    }
                 }
                 if settings.quality {
                     // The rules are of texts.

@@ -1,5 +1,7 @@
 //! Models that say what an example's label ought to be, without having learnt from that example.
 
+use serde::{Deserialize, Serialize};
+
 use crate::features::Features;
 use crate::labels::{LabelsError, Probabilities, checked};
 use crate::logistic::learn;
@@ -7,7 +9,7 @@ use crate::neighbours::votes;
 use crate::random::Random;
 
 /// A model.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Model {
     /// Multinomial logistic regression: a weight for every class and column.
     ///

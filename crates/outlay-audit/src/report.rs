@@ -289,6 +289,8 @@ pub struct Leaks {
     pub short: Graded,
     /// Items without any word, or whose every run of words many others have too: they cannot be looked for.
     pub n_unfindable: u64,
+    /// Items of which nothing was found but what 20 and more different texts share; they are among the clean ones.
+    pub n_common: u64,
     /// Lines of the benchmarks that could not be read.
     pub n_skipped: u64,
     /// Those that are there, the surest first.
@@ -642,6 +644,7 @@ impl Leaks {
             long,
             short,
             n_unfindable,
+            n_common: audit.n_common_items,
             n_skipped: benchmarks.files.iter().map(|file| file.n_skipped).sum(),
             items: items
                 .map(|found| ItemView {

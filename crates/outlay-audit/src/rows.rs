@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::audit::QUESTIONS;
+use crate::pictures::SampledPicture;
 use crate::record::{Field, Fields, Named, TEXTS};
 use crate::words::finish;
 
@@ -87,8 +88,8 @@ const VALUE_BYTES: usize = 64;
 /// Bytes up to which a text is kept.
 const TEXT_BYTES: usize = 4096;
 
-/// Bytes of all texts that are kept.
-const ALL_TEXT_BYTES: usize = 128 << 20;
+/// Bytes of all texts and images that are kept, at most; a quarter of the memory where that is less.
+const ALL_BYTES: usize = 128 << 20;
 
 /// Most fields of a row that are kept.
 const COLUMNS: usize = 1000;
@@ -109,11 +110,26 @@ struct SampledRow {
     text: String,
     /// Values by the number of their column.
     values: Vec<(u32, String)>,
+    /// What is kept of it where it is an image.
+    picture: Option<Box<SampledPicture>>,
+}
+
+impl SampledRow {
+    fn n_bytes(&self) -> usize {
+        self.text.len() + self.picture.as_ref().map_or(0, |picture| picture.n_bytes())
+    }
 }
 
 impl Sample {
-    /// Adds a record of a chunk, with its number there and the text that it is to be known by.
-    pub(crate) fn add(&mut self, key: u64, record: u32, named: &Named<'_>, text: &str) {
+    /// Adds a record of a chunk, with its number there and the text or the image that it is to be known by.
+    pub(crate) fn add(
+        &mut self,
+        key: u64,
+        record: u32,
+        named: &Named<'_>,
+        text: &str,
+        picture: Option<Box<SampledPicture>>,
+    ) {
         let mut values = Vec::with_capacity(named.len().min(COLUMNS));
         for (at, (name, field)) in named.iter().enumerate() {
             // Records of a file have their fields in the same order, mostly.
@@ -140,6 +156,7 @@ impl Sample {
             record,
             text: text[..text.floor_char_boundary(TEXT_BYTES)].to_owned(),
             values,
+            picture,
         });
     }
 
@@ -161,14 +178,16 @@ impl Sample {
 }
 
 /// The sample of all chunks.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Sampled {
     columns: HashMap<String, u32>,
     names: Vec<String>,
     /// The row with the greatest key first.
     rows: BinaryHeap<Kept>,
     n_values: usize,
-    n_text_bytes: usize,
+    /// Bytes of texts and images, and how many there may be.
+    n_bytes: usize,
+    n_bytes_most: usize,
     /// Records that were offered.
     n_records: u64,
 }
@@ -197,6 +216,23 @@ impl Ord for Kept {
 }
 
 impl Sampled {
+    /// An empty one, which is to be small beside so much memory.
+    pub(crate) fn new(memory_bytes: usize) -> Self {
+        Self {
+            columns: HashMap::new(),
+            names: Vec::new(),
+            rows: BinaryHeap::new(),
+            n_values: 0,
+            n_bytes: 0,
+            n_bytes_most: ALL_BYTES.min(memory_bytes / 4),
+            n_records: 0,
+        }
+    }
+
+    fn is_beyond(&self) -> bool {
+        self.rows.len() > ROWS || self.n_values > VALUES || self.n_bytes > self.n_bytes_most
+    }
+
     /// Takes what a chunk gave, the first of whose records has this number.
     pub(crate) fn take(&mut self, sample: Sample, first: u32) {
         let columns: Vec<Option<u32>> = sample
@@ -219,7 +255,7 @@ impl Sampled {
             self.n_records += 1;
             let is_full = self.rows.len() >= ROWS
                 || self.n_values > VALUES
-                || self.n_text_bytes > ALL_TEXT_BYTES;
+                || self.n_bytes + row.n_bytes() > self.n_bytes_most;
             if is_full && self.rows.peek().is_none_or(|last| last.0.key <= row.key) {
                 continue;
             }
@@ -230,16 +266,12 @@ impl Sampled {
                 .collect();
             row.record += first;
             self.n_values += row.values.len();
-            self.n_text_bytes += row.text.len();
+            self.n_bytes += row.n_bytes();
             self.rows.push(Kept(row));
-            while self.rows.len() > 1
-                && (self.rows.len() > ROWS
-                    || self.n_values > VALUES
-                    || self.n_text_bytes > ALL_TEXT_BYTES)
-            {
+            while self.rows.len() > 1 && self.is_beyond() {
                 if let Some(Kept(gone)) = self.rows.pop() {
                     self.n_values -= gone.values.len();
-                    self.n_text_bytes -= gone.text.len();
+                    self.n_bytes -= gone.n_bytes();
                 }
             }
         }
@@ -249,7 +281,7 @@ impl Sampled {
     pub(crate) fn table(self) -> SampleTable {
         let mut rows = self.rows.into_vec();
         rows.sort_unstable_by_key(|row| row.0.record);
-        let (mut records, mut texts) = (Vec::new(), Vec::new());
+        let (mut records, mut texts, mut pictures) = (Vec::new(), Vec::new(), Vec::new());
         let mut columns: Vec<Vec<Option<String>>> = vec![vec![None; rows.len()]; self.names.len()];
         for (at, row) in rows.into_iter().enumerate() {
             for (column, value) in row.0.values {
@@ -257,10 +289,12 @@ impl Sampled {
             }
             records.push(row.0.record);
             texts.push(row.0.text);
+            pictures.push(row.0.picture);
         }
         SampleTable {
             records,
             texts,
+            pictures,
             names: self.names,
             columns,
             n_records: self.n_records,
@@ -275,6 +309,8 @@ pub struct SampleTable {
     pub records: Vec<u32>,
     /// The beginnings of their texts, nothing for rows of tables.
     pub texts: Vec<String>,
+    /// What is kept of those that are images.
+    pub pictures: Vec<Option<Box<SampledPicture>>>,
     /// What the fields are called.
     pub names: Vec<String>,
     /// Of each field, the value of each record that was kept.
@@ -341,13 +377,13 @@ mod tests {
     #[test]
     fn a_sample_does_not_depend_on_the_order() {
         let of = |order: &[u64]| {
-            let mut sampled = Sampled::default();
+            let mut sampled = Sampled::new(ALL_BYTES * 4);
             for part in order.chunks(700) {
                 let mut sample = Sample::default();
                 for n in part {
                     let json = format!(r#"{{"n": {n}, "m": {}}}"#, n % 7);
                     let named = crate::record::named(&json).expect("is JSON");
-                    sample.add(Sample::key(Path::new("a"), *n), 0, &named, "");
+                    sample.add(Sample::key(Path::new("a"), *n), 0, &named, "", None);
                 }
                 sample.cut();
                 sampled.take(sample, 0);

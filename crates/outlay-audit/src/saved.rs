@@ -18,7 +18,7 @@ use crate::remote::is_remote;
 use crate::source::Source;
 
 /// What the file begins with; its last sign counts its forms.
-const MAGIC: &[u8; 8] = b"outlay-1";
+const MAGIC: &[u8; 8] = b"outlay-2";
 
 /// The name of the file within its folder.
 const NAME: &str = "seen.outlay";

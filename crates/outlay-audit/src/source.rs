@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::AuditError;
-use crate::images::ImageKind;
+use crate::images::{ImageKind, labels_beside};
 use crate::remote::{self, is_remote};
 
 /// How the records lie in a file.
@@ -86,18 +86,19 @@ impl Source {
     /// assert_eq!(kind("a/train.jsonl.gz"), Some((Kind::JsonLines, Packing::Gzip)));
     /// assert_eq!(kind("B.TSV"), Some((Kind::Table(b'\t'), Packing::None)));
     /// assert_eq!(kind("a.png"), Some((Kind::Image, Packing::None)));
+    /// assert_eq!(kind("t10k-images-idx3-ubyte"), Some((Kind::Idx, Packing::None)));
     /// assert_eq!(kind("a.exe"), None);
     /// ```
     #[must_use]
     pub fn by_name(path: &Path) -> Option<(Kind, Packing)> {
         let name = path.file_name()?.to_str()?.to_ascii_lowercase();
+        match name.strip_suffix(".gz") {
+            Some(name) if name.ends_with("idx3-ubyte") => return Some((Kind::Idx, Packing::Gzip)),
+            None if name.ends_with("idx3-ubyte") => return Some((Kind::Idx, Packing::None)),
+            _ => {}
+        }
         if ImageKind::by_name(path).is_some() {
             return Some((Kind::Image, Packing::None));
-        }
-        match name.strip_suffix(".gz") {
-            Some(name) if name.ends_with("-idx3-ubyte") => return Some((Kind::Idx, Packing::Gzip)),
-            None if name.ends_with("-idx3-ubyte") => return Some((Kind::Idx, Packing::None)),
-            _ => {}
         }
         let (name, packing) = match name.rsplit_once('.')? {
             (name, "gz") => (name, Packing::Gzip),
@@ -217,6 +218,13 @@ impl Source {
                 None => others.push((entry.into_path(), n_bytes)),
             }
         }
+        // The labels of images are read with them.
+        let labels: Vec<PathBuf> = sources
+            .iter()
+            .filter(|source| source.kind == Kind::Idx)
+            .filter_map(|source| labels_beside(&source.path))
+            .collect();
+        others.retain(|(path, _)| !labels.contains(path));
         Ok(Listing { sources, others })
     }
 

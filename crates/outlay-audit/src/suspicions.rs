@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::audit::{Audit, Settings};
+use crate::images::{PatchWindow, patch_triggers};
 use crate::judged::classes;
 use crate::poison::{
     Change, Clusters, Embeddings, Labelled, ShiftSettings, Shifts, Spectrum, TriggerSearch,
@@ -14,6 +15,8 @@ use crate::poison::{
 pub struct Suspicions {
     /// Runs of words that decide the label of texts which otherwise look like another's; of the sample, where labels and texts are there.
     pub triggers: Option<Triggers>,
+    /// Small windows at the corners and edges of images that are the same in many of one label and in nearly none of another; of the sample.
+    pub marks: Vec<Mark>,
     /// Where the sources of the records change suddenly, by the number of the record.
     pub source_shifts: Vec<Change>,
     /// Where their labels do.
@@ -25,6 +28,33 @@ pub struct Suspicions {
     /// Of each label, whether its embeddings fall into two groups.
     pub clusters: Vec<Clusters>,
 }
+
+/// A window that is the same in many images of one label.
+#[derive(Clone, Debug, Serialize)]
+pub struct Mark {
+    /// Where it is.
+    #[serde(flatten)]
+    pub window: PatchWindow,
+    /// Whether it is of one colour; such a one may be a background that only this label has.
+    pub is_uniform: bool,
+    /// The label.
+    pub label: String,
+    /// Images of the sample with it, of any label.
+    pub n_images: u32,
+    /// Those of the label among them.
+    pub n_of_label: u32,
+    /// How many times as frequent the label is among the images with it as among all.
+    pub lift: f64,
+    /// Of the images with roughly the same window, the share that has exactly it.
+    pub isolation: f64,
+    /// The probability that so many of them have the label by chance, times the number of tests.
+    pub p_value: f64,
+    /// Records with it, by their numbers: the first.
+    pub examples: Vec<u32>,
+}
+
+/// Records with a mark that are named.
+const EXAMPLES: usize = 10;
 
 /// The share of a label's records that may have been poisoned, which is reckoned with: more than attacks need that are to stay unseen.
 const POISONED: f64 = 0.1;
@@ -45,6 +75,7 @@ impl Suspicions {
     ) -> Result<Self, String> {
         let mut found = Self {
             triggers: triggers(audit, settings),
+            marks: marks(audit, settings),
             ..Self::default()
         };
         if let Some(origins) = &audit.origins {
@@ -109,8 +140,55 @@ impl Suspicions {
             .iter()
             .filter(|groups| groups.is_suspicious)
             .count();
-        (triggers + spectra + clusters + self.source_shifts.len() + self.label_shifts.len()) as u64
+        (triggers
+            + self.marks.len()
+            + spectra
+            + clusters
+            + self.source_shifts.len()
+            + self.label_shifts.len()) as u64
     }
+}
+
+fn marks(audit: &Audit, settings: &Settings) -> Vec<Mark> {
+    let sample = &audit.sample;
+    let Some(labels) = settings
+        .label
+        .as_deref()
+        .and_then(|name| sample.column(name))
+    else {
+        return Vec::new();
+    };
+    let mut names: Vec<&str> = labels.iter().flatten().map(String::as_str).collect();
+    names.sort_unstable();
+    names.dedup();
+    let (mut images, mut records) = (Vec::new(), Vec::new());
+    for ((picture, label), record) in sample.pictures.iter().zip(labels).zip(&sample.records) {
+        let label = label
+            .as_deref()
+            .and_then(|label| names.binary_search(&label).ok());
+        if let (Some(picture), Some(label)) = (picture, label) {
+            images.push((label as u32, &picture.patches));
+            records.push(*record);
+        }
+    }
+    let found = patch_triggers(&images, &crate::images::TriggerSettings::default());
+    let of = |trigger: crate::images::Trigger| Mark {
+        window: trigger.window,
+        is_uniform: trigger.is_uniform,
+        label: names[trigger.label as usize].to_owned(),
+        n_images: trigger.n_images,
+        n_of_label: trigger.n_of_label,
+        lift: trigger.lift,
+        isolation: trigger.isolation,
+        p_value: trigger.p_value,
+        examples: trigger
+            .images
+            .iter()
+            .take(EXAMPLES)
+            .map(|image| records[*image as usize])
+            .collect(),
+    };
+    found.into_iter().map(of).collect()
 }
 
 fn triggers(audit: &Audit, settings: &Settings) -> Option<Triggers> {

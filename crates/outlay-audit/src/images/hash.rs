@@ -202,6 +202,12 @@ impl Detail {
         for (sample, value) in samples.iter_mut().zip(&differs) {
             *sample = ((*value * scale + 128.5) as i32 - 128) as i8;
         }
+        Self::from_samples(samples)
+    }
+
+    /// The detail of which these are the samples.
+    #[inline(always)]
+    pub fn from_samples(samples: [i8; N_SAMPLES]) -> Self {
         let (mut sum, mut squares) = (0_i32, 0_i32);
         for sample in &samples {
             let sample = i32::from(*sample);

@@ -66,7 +66,7 @@ pub fn idx_images(path: &Path, n_most: u32) -> Result<IdxImages, ImageFault> {
     let mut from = unpacked(path)?;
     let [n_images, height, width] = dimensions(&mut from)?;
     check_size(width, height, &ImageLimits::default())?;
-    let labels_path = twin(path).filter(|path| path.is_file());
+    let labels_path = labels_beside(path).filter(|path| path.is_file());
     let labels = labels_path
         .as_deref()
         .map(|path| labels(path, n_images, n_most));
@@ -169,7 +169,7 @@ fn fault(error: &io::Error, why: String) -> ImageFault {
 }
 
 /// Where the labels of a file of images would be.
-fn twin(path: &Path) -> Option<PathBuf> {
+pub(crate) fn labels_beside(path: &Path) -> Option<PathBuf> {
     let name = path.file_name()?.to_str()?;
     let other = name.replace("images", "labels").replace("idx3", "idx1");
     (other != name).then(|| path.with_file_name(other))

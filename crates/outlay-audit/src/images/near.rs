@@ -5,8 +5,12 @@
 //! close. What is left is judged by the thumbnails and never by the hashes. All goes by an order of the images' content, so
 //! that it does not matter in which order they came.
 
+use std::io;
+use std::path::Path;
+
 use rayon::prelude::*;
 
+use super::details::Details;
 use super::hash::{Detail, Thumbnail, difference_hash, perceptual_hash, turned};
 use super::sketch::{ImageFlag, ImageSketch};
 use crate::union::Sets;
@@ -27,6 +31,11 @@ pub struct ImageSettings {
     ///
     /// A picture of which 2% are cut off keeps 0.93 or more: its edges move by a third of a thumbnail's sample.
     pub correlation: f64,
+    /// The same where one of the two is smaller than a thumbnail, so that it has less detail than there are samples.
+    ///
+    /// Of Fashion-MNIST's pictures of 28 × 28 pixels a copy by JPEG of quality 75 keeps 0.985 or more, one with noise of three
+    /// levels 0.997; other things of the same cut reach 0.97.
+    pub correlation_of_small: f64,
     /// Whether an image is near a mirrored or turned one too, at eight times the work.
     pub any_orientation: bool,
 }
@@ -37,6 +46,7 @@ impl Default for ImageSettings {
             n_perceptual_bits: 11,
             n_difference_bits: 20,
             correlation: 0.92,
+            correlation_of_small: 0.98,
             any_orientation: false,
         }
     }
@@ -76,10 +86,7 @@ const NEIGHBOURS: usize = 4;
 /// Entries or values that one thread takes at a time.
 const STEP: usize = 256;
 
-/// Finds exact and near duplicates. At most 4,294,967,295 images are looked at, and 1 kB of each is kept while it goes on.
-///
-/// Takes time in proportion to the number of images and, where their hashes are spread well, to its square over 65,536:
-/// where many share a quarter of a hash, each is compared with a bounded number, and the rest are counted.
+/// Finds exact and near duplicates, with 1 kB of each image in memory: see [`ImageIndex`], which keeps less.
 ///
 /// ```
 /// use outlay_audit::images::{ImageSettings, Pixels, near_images, sketch_pixels};
@@ -90,41 +97,134 @@ const STEP: usize = 256;
 /// ```
 #[must_use]
 pub fn near_images(images: &[ImageSketch], settings: &ImageSettings) -> ImagesFound {
-    let n_images = images.len().min(u32::MAX as usize) as u32;
-    let images = &images[..n_images as usize];
-    let mut found = ImagesFound {
-        exact: (0..n_images).collect(),
-        clusters: Sets::new(n_images),
-        n_flat: 0,
-        n_compared: 0,
-        n_not_compared: 0,
-    };
-    let mut order: Vec<u32> = (0..n_images).collect();
-    order.par_sort_unstable_by_key(|at| (&images[*at as usize].pixel_hash, *at));
-    let mut firsts = Vec::new();
-    for same in order.chunk_by(|one, other| {
-        images[*one as usize].pixel_hash == images[*other as usize].pixel_hash
-    }) {
-        let is_flat = images[same[0] as usize].flags.has(ImageFlag::Flat);
-        found.n_flat += if is_flat { same.len() as u32 } else { 0 };
-        for other in &same[1..] {
-            found.exact[*other as usize] = same[0];
-            found.clusters.merge(same[0], *other);
-        }
-        if !is_flat {
-            firsts.push(same[0]);
+    let mut index = ImageIndex::with(*settings, Details::in_memory());
+    for image in images {
+        let detail = index.keep(image);
+        index.details.keep(detail);
+    }
+    index.search()
+}
+
+/// Images among which duplicates are sought. At most 4,294,967,295 are looked at.
+///
+/// Some 70 bytes of each stay in memory, and 100 more while the search goes on; a kilobyte of each goes to a working file where
+/// memory is too small for all.
+///
+/// The search takes time in proportion to the number of images and, where their hashes are spread well, to its square over
+/// 65,536: where many share a quarter of a hash, each is compared with a bounded number, and the rest are counted.
+#[derive(Debug)]
+pub struct ImageIndex {
+    settings: ImageSettings,
+    keys: Vec<Key>,
+    /// The hashes of each image as it would lie if it were turned, where that is asked for.
+    turned: Vec<(u64, u64)>,
+    details: Details,
+}
+
+/// Ways in which a turned image may lie.
+const TURNS: usize = 7;
+
+/// What of an image stays in memory.
+#[derive(Debug)]
+struct Key {
+    pixel_hash: [u8; 32],
+    perceptual: u64,
+    difference: u64,
+    is_flat: bool,
+    is_small: bool,
+}
+
+impl ImageIndex {
+    /// An index of no images, which keeps so many bytes of what they show in memory and the rest in a file without a name in `folder`.
+    #[must_use]
+    pub fn new(settings: ImageSettings, memory_bytes: usize, folder: &Path) -> Self {
+        Self::with(settings, Details::within(memory_bytes, folder))
+    }
+
+    fn with(settings: ImageSettings, details: Details) -> Self {
+        Self {
+            settings,
+            keys: Vec::new(),
+            turned: Vec::new(),
+            details,
         }
     }
-    let search = Search::new(images, &firsts, *settings);
-    let result = search.run();
-    for (at, image) in (0_u32..).zip(&search.images) {
+
+    /// Adds an image, which has the next number.
+    ///
+    /// # Errors
+    ///
+    /// When the working file cannot be written.
+    pub fn push(&mut self, image: &ImageSketch) -> io::Result<()> {
+        let detail = self.keep(image);
+        self.details.push(detail)
+    }
+
+    fn keep(&mut self, image: &ImageSketch) -> Detail {
+        self.keys.push(Key {
+            pixel_hash: image.pixel_hash,
+            perceptual: image.perceptual_hash,
+            difference: image.difference_hash,
+            is_flat: image.flags.has(ImageFlag::Flat),
+            is_small: image.flags.has(ImageFlag::Small),
+        });
+        if self.settings.any_orientation {
+            self.turned.extend((1..=TURNS).map(|way| {
+                let turned = turned(&image.thumbnail, way);
+                (perceptual_hash(&turned), difference_hash(&turned))
+            }));
+        }
+        pulp::Arch::new().dispatch(Detailing(&image.thumbnail))
+    }
+
+    /// Finds the duplicates.
+    ///
+    /// # Errors
+    ///
+    /// When the working file cannot be read.
+    pub fn find(self) -> io::Result<ImagesFound> {
+        let found = self.search();
+        self.details.fault().map_or(Ok(found), Err)
+    }
+
+    fn search(&self) -> ImagesFound {
+        let keys = &self.keys[..self.keys.len().min(u32::MAX as usize)];
+        let n_images = keys.len() as u32;
+        let mut found = ImagesFound {
+            exact: (0..n_images).collect(),
+            clusters: Sets::new(n_images),
+            n_flat: 0,
+            n_compared: 0,
+            n_not_compared: 0,
+        };
+        let mut order: Vec<u32> = (0..n_images).collect();
+        order.par_sort_unstable_by_key(|at| (&keys[*at as usize].pixel_hash, *at));
+        let mut firsts = Vec::new();
+        for same in order.chunk_by(|one, other| {
+            keys[*one as usize].pixel_hash == keys[*other as usize].pixel_hash
+        }) {
+            let is_flat = keys[same[0] as usize].is_flat;
+            found.n_flat += if is_flat { same.len() as u32 } else { 0 };
+            for other in &same[1..] {
+                found.exact[*other as usize] = same[0];
+                found.clusters.merge(same[0], *other);
+            }
+            if !is_flat {
+                firsts.push(same[0]);
+            }
+        }
+        drop(order);
+        let search = Search::new(self, firsts);
+        let result = search.run();
+        for (at, image) in (0_u32..).zip(&search.images) {
+            found
+                .clusters
+                .merge(*image, search.images[result.sets.least(at) as usize]);
+        }
+        found.n_compared = result.n_compared;
+        found.n_not_compared = result.n_not_compared;
         found
-            .clusters
-            .merge(*image, search.images[result.sets.least(at) as usize]);
     }
-    found.n_compared = result.n_compared;
-    found.n_not_compared = result.n_not_compared;
-    found
 }
 
 /// A picture as it lies or as it would lie if it were turned.
@@ -137,11 +237,11 @@ struct Entry {
     way: u8,
 }
 
-struct Search {
+struct Search<'a> {
     settings: ImageSettings,
+    index: &'a ImageIndex,
     /// The images that are compared, in the order of their content.
     images: Vec<u32>,
-    details: Vec<Detail>,
     arch: pulp::Arch,
     entries: Vec<Entry>,
     radii: [u32; QUARTERS],
@@ -215,51 +315,38 @@ fn masks(radius: u32) -> Vec<u32> {
     masks
 }
 
-impl Search {
-    fn new(sketches: &[ImageSketch], firsts: &[u32], settings: ImageSettings) -> Self {
-        let mut images = firsts.to_vec();
+impl<'a> Search<'a> {
+    fn new(index: &'a ImageIndex, mut images: Vec<u32>) -> Self {
+        let (settings, keys) = (index.settings, &index.keys);
         images.par_sort_unstable_by_key(|at| {
-            let sketch = &sketches[*at as usize];
-            (
-                sketch.perceptual_hash,
-                sketch.difference_hash,
-                &sketch.pixel_hash,
-            )
+            let key = &keys[*at as usize];
+            (key.perceptual, key.difference, &key.pixel_hash)
         });
-        let arch = pulp::Arch::new();
-        let details = images
-            .par_iter()
-            .map(|at| arch.dispatch(Detailing(&sketches[*at as usize].thumbnail)))
-            .collect();
         let n_entries = images.len().max(1);
         let most = |(each, all): (usize, usize)| each.max(all / n_entries);
-        let n_ways = if settings.any_orientation { 8 } else { 1 };
         let entries = images
             .par_iter()
             .enumerate()
             .flat_map_iter(|(place, at)| {
-                let sketch = &sketches[*at as usize];
-                (0..n_ways).map(move |way| {
-                    let (perceptual, difference) = if way == 0 {
-                        (sketch.perceptual_hash, sketch.difference_hash)
-                    } else {
-                        let turned = turned(&sketch.thumbnail, way);
-                        (perceptual_hash(&turned), difference_hash(&turned))
-                    };
-                    Entry {
+                let at = *at as usize;
+                let as_is = (keys[at].perceptual, keys[at].difference);
+                let turned = index.turned.get(at * TURNS..(at + 1) * TURNS);
+                let ways = std::iter::once(as_is).chain(turned.into_iter().flatten().copied());
+                (0..)
+                    .zip(ways)
+                    .map(move |(way, (perceptual, difference))| Entry {
                         perceptual,
                         difference,
                         image: place as u32,
-                        way: way as u8,
-                    }
-                })
+                        way,
+                    })
             })
             .collect();
         Self {
             settings,
+            index,
             images,
-            details,
-            arch,
+            arch: pulp::Arch::new(),
             entries,
             radii: radii(settings.n_perceptual_bits),
             n_looks: most(LOOKS),
@@ -479,8 +566,12 @@ impl Search {
         } else {
             (other, one)
         };
-        let one_detail = &self.details[as_is.image as usize];
-        let other_detail = &self.details[may_lie.image as usize];
+        let (one_at, other_at) = (
+            self.images[as_is.image as usize] as usize,
+            self.images[may_lie.image as usize] as usize,
+        );
+        let details = &self.index.details;
+        let (one_detail, other_detail) = (details.get(one_at), details.get(other_at));
         let lies;
         let samples = if may_lie.way == 0 {
             &other_detail.samples
@@ -488,8 +579,14 @@ impl Search {
             lies = turned(&other_detail.samples, usize::from(may_lie.way));
             &lies
         };
-        let correlation = one_detail.correlation(other_detail, samples);
-        let is_near = correlation >= self.settings.correlation;
+        let correlation = one_detail.correlation(&other_detail, samples);
+        let keys = &self.index.keys;
+        let least = if keys[one_at].is_small || keys[other_at].is_small {
+            self.settings.correlation_of_small
+        } else {
+            self.settings.correlation
+        };
+        let is_near = correlation >= least;
         if is_near {
             compared.near.push((one.image, other.image));
         }
@@ -500,7 +597,7 @@ impl Search {
 /// The loops that take the time, as values: of these, and not of closures, it is sure that they are compiled for what the
 /// processor has, which counts bits by one instruction.
 struct Meeting<'a> {
-    search: &'a Search,
+    search: &'a Search<'a>,
     quarter: usize,
     shelf: &'a Shelf,
     values: &'a [u32],
@@ -525,7 +622,7 @@ impl pulp::WithSimd for Meeting<'_> {
 }
 
 struct Neighbouring<'a> {
-    search: &'a Search,
+    search: &'a Search<'a>,
     sets: &'a Sets,
     entries: &'a [Entry],
     from: usize,

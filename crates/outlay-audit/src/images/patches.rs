@@ -3,6 +3,8 @@
 //! Gu, Dolan-Gavitt, Garg 2017, *BadNets: Identifying Vulnerabilities in the Machine Learning Model Supply Chain*: images that
 //! carry a small mark at one place are given one label, and a model learns the mark.
 
+use serde::{Deserialize, Serialize};
+
 use super::pixels::Pixels;
 
 /// Sides of the windows, in pixels.
@@ -27,7 +29,7 @@ const ANCHORS: [(u8, u8); 8] = [
 ];
 
 /// A window that is looked at in each image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct PatchWindow {
     /// The corner or edge that it is at.
     pub place: &'static str,
@@ -80,11 +82,18 @@ impl PatchWindow {
 }
 
 /// Hashes of an image's windows, in the order of [`PatchWindow::all`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PatchSet(pub(super) Box<[Patch]>);
 
+impl PatchSet {
+    /// Bytes of memory.
+    pub(crate) fn n_bytes(&self) -> usize {
+        size_of_val(&*self.0)
+    }
+}
+
 /// Hashes of one window, both zero where it does not fit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct Patch {
     /// Of 4 levels of each sample.
     pub rough: u32,

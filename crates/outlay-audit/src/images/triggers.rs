@@ -1,5 +1,7 @@
 //! Windows that are the same in many images of one label and in nearly none of another.
 
+use std::borrow::Borrow;
+
 use rayon::prelude::*;
 
 use super::patches::{Patch, PatchSet, PatchWindow};
@@ -62,7 +64,10 @@ pub struct Trigger {
 /// Each item is an image's label and its patches. What is the same in all pictures of a label for a good reason, as a logo or a
 /// date, is found as well: a model learns it just so, and a person has to tell which it is.
 #[must_use]
-pub fn patch_triggers(images: &[(u32, PatchSet)], settings: &TriggerSettings) -> Vec<Trigger> {
+pub fn patch_triggers<P: Borrow<PatchSet> + Sync>(
+    images: &[(u32, P)],
+    settings: &TriggerSettings,
+) -> Vec<Trigger> {
     let images = &images[..images.len().min(u32::MAX as usize)];
     let windows = PatchWindow::all();
     let Some(last) = images.iter().map(|(label, _)| *label).max() else {
@@ -113,8 +118,8 @@ pub fn patch_triggers(images: &[(u32, PatchSet)], settings: &TriggerSettings) ->
 }
 
 /// The patches of one window that may be triggers, their chances not yet multiplied, and how many were tested.
-fn of_window(
-    images: &[(u32, PatchSet)],
+fn of_window<P: Borrow<PatchSet>>(
+    images: &[(u32, P)],
     at: usize,
     window: PatchWindow,
     settings: &TriggerSettings,
@@ -123,8 +128,8 @@ fn of_window(
     let n_all = images.len() as u32;
     let mut seen: Vec<(Patch, u32, u32)> = (0_u32..)
         .zip(images)
-        .filter_map(|(image, (label, PatchSet(patches)))| {
-            let patch = patches.get(at).copied()?;
+        .filter_map(|(image, (label, patches))| {
+            let patch = patches.borrow().0.get(at).copied()?;
             (patch != Patch::default()).then_some((patch, *label, image))
         })
         .collect();

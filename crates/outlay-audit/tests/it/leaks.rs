@@ -199,6 +199,59 @@ fn a_report_counts_items_and_writes_places() {
     assert_eq!(names, [("x", "q0"), ("z", "q0")]);
 }
 
+/// A passage that many texts quote, in which an item begins, is no sign of the item; the item itself is, and so are many copies of
+/// one text.
+#[test]
+fn what_many_texts_share_says_nothing() {
+    let preamble = "We the People of the United States, in Order to form a more perfect Union, establish Justice, insure domestic \
+                    Tranquility, provide for the common defence, promote the general Welfare";
+    let question = format!(
+        "{preamble}. Which of these aims did the earlier articles lack any means of reaching?"
+    );
+    let benchmark =
+        serde_json::json!({"id": "q", "question": question, "answer": "domestic tranquility"})
+            .to_string();
+    let mut draw = crate::Draw(8);
+    let mut text = |middle: &str| {
+        let mut words = || {
+            (0..60)
+                .map(|_| format!("word{}", draw.below(900)))
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        serde_json::json!({"text": format!("{} {middle} {}", words(), words())}).to_string() + "\n"
+    };
+    let graded = |data: &str| {
+        let (audit, _, report) = report(data.as_bytes(), benchmark.as_bytes());
+        let leaks = report.leaks.unwrap();
+        assert_eq!(leaks.long.n_items, 1);
+        (
+            leaks.long.n_leaked,
+            leaks.long.n_suspect,
+            leaks.n_common,
+            audit.leaked.len(),
+        )
+    };
+    let few: String = (0..19).map(|_| text(preamble)).collect();
+    assert_eq!(graded(&few), (1, 0, 0, 19));
+    let many: String = (0..25).map(|_| text(preamble)).collect();
+    assert_eq!(graded(&many), (0, 1, 0, 0));
+    // Less of it, which is suspect in few texts.
+    let words: Vec<&str> = preamble.split(' ').collect();
+    let part = format!(
+        "{} something {}",
+        words[..11].join(" "),
+        words[12..22].join(" ")
+    );
+    let some: String = (0..25).map(|_| text(&part)).collect();
+    assert_eq!(graded(&some), (0, 0, 1, 0));
+    assert_eq!(graded(&text(&part)), (0, 1, 0, 0));
+    let one = text(preamble);
+    assert_eq!(graded(&one.repeat(40)), (1, 0, 0, 40));
+    let with_item = format!("{many}{}", text(&question));
+    assert_eq!(graded(&with_item), (1, 0, 0, 26));
+}
+
 proptest::proptest! {
     #[test]
     fn any_items_and_texts_are_looked_at_without_panic(

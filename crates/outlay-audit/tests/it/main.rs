@@ -11,6 +11,7 @@ mod judged;
 mod labels;
 mod language;
 mod leaks;
+mod mail;
 mod near;
 mod poison;
 mod privacy;

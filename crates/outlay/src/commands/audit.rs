@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use outlay_audit::croissant::{self, Description, Severity, Version};
 use outlay_audit::{
-    Audit, AuditError, Bill, Condition, Embeddings, Fields, Fix, Fixed, Judged, Keep, NearSettings,
-    Part, Policy, Probabilities, Progress, Report, Settings, Shingle, Suspicions, Use, counted,
-    document,
+    Audit, AuditError, Bill, Condition, Embeddings, Fields, Fix, Fixed, Judged, Keep, Model,
+    NearSettings, Part, Policy, Probabilities, Progress, Report, Settings, Shingle, Suspicions,
+    Use, counted, document,
 };
 use outlay_ledger::Batch;
 use outlay_server::doors::people::By;
@@ -68,6 +68,15 @@ pub struct Args {
         requires = "label"
     )]
     probabilities: Option<PathBuf>,
+    /// Model by which wrong labels are told [default: linear for texts and fields, neighbours for images]
+    #[arg(
+        help_heading = "What is looked for",
+        long,
+        value_enum,
+        requires = "label",
+        conflicts_with = "probabilities"
+    )]
+    label_model: Option<LabelModel>,
     /// Write each record whose label is likely wrong to this file
     #[arg(
         help_heading = "What is written",
@@ -224,6 +233,15 @@ enum Engine {
     Local,
     /// By the workers of a Ray cluster
     Ray,
+}
+
+/// Which model tells wrong labels.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum LabelModel {
+    /// Logistic regression
+    Linear,
+    /// The ten nearest neighbours
+    Neighbours,
 }
 
 /// Which record of a cluster stays.
@@ -609,6 +627,11 @@ fn settings(args: &Args) -> Result<Settings, Failure> {
         groups: args.group.clone(),
         time: args.time.clone(),
         tokenizer: args.tokenizer.clone(),
+        label_model: args.label_model.map(|model| match model {
+            LabelModel::Linear => Model::Logistic,
+            LabelModel::Neighbours => Model::Neighbours(10),
+        }),
+        memory_bytes: memory as usize,
         since: args.since.clone(),
         near: (!args.no_duplicates).then_some(near),
         privacy: !args.no_privacy,
