@@ -6,6 +6,7 @@
 mod checks;
 mod numbers;
 mod secrets;
+mod streets;
 mod web;
 
 use serde::{Deserialize, Serialize};
@@ -89,6 +90,7 @@ pub fn private(text: &str) -> Vec<Private> {
     let mut found = Vec::new();
     web::find(text, &mut found);
     numbers::find(text, &mut found);
+    streets::find(text, &mut found);
     secrets::find(text, &mut found);
     found.sort_by_key(|one| (one.place.start, std::cmp::Reverse(one.place.end), one.kind));
     let mut kept: Vec<Private> = Vec::with_capacity(found.len());

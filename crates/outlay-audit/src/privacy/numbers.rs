@@ -1,8 +1,4 @@
-//! Numbers of telephones, banks, cards and persons, and streets with a number.
-
-use std::sync::LazyLock;
-
-use regex::Regex;
+//! Numbers of telephones, banks, cards and persons.
 
 use super::checks::{luhn, modulo_11_10, modulo_97, verhoeff, weighted};
 use super::{Private, PrivateKind, is_said_before};
@@ -20,7 +16,6 @@ pub(super) fn find(text: &str, found: &mut Vec<Private>) {
         look(text, &groups, found);
         at = groups.last().map_or(at + 1, |(_, end)| *end);
     }
-    streets(text, found);
 }
 
 /// Groups of one number, at most.
@@ -121,7 +116,8 @@ fn look(text: &str, groups: &[(usize, usize)], found: &mut Vec<Private>) {
             let (begin, end) = (some[0].0, some[some.len() - 1].1);
             // Part of a word, of a name in a program, of a fraction or of a longer number.
             let before = begin.checked_sub(1).map(|at| bytes[at]);
-            let after = bytes.get(end).copied();
+            let extended = extension(text, end);
+            let after = bytes.get(extended.unwrap_or(end)).copied();
             let in_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 128;
             let is_fraction = begin >= 2
                 && matches!(bytes[begin - 1], b'.' | b',')
@@ -138,18 +134,46 @@ fn look(text: &str, groups: &[(usize, usize)], found: &mut Vec<Private>) {
                     .map(|byte| byte - b'0')
                     .collect(),
             };
-            if let Some((kind, form, begin)) = known(&number) {
+            let is_phone = |kind| kind == PrivateKind::Phone;
+            if let Some((kind, form, begin)) = known(&number)
+                && (extended.is_none() || is_phone(kind))
+            {
+                let end = extended.unwrap_or(number.end());
                 found.push(Private {
                     kind,
                     form,
-                    place: begin..number.end(),
+                    place: begin..end,
                 });
                 first = last + 1;
+                while first < groups.len() && groups[first].0 < end {
+                    first += 1;
+                }
                 continue 'from;
             }
         }
         first += 1;
     }
+}
+
+/// Where the extension of a telephone's number ends that begins right behind it: `x373`, ` ext. 12`.
+fn extension(text: &str, end: usize) -> Option<usize> {
+    let rest = &text[end..];
+    let word = rest.trim_start_matches(' ');
+    let digits = ["extension", "ext.", "ext", "x"]
+        .iter()
+        .find_map(|mark| {
+            let head = word.get(..mark.len())?;
+            head.eq_ignore_ascii_case(mark)
+                .then_some(&word[mark.len()..])
+        })?
+        .trim_start_matches([' ', '.']);
+    let n_digits = digits.bytes().take_while(u8::is_ascii_digit).count();
+    let at = text.len() - digits.len() + n_digits;
+    let is_end = text
+        .as_bytes()
+        .get(at)
+        .is_none_or(|byte| !byte.is_ascii_alphanumeric());
+    ((1..=6).contains(&n_digits) && is_end && at - end < 20).then_some(at)
 }
 
 /// What a number is, and where it begins with what stands before its digits.
@@ -178,18 +202,24 @@ fn is_card(number: &Number) -> bool {
                 lengths[..],
                 [4, 4, 4, 4] | [4, 6, 5] | [4, 6, 4] | [4, 4, 4, 4, 3] | [4, 4, 4, 1]
             ));
-    if !is_printed || digits.len() < 13 {
+    if !is_printed || !(12..=19).contains(&digits.len()) || !luhn(digits) {
         return false;
+    }
+    // Ranges change, and those of Maestro and of old cards of JCB are what other numbers begin with as well.
+    let is_card_like = matches!(digits[0], 3..=6)
+        || matches!(digits[..4], [2, 1, 3, 1] | [1, 8, 0, 0] | [0, 6, 0, 4]);
+    if is_card_like && number.is_said(&CARD_SAID) {
+        return true;
     }
     let first = |n: usize| {
         digits[..n]
             .iter()
             .fold(0_u32, |value, digit| value * 10 + u32::from(*digit))
     };
-    let is_issued = match digits.len() {
+    match digits.len() {
         13 => first(1) == 4,
         14 => first(2) == 36 || first(2) == 38 || (300..=305).contains(&first(3)),
-        15 => first(2) == 34 || first(2) == 37,
+        15 => first(2) == 34 || first(2) == 37 || first(4) == 2131 || first(4) == 1800,
         16 => {
             first(1) == 4
                 || (51..=55).contains(&first(2))
@@ -204,9 +234,26 @@ fn is_card(number: &Number) -> bool {
         }
         17..=19 => first(2) == 62 || first(1) == 4 && digits.len() == 19,
         _ => false,
-    };
-    is_issued && luhn(digits)
+    }
 }
+
+/// Words before a card's number.
+const CARD_SAID: [&str; 14] = [
+    "card",
+    "cards",
+    "credit",
+    "debit",
+    "visa",
+    "mastercard",
+    "amex",
+    "maestro",
+    "jcb",
+    "kreditkarte",
+    "karte",
+    "carte",
+    "tarjeta",
+    "carta",
+];
 
 /// A number by which a state knows a person.
 fn national(number: &Number) -> Option<&'static str> {
@@ -222,8 +269,8 @@ fn national(number: &Number) -> Option<&'static str> {
         // United States: Social Security, and the tax number of those who have none of it.
         (9, [3, 2, 4], Some("-" | " ")) | (9, [9], _) => {
             let is_plain = between == Some("-");
-            let is_said = is_plain
-                || number.is_said(&["ssn", "social security", "itin", "taxpayer", "tax id"]);
+            let is_named = number.is_said(&["ssn", "social security"]);
+            let is_said = is_plain || is_named || number.is_said(&["itin", "taxpayer", "tax id"]);
             let (area, group, serial) = (value(0..3), value(3..5), value(5..9));
             let is_example = matches!(
                 (area, group, serial),
@@ -231,6 +278,9 @@ fn national(number: &Number) -> Option<&'static str> {
             );
             if !is_said || group == 0 || serial == 0 || is_example {
                 None
+            } else if is_plain && is_named {
+                // One that was never given, and stands where one would.
+                Some("us_ssn")
             } else if area >= 900 {
                 matches!(group, 50..=65 | 70..=88 | 90..=92 | 94..=99).then_some("us_itin")
             } else {
@@ -241,15 +291,18 @@ fn national(number: &Number) -> Option<&'static str> {
         (9, [3, 3, 3], _) => said_nine(number),
         // Brazil: CPF, two sums modulo 11.
         (11, [3, 3, 3, 2], _) | (11, [11], _)
-            if is_cpf(digits) && (lengths.len() > 1 || number.is_said(&["cpf"])) =>
+            if is_cpf(digits) && (lengths.len() > 1 || is_person(number, &["cpf"])) =>
         {
             Some("br_cpf")
         }
         (11, [11] | [2, 3, 3, 3], _) => {
             let is_tax = modulo_11_10(digits) && digits[0] != 0;
             let is_pesel = weighted(digits, &[1, 3, 7, 9, 1, 3, 7, 9, 1, 3, 1]).is_multiple_of(10);
-            if is_tax
-                && number.is_said(&[
+            let is_born = matches!(value(2..4) % 20, 1..=12) && matches!(value(4..6), 1..=31);
+            if is_pesel && is_born && is_person(number, &["pesel"]) {
+                Some("pl_pesel")
+            } else {
+                let words = [
                     "steuer-id",
                     "steuer-idnr",
                     "steueridentifikationsnummer",
@@ -257,12 +310,25 @@ fn national(number: &Number) -> Option<&'static str> {
                     "idnr",
                     "tax id",
                     "tin",
-                ])
-            {
-                Some("de_tax_id")
-            } else {
-                (is_pesel && number.is_said(&["pesel"])).then_some("pl_pesel")
+                ];
+                (is_tax && is_person(number, &words)).then_some("de_tax_id")
             }
+        }
+        // Sweden: a day of birth, and four digits of which the last is Luhn's; of twelve the first two are the century.
+        (10, [6, 4], Some("-" | "+")) | (12, [8, 4], Some("-"))
+            if is_swedish(&digits[digits.len() - 10..]) =>
+        {
+            Some("se_personnummer")
+        }
+        (10 | 12, [_], _)
+            if is_swedish(&digits[digits.len() - 10..])
+                && number.is_said(&[
+                    "personnummer",
+                    "personal number",
+                    "personal identity number",
+                ]) =>
+        {
+            Some("se_personnummer")
         }
         // India: Aadhaar.
         (12, [4, 4, 4], Some(" " | "-")) if digits[0] >= 2 && verhoeff(digits) => {
@@ -293,16 +359,38 @@ fn national(number: &Number) -> Option<&'static str> {
     }
 }
 
+/// Whether what is said before a number is one of some words, or speaks of a number of persons.
+fn is_person(number: &Number, words: &[&str]) -> bool {
+    number.is_said(words)
+        || number.is_said(&[
+            "national id",
+            "national identity",
+            "identity number",
+            "id number",
+            "id no",
+            "personal number",
+            "social security",
+            "ssn",
+            "citizen",
+        ])
+}
+
+fn is_swedish(digits: &[u8]) -> bool {
+    let pair = |at: usize| digits[at] * 10 + digits[at + 1];
+    // Of coordination numbers the day is greater by sixty.
+    matches!(pair(2), 1..=12) && matches!(pair(4), 1..=31 | 61..=91) && luhn(digits)
+}
+
 /// Numbers of nine digits that only a word before tells from others.
 fn said_nine(number: &Number) -> Option<&'static str> {
     let digits = &number.digits;
-    if number.is_said(&["social insurance", "sin"]) && luhn(digits) {
+    if is_person(number, &["social insurance", "sin"]) && luhn(digits) {
         return Some("ca_sin");
     }
     let is_bsn = (weighted(&digits[..8], &[9, 8, 7, 6, 5, 4, 3, 2]) + 10 * 11
         - u32::from(digits[8]))
     .is_multiple_of(11);
-    if number.is_said(&["bsn", "burgerservicenummer"]) && is_bsn {
+    if is_bsn && is_person(number, &["bsn", "burgerservicenummer"]) {
         return Some("nl_bsn");
     }
     let is_tfn = weighted(digits, &[1, 4, 3, 7, 5, 8, 6, 9, 10]).is_multiple_of(11);
@@ -322,7 +410,7 @@ fn is_cpf(digits: &[u8]) -> bool {
     check(9) == u32::from(digits[9]) && check(10) == u32::from(digits[10])
 }
 
-const SAID: [&str; 19] = [
+const SAID: [&str; 23] = [
     "phone",
     "telephone",
     "tel",
@@ -342,6 +430,10 @@ const SAID: [&str; 19] = [
     "sms",
     "dial",
     "hotline",
+    "my number",
+    "reach me at",
+    "text me",
+    "ring me",
 ];
 
 /// Calling codes of the world (ITU-T E.164) of one and two digits; those of three begin with what no shorter one does.
@@ -382,10 +474,18 @@ fn is_counted(number: &Number) -> bool {
 
 /// A telephone number, and where it begins, with the sign of its calling code.
 fn phone(number: &Number) -> Option<usize> {
-    let digits = &number.digits;
-    let lengths = number.lengths();
+    let mut digits = number.digits.clone();
+    let mut lengths = number.lengths();
     let bytes = number.text.as_bytes();
     let begin = number.begin();
+    // `+33 (0)4`: the zero is dialled within the country alone.
+    let is_optional =
+        |(from, to): &(usize, usize)| *from > 0 && number.text.get(from - 1..to + 1) == Some("(0)");
+    if begin > 0 && bytes[begin - 1] == b'+' && number.groups.get(1).is_some_and(is_optional) {
+        digits.remove(lengths[0]);
+        lengths.remove(1);
+    }
+    let digits = &digits;
     let is_open = begin > 0 && bytes[begin - 1] == b'(';
     let from = begin - usize::from(is_open);
     // A parenthesis that is closed was opened.
@@ -419,7 +519,7 @@ fn phone(number: &Number) -> Option<usize> {
         let is_word =
             from >= 2 && (bytes[from - 2].is_ascii_alphanumeric() || bytes[from - 2] == b'+');
         let is_apart = if lengths.len() > 1 {
-            lengths[0] <= 5
+            lengths[0] <= if number.between() == Some(" ") { 6 } else { 5 }
         } else {
             digits.len() >= 10
         };
@@ -483,6 +583,13 @@ fn phone(number: &Number) -> Option<usize> {
         "fax",
         "telefon",
         "whatsapp",
+        "call me at",
+        "call me on",
+        "call us at",
+        "my number",
+        "reach me at",
+        "text me",
+        "ring me",
     ]);
     ((8..=13).contains(&digits.len()) && is_said && (is_grouped || digits.len() >= 9))
         .then_some(from)
@@ -667,95 +774,4 @@ fn iban(text: &str, from: usize) -> Option<Private> {
         form: "iban",
         place: from..at,
     })
-}
-
-/// Words that a street's name ends with, or begins with.
-static STREETS: LazyLock<Option<aho_corasick::AhoCorasick>> = LazyLock::new(|| {
-    aho_corasick::AhoCorasick::new([
-        " Street",
-        " St",
-        " Avenue",
-        " Ave",
-        " Road",
-        " Rd",
-        " Boulevard",
-        " Blvd",
-        " Lane",
-        " Ln",
-        " Drive",
-        " Dr",
-        " Court",
-        " Ct",
-        " Way",
-        " Place",
-        " Pl",
-        " Square",
-        " Sq",
-        " Highway",
-        " Hwy",
-        " Parkway",
-        " Pkwy",
-        " Terrace",
-        " Circle",
-        " Cir",
-        "straße",
-        "strasse",
-        "str.",
-        "gasse",
-        "allee",
-        " rue ",
-        " avenue ",
-        " boulevard ",
-        "P.O. Box",
-        "PO Box",
-        "P. O. Box",
-        "Calle ",
-        "Via ",
-    ])
-    .ok()
-});
-
-static STREET: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(
-        r"(?x)
-        \b\d{1,5}[A-Za-z]?\s(?:[NSEW]\.?\s|North\s|South\s|East\s|West\s)?(?:(?:[A-Z][a-zA-Z'.-]+|\d{1,3}(?:st|nd|rd|th))\s){1,4}
-            (?:Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Way|Place|Pl|Square|Sq|Highway|Hwy|Parkway|Pkwy|Terrace|Circle|Cir)\b\.?
-        | \b[A-ZÄÖÜ][\w-]*(?:straße|strasse|str\.|gasse|allee)\s\d{1,4}\s?[a-z]?\b
-        | \b\d{1,4}(?:\s?bis)?,?\s(?:rue|avenue|boulevard)\s(?:(?:de|du|des|la|le|les)\s|d'|l')*[A-ZÉÈÀ][\w'-]+(?:\s[A-ZÉÈÀ][\w'-]+){0,2}
-        | \bP\.?\s?O\.?\sBox\s\d{1,6}\b
-        | \b(?:Calle|Via)\s(?:(?:de|del|la|los|las|della|dei)\s)*[A-ZÁÉÍÓÚ][\w'-]+(?:\s[A-Z][\w'-]+){0,2},?\s\d{1,4}\b",
-    )
-    .ok()
-});
-
-fn streets(text: &str, found: &mut Vec<Private>) {
-    let (Some(words), Some(street)) = (&*STREETS, &*STREET) else {
-        return;
-    };
-    let mut next = 0;
-    for word in words.find_iter(text) {
-        if word.start() < next {
-            continue;
-        }
-        let from = text
-            .floor_char_boundary(word.start().saturating_sub(60))
-            .max(next);
-        let to = text.ceil_char_boundary((word.end() + 40).min(text.len()));
-        // The address around this very word.
-        for one in street.find_iter(&text[from..to]) {
-            let place = from + one.start()..from + one.end();
-            if place.contains(&word.start())
-                || place.start == word.start() + 1
-                || place.contains(&(word.end() - 1))
-            {
-                next = place.end;
-                found.push(Private {
-                    kind: PrivateKind::StreetAddress,
-                    form: "street",
-                    place,
-                });
-                break;
-            }
-        }
-    }
 }

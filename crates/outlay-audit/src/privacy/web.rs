@@ -210,8 +210,11 @@ fn ipv6(text: &str, colon: usize) -> Option<Private> {
     }
     let address: Ipv6Addr = written.parse().ok()?;
     let first = address.segments()[0];
-    // Global unicast is 2000::/3, and unique local fc00::/7.
-    let tells = first & 0xe000 == 0x2000 || first & 0xfe00 == 0xfc00;
+    // Global unicast is 2000::/3, and unique local fc00::/7; what is written out in eight parts is nothing else either way.
+    // Fingerprints are pairs of digits.
+    let is_written_out =
+        !written.contains("::") && first != 0 && written.split(':').any(|part| part.len() != 2);
+    let tells = is_written_out || first & 0xe000 == 0x2000 || first & 0xfe00 == 0xfc00;
     tells.then_some(Private {
         kind: PrivateKind::IpAddress,
         form: "ipv6",
