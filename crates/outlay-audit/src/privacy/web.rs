@@ -126,8 +126,11 @@ fn email(text: &str, at: usize) -> Option<Private> {
 /// Whether what stands before a place is the name within `scheme://name:`.
 fn is_in_link(text: &str, place: usize) -> bool {
     let before = &text[..place - 1];
-    let name = before.rfind(|letter: char| letter.is_whitespace() || letter == '/');
-    name.is_some_and(|at| before[..=at].ends_with("://"))
+    let name = before
+        .rsplit(|letter: char| letter.is_whitespace() || letter == '/')
+        .next()
+        .unwrap_or_default();
+    before[..before.len() - name.len()].ends_with("://")
 }
 
 /// An address of version 4 whose first point is at a place, and no version of a program.

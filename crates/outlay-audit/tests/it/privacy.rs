@@ -1,5 +1,10 @@
 //! Personal data and secrets: what is one, and what only looks like one. Numbers are the examples of their issuers, or made to fit.
 
+#![allow(
+    clippy::print_stdout,
+    reason = "a test that is skipped says so, and figures are told"
+)]
+
 use outlay_audit::{PrivateKind, masked, private, redacted};
 
 fn found(text: &str) -> Vec<(PrivateKind, &str)> {
@@ -77,6 +82,19 @@ fn each_kind_is_found() {
         (StreetAddress, "Lindenstraße 12a", "wohnt @, Köln"),
         (StreetAddress, "12, rue de la Paix", "au @, Paris"),
         (StreetAddress, "P.O. Box 1234", "to @."),
+        (NationalId, "850709-9805", "personnummer @ är"),
+        (NationalId, "44051401359", "national ID: @"),
+        (Phone, "+1-838-509-0291x373", "Phone: @"),
+        (Phone, "(212) 555-0142 ext. 12", "at @ today"),
+        (Phone, "+33 (0)4 89 11 32 25", "au @."),
+        (
+            IpAddress,
+            "7dea:8827:f9b6:18c5:4dc:9bce:f90c:b459",
+            "from @",
+        ),
+        (PaymentCard, "180090001055071", "with card @ yesterday"),
+        (StreetAddress, "8138 Richardson Shoals", "lives at @, near"),
+        (StreetAddress, "ul. Cisowa 326/4", "przy @ w"),
         (Secret, "AKIAQX4TBRUJZ3EXMPLE", "key=@"),
         (
             Secret,
@@ -120,6 +138,19 @@ fn each_kind_is_found() {
         "PRIVATE", "PRIVATE"
     );
     assert_eq!(found(&format!("x\n{key}\ny")), [(Secret, key.as_str())]);
+}
+
+/// Found by fuzzing: blanks of more than one byte before a name and a colon.
+#[test]
+fn blanks_of_two_bytes_are_no_end() {
+    let text = "\u{85}x:ann@example.org and \u{a0}y:bob@example.org";
+    assert_eq!(
+        found(text),
+        [
+            (PrivateKind::Email, "ann@example.org"),
+            (PrivateKind::Email, "bob@example.org")
+        ]
+    );
 }
 
 #[test]
@@ -181,4 +212,62 @@ proptest::proptest! {
     fn any_numbers_are_searched_without_panic(text in "[0-9 .()+A-Z-]{0,80}") {
         let _ = redacted(&text);
     }
+}
+
+/// Values as another generator makes them up, in thirteen languages, among sentences without any.
+#[test]
+fn values_of_faker_are_found() {
+    let Some(python) = std::env::var_os("OUTLAY_PEERS") else {
+        println!("skipped: OUTLAY_PEERS names no Python with faker");
+        return;
+    };
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/faker_values.py");
+    let made = std::process::Command::new(python)
+        .arg(script)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&made.stderr);
+    if said.contains("No module named") {
+        println!("skipped: OUTLAY_PEERS has no faker");
+        return;
+    }
+    assert!(made.status.success(), "{said}");
+    let mut of_kind: std::collections::BTreeMap<String, (u32, u32)> = Default::default();
+    let (mut n_outside, mut missed) = (0, Vec::new());
+    for line in String::from_utf8(made.stdout).unwrap().lines() {
+        let one: serde_json::Value = serde_json::from_str(line).unwrap();
+        let (text, kind) = (one["text"].as_str().unwrap(), one["kind"].as_str().unwrap());
+        let byte = |field: &str| {
+            let at = one[field].as_u64().unwrap() as usize;
+            text.char_indices().nth(at).map_or(text.len(), |(at, _)| at)
+        };
+        let place = byte("start")..byte("end");
+        let found = private(text);
+        let meets =
+            |other: &std::ops::Range<usize>| other.start < place.end && place.start < other.end;
+        let is_found = found
+            .iter()
+            .any(|other| meets(&other.place) && other.kind.name() == kind);
+        n_outside += found.iter().filter(|other| !meets(&other.place)).count();
+        let (n_found, n) = of_kind.entry(kind.to_owned()).or_default();
+        *n_found += u32::from(is_found);
+        *n += 1;
+        if !is_found {
+            missed.push(text[place].to_owned());
+        }
+    }
+    println!("{of_kind:?}, {n_outside} where none is");
+    assert_eq!(of_kind.len(), 7);
+    for (kind, (n_found, n)) in of_kind {
+        let least = if matches!(kind.as_str(), "street_address" | "national_id") {
+            0.95
+        } else {
+            0.99
+        };
+        assert!(
+            f64::from(n_found) >= least * f64::from(n),
+            "{kind}: {n_found} of {n}; {missed:?}"
+        );
+    }
+    assert!(n_outside <= 2, "{n_outside}");
 }
