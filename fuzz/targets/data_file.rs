@@ -49,5 +49,5 @@ fuzz_target!(|bytes: &[u8]| {
     report.labels = Judged::new(&audit, &settings, None).unwrap();
     report.suspicions = Some(Suspicions::new(&audit, &settings, None).unwrap());
     serde_json::to_string(&report).unwrap();
-    outlay_audit::document(&report);
+    let _ = outlay_audit::document(&report);
 });

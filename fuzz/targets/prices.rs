@@ -12,4 +12,5 @@ fuzz_target!(|text: &str| {
     let _ = outlay_catalog::read_litellm(text, "a", "2026-01-01");
     let _ = outlay_catalog::parse_vms_csv("aws", text, "a", "2026-01-01");
     let _ = outlay_plan::read_measured(text, "a");
+    let _ = outlay_plan::serving::read_serving(text, "a");
 });

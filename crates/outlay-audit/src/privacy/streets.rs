@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use regex::Regex;
 
 use super::{Private, PrivateKind};
@@ -23,7 +23,7 @@ const WEAK: &str = "Annex Arcade Bayou Beach Bend Bluff Bottom Branch Bridge Bro
     Tunnel Union Valley Via View Village Ville Vista Walk Wall Well";
 
 /// Units of a house.
-const UNITS: &str = r"(?:Apt|Apartment|Suite|Ste|Unit|Flat|Floor|Fl|Studio|Level|Room|Rm|\x23)\.?\s?\d{1,5}[A-Za-z]?";
+const UNITS: &str = r"(?:Apt|Apartment|Suite|Ste|Unit|Flat|Floor|Fl|Studio|Level|Room|Rm|#)\.?\s?[0-9]{1,5}[A-Za-z]?";
 
 /// Words behind which an address stands, in small letters.
 const SAID: [&str; 31] = [
@@ -66,117 +66,117 @@ const OTHER_ADDRESSES: [&str; 14] = [
     "physical", "bus", "wallet", "server",
 ];
 
-/// What an address may be told by: parts of names of streets.
-static WORDS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
-    let ends = STRONG.split_whitespace().map(|word| format!(" {word}"));
-    let others = [
-        "straße",
-        "strasse",
-        "str.",
-        "gasse",
-        "allee",
-        "Allee",
-        "platz",
-        "Platz",
-        "weg ",
-        "damm ",
-        "ufer ",
-        "steig ",
-        "straat ",
-        "laan ",
-        "plein ",
-        "steeg ",
-        "gracht ",
-        "kade ",
-        "dijk ",
-        "singel ",
-        "gatan ",
-        "vägen ",
-        "gränd ",
-        "stigen ",
-        "torget ",
-        "ul. ",
-        "ulica ",
-        "al. ",
-        "aleja ",
-        "pl. ",
-        "plac ",
-        " rue ",
-        " avenue ",
-        " boulevard ",
-        " chemin ",
-        " impasse ",
-        " allée ",
-        " quai ",
-        " place ",
-        " route ",
-        "P.O. Box",
-        "PO Box",
-        "P. O. Box",
-        "Calle ",
-        "Avenida ",
-        "Avda",
-        "Paseo ",
-        "Glorieta ",
-        "Pasadizo ",
-        "Vial ",
-        "Ronda ",
-        "Carretera ",
-        "Callejón ",
-        "Pasaje ",
-        "Rambla ",
-        "Travesía ",
-        "Via ",
-        "Viale ",
-        "Piazza ",
-        "Piazzale ",
-        "Vicolo ",
-        "Corso ",
-        "Largo ",
-        "Rua ",
-        "Travessa ",
-        "Praça ",
-        "Rodovia ",
-        "Estrada ",
-        "Alameda ",
-        "Apt",
-        "Suite ",
-        "Flat ",
-        "Studio ",
-        "Unit ",
-        "Level ",
-    ]
-    .map(str::to_owned);
-    AhoCorasick::new(ends.chain(others)).ok()
+/// A form of addresses: the words that tell of it, and what stands around them.
+struct Form {
+    words: Vec<String>,
+    address: Regex,
+}
+
+/// The forms, and the words of all.
+struct Forms {
+    words: AhoCorasick,
+    /// The form of each word.
+    form_of: Vec<usize>,
+    forms: Vec<Form>,
+}
+
+static FORMS: LazyLock<Option<Forms>> = LazyLock::new(|| {
+    let forms = forms()?;
+    let form_of = (0..forms.len())
+        .flat_map(|form| std::iter::repeat_n(form, forms[form].words.len()))
+        .collect();
+    let words = forms.iter().flat_map(|form| &form.words);
+    // The larger automaton, which is the faster one.
+    let words = AhoCorasick::builder()
+        .kind(Some(AhoCorasickKind::DFA))
+        .build(words)
+        .ok()?;
+    Some(Forms {
+        words,
+        form_of,
+        forms,
+    })
 });
 
-static STREET: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    let strong = STRONG.replace(' ', "|");
-    let any = format!("{strong}|{}", WEAK.replace(' ', "|"));
-    let strong = strong.split_whitespace().collect::<String>();
-    let any = any.split_whitespace().collect::<String>();
-    let name = r"(?:(?:[A-Z][a-zA-Z'.-]+|\d{1,3}(?:st|nd|rd|th))\s)";
+fn forms() -> Option<Vec<Form>> {
+    let listed = |words: &str| words.split_whitespace().map(str::to_owned).collect();
+    let each = |words: &str, before: &str, after: &str| -> Vec<String> {
+        let around = |word: &str| format!("{before}{word}{after}");
+        words.split_whitespace().map(around).collect()
+    };
+    let or = |words: &str| words.split_whitespace().collect::<Vec<_>>().join("|");
+    let strong = or(STRONG);
+    let any = format!("{strong}|{}", or(WEAK));
+    let name = r"(?:(?:[A-Z][a-zA-Z'.-]+|[0-9]{1,3}(?:st|nd|rd|th))\s)";
     let number =
-        r"\b\d{1,6}[A-Za-z]?(?:[/-]\d{1,4})?,?\s(?:[NSEW]\.?\s|North\s|South\s|East\s|West\s)?";
-    let latin = r"[A-ZÀ-ÖØ-ÞŁŚŻŹĆ][\w'’-]+";
-    let house = r"\d{1,4}(?:\s?[-/]\s?\d{1,4})?[a-zA-Z]?\b";
-    Regex::new(&format!(
-        r"(?x)
-        {number}{name}{{1,4}}(?:{any})s?\b\.?,?\s{UNITS}
-        | {number}{name}{{1,4}}(?:{strong})\b\.?
-        | \b{UNITS},?\s(?:\d{{1,5}}\s)?{name}{{1,3}}(?:{any})s?\b
-        | \b[A-ZÄÖÜ][\w.-]*(?:straße|strasse|str\.|gasse|allee|Allee|-Platz|platz|weg|damm|ufer|steig)\s{house}
-        | \b[A-Z][\w-]*(?:straat|laan|weg|plein|steeg|gracht|kade|dijk|singel|gatan|vägen|gränd|stigen|torget)\s{house}
-        | \b(?:ul\.|ulica|al\.|aleja|pl\.|plac)\s{latin}(?:\s{latin}){{0,2}}\s{house}
-        | \b\d{{1,4}}(?:\s?bis|\s?ter)?,?\s(?:rue|avenue|boulevard|chemin|impasse|allée|quai|place|route)
-            \s(?:(?:de|du|des|la|le|les)\s|d'|l')*{latin}(?:\s{latin}){{0,2}}
-        | \b(?:Calle|Avenida|Avda\.?|Paseo|Glorieta|Pasadizo|Vial|Ronda|Carretera|Callejón|Pasaje|Rambla|Travesía|Via|Viale|Piazza|Piazzale
-            |Vicolo|Corso|Largo|Rua|Travessa|Praça|Rodovia|Estrada|Alameda)
-            \s(?:(?:de|del|la|los|las|della|dei|da|do|dos|das)\s)*{latin}(?:\s{latin}){{0,3}},?\s{house}(?:\s(?:Piso|Puerta|Apt\.?|Appartamento)\s?\d{{1,4}})?
-        | \bP\.?\s?O\.?\sBox\s\d{{1,6}}\b",
-    ))
-    .ok()
-});
+        r"[0-9]{1,6}[A-Za-z]?(?:[/-][0-9]{1,4})?,?\s(?:[NSEW]\.?\s|North\s|South\s|East\s|West\s)?";
+    let latin = r"[A-ZÀ-ÖØ-ÞŁŚŻŹĆ][\p{L}0-9_'’-]+";
+    let house = r"[0-9]{1,4}(?:\s?[-/]\s?[0-9]{1,4})?[a-zA-Z]?";
+    let german = "straße strasse str. gasse allee Allee platz Platz weg damm ufer steig";
+    let northern =
+        "straat laan plein steeg gracht kade dijk singel gatan vägen gränd stigen torget";
+    let polish = "ul. ulica al. aleja pl. plac";
+    let french = "rue avenue boulevard chemin impasse allée quai place route";
+    let southern = "Calle Avenida Avda Avda. Paseo Glorieta Pasadizo Vial Ronda Carretera Callejón Pasaje Rambla Travesía Via Viale Piazza \
+                    Piazzale Vicolo Corso Largo Rua Travessa Praça Rodovia Estrada Alameda";
+    let of = "(?:(?:de|del|la|los|las|della|dei|da|do|dos|das)\\s)*";
+    let all = [
+        (
+            each(STRONG, " ", ""),
+            format!(r"{number}{name}{{1,4}}(?:(?:{any})s?\.?,?\s{UNITS}|(?:{strong})(?-u:\b)\.?)"),
+        ),
+        (
+            listed("Apt Suite Flat Studio Unit Level"),
+            format!(
+                r"{number}{name}{{1,4}}(?:{any})s?\.?,?\s{UNITS}|{UNITS},?\s(?:[0-9]{{1,5}}\s)?{name}{{1,3}}(?:{any})s?(?-u:\b)"
+            ),
+        ),
+        (
+            each(german, "", " "),
+            format!(
+                r"[A-ZÄÖÜ][\p{{L}}.-]*(?:{})\s{house}",
+                or(german).replace('.', r"\.")
+            ),
+        ),
+        (
+            each(northern, "", " "),
+            format!(r"[A-ZÅÄÖ][\p{{L}}-]*(?:{})\s{house}", or(northern)),
+        ),
+        (
+            each(polish, "", " "),
+            format!(
+                r"(?:{})\s{latin}(?:\s{latin}){{0,2}}\s{house}",
+                or(polish).replace('.', r"\.")
+            ),
+        ),
+        (
+            each(french, " ", " "),
+            format!(
+                r"[0-9]{{1,4}}(?:\s?bis|\s?ter)?,?\s(?:{})\s(?:(?:de|du|des|la|le|les)\s|d'|l')*{latin}(?:\s{latin}){{0,2}}",
+                or(french)
+            ),
+        ),
+        (
+            each(southern, "", " "),
+            format!(
+                r"(?:{})\s{of}{latin}(?:\s{latin}){{0,3}},?\s{house}(?:\s(?:Piso|Puerta|Apt\.?|Appartamento)\s?[0-9]{{1,4}})?",
+                or(southern).replace('.', r"\.")
+            ),
+        ),
+        (
+            ["P.O. Box", "PO Box", "P. O. Box"]
+                .map(str::to_owned)
+                .into(),
+            r"P\.?\s?O\.?\sBox\s[0-9]{1,6}".to_owned(),
+        ),
+    ];
+    all.into_iter()
+        .map(|(words, address)| {
+            let address = Regex::new(&address).ok()?;
+            Some(Form { words, address })
+        })
+        .collect()
+}
 
 static LABELS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
     AhoCorasick::builder()
@@ -195,18 +195,17 @@ pub(super) fn find(text: &str, found: &mut Vec<Private>) {
         place,
     };
     let n_before = found.len();
-    if let (Some(words), Some(street)) = (&*WORDS, &*STREET) {
+    if let Some(forms) = &*FORMS {
         let bytes = text.as_bytes();
+        let is_part = |byte: Option<&u8>| {
+            byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_' || *byte >= 128)
+        };
         let mut next = 0;
-        for word in words.find_overlapping_iter(text) {
+        for word in forms.words.find_overlapping_iter(text) {
             // Part of another word.
             let is_end = bytes[word.start()] == b' ' && bytes[word.end() - 1] != b' ';
-            if word.start() < next
-                || is_end
-                    && bytes
-                        .get(word.end())
-                        .is_some_and(|byte| byte.is_ascii_alphanumeric() && *byte != b's')
-            {
+            let after = bytes.get(word.end());
+            if word.start() < next || (is_end && is_part(after) && after != Some(&b's')) {
                 continue;
             }
             let from = text
@@ -218,11 +217,15 @@ pub(super) fn find(text: &str, found: &mut Vec<Private>) {
                 continue;
             }
             // The address around this very word.
-            for one in street.find_iter(around) {
+            let form = &forms.forms[forms.form_of[word.pattern().as_usize()]];
+            for one in form.address.find_iter(around) {
                 let place = from + one.start()..from + one.end();
                 let is_around = place.start <= word.start() + 1 && word.end() <= place.end + 1;
+                let is_whole = !is_part(place.start.checked_sub(1).map(|at| &bytes[at]))
+                    && !(is_part(bytes.get(place.end)) && is_part(Some(&bytes[place.end - 1])));
                 // `et al. Nature 2019`.
                 if is_around
+                    && is_whole
                     && !text[..place.start].ends_with("et ")
                     && !has_years(&text[place.clone()])
                 {
