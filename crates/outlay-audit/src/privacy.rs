@@ -157,12 +157,12 @@ pub fn redacted(text: &str) -> String {
     out
 }
 
-/// Whether one of some words stands within forty bytes before a place, and no number between.
+/// Whether one of some words stands within forty bytes before a place, and no number or address of mail between.
 fn is_said_before(text: &str, place: usize, words: &[&str]) -> bool {
     let from = text.floor_char_boundary(place.saturating_sub(40));
-    // What is said before another number is said of that.
+    // What is said before another number, or an address of mail, is said of that.
     let own = text[from..place]
-        .rfind(|letter: char| letter.is_ascii_digit())
+        .rfind(|letter: char| letter.is_ascii_digit() || letter == '@')
         .map_or(from, |at| from + at + 1);
     let before = text[own..place].to_ascii_lowercase();
     words.iter().any(|word| {
