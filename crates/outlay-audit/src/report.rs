@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::audit::{Audit, Benchmarks};
 use crate::crossing::Crossing;
 use crate::fields::{FieldsSeen, Lengths};
+use crate::fix::Fixed;
 use crate::judged::Judged;
 use crate::leaks::{Grade, Leak};
 use crate::near::NearSettings;
@@ -72,6 +73,8 @@ pub struct Report {
     pub privacy: Option<Privacy>,
     /// Texts that break rules of quality, where they were held against them.
     pub quality: Option<Quality>,
+    /// What the clean copy has, where one was written.
+    pub copy: Option<Fixed>,
     /// What training on it would cost in vain, where a plan was given.
     pub bill: Option<Bill>,
 }
@@ -442,6 +445,7 @@ impl Report {
             languages: audit.origins.as_ref().map(languages).unwrap_or_default(),
             fields: FieldsSeen::new(audit),
             lengths: Lengths::new(audit),
+            copy: None,
             bill: None,
             quality: audit.quality.as_ref().map(|quality| Quality {
                 n_records: quality.n_records,

@@ -221,11 +221,11 @@ pub(super) fn find(text: &str, found: &mut Vec<Private>) {
             for one in form.address.find_iter(around) {
                 let place = from + one.start()..from + one.end();
                 let is_around = place.start <= word.start() + 1 && word.end() <= place.end + 1;
-                let is_whole = !is_part(place.start.checked_sub(1).map(|at| &bytes[at]))
-                    && !(is_part(bytes.get(place.end)) && is_part(Some(&bytes[place.end - 1])));
+                let is_cut = is_part(place.start.checked_sub(1).map(|at| &bytes[at]))
+                    || (is_part(bytes.get(place.end)) && is_part(Some(&bytes[place.end - 1])));
                 // `et al. Nature 2019`.
                 if is_around
-                    && is_whole
+                    && !is_cut
                     && !text[..place.start].ends_with("et ")
                     && !has_years(&text[place.clone()])
                 {

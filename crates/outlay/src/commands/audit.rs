@@ -375,29 +375,23 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
             .map_err(Failure::outside)?;
         write_whole_with(path, |out| out.write_all(page.as_bytes()))?;
     }
+    // The report is printed even where the copy cannot be written.
+    let copied = args.fix.as_deref().map(|folder| {
+        let fixed = outlay_audit::fix(&args.paths, &audit, &settings, how_to_fix(args), folder);
+        fixed.map_err(failure)
+    });
+    if let Some(Ok(fixed)) = &copied {
+        report.copy = Some(fixed.clone());
+    }
     if args.json {
         printer.json(&report)?;
     } else {
         show(&report, printer);
-    }
-    if let Some(folder) = &args.fix {
-        let how = Fix {
-            keep: match args.keep {
-                KeepArg::Longest => Keep::Longest,
-                KeepArg::First => Keep::First,
-                KeepArg::Last => Keep::Last,
-                KeepArg::Newest => Keep::Newest,
-                KeepArg::BestLicence => Keep::BestLicence,
-            },
-            redact: args.redact,
-            denied: args.drop_denied,
-        };
-        let fixed =
-            outlay_audit::fix(&args.paths, &audit, &settings, how, folder).map_err(failure)?;
-        if !args.json {
-            show_fixed(&fixed, folder, printer);
+        if let (Some(fixed), Some(folder)) = (&report.copy, &args.fix) {
+            show_fixed(fixed, folder, printer);
         }
     }
+    copied.transpose()?;
     let mut broken = Vec::new();
     for condition in &conditions {
         let holds = condition
@@ -409,6 +403,20 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         Ok(())
     } else {
         Err(Failure::check(broken.join("; ")))
+    }
+}
+
+fn how_to_fix(args: &Args) -> Fix {
+    Fix {
+        keep: match args.keep {
+            KeepArg::Longest => Keep::Longest,
+            KeepArg::First => Keep::First,
+            KeepArg::Last => Keep::Last,
+            KeepArg::Newest => Keep::Newest,
+            KeepArg::BestLicence => Keep::BestLicence,
+        },
+        redact: args.redact,
+        denied: args.drop_denied,
     }
 }
 

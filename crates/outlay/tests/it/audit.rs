@@ -656,6 +656,8 @@ fn a_folder_of_images_is_audited() {
         (&1.into(), &0.into())
     );
     assert_eq!(report["images"]["n_images"], 3);
+    assert_eq!(report["copy"]["n_kept"], 2);
+    assert_eq!(report["copy"]["n_duplicates"], 1);
     assert_eq!(report["labels"]["balance"]["n_classes"], 2);
     assert!(here.join("clean/cat/a.bmp").exists() && here.join("clean/dog/c.bmp").exists());
     assert_eq!(
