@@ -47,6 +47,12 @@ const DIFFERENT: usize = 9;
 /// Share that is worth a look.
 const SUSPECT: f32 = 0.4;
 
+/// Numbers in the part of an item that was aligned, from which on they tell it from a twin.
+const NUMBERS: u32 = 2;
+
+/// Share of these that must agree: a question with other numbers has another answer, however many words it shares.
+const NUMBERS_AGREE: f32 = 0.5;
+
 /// Share of an answer's words that must stand behind the question for the answer to be there too.
 const ANSWERED: f32 = 0.7;
 
@@ -108,6 +114,8 @@ struct Item {
 #[derive(Debug, Default)]
 pub struct Items {
     words: Vec<u32>,
+    /// Which of the words are numbers.
+    numbers: Vec<bool>,
     items: Vec<Item>,
 }
 
@@ -115,6 +123,8 @@ pub struct Items {
 #[derive(Debug)]
 pub struct Reference {
     words: Vec<u32>,
+    /// Which of the words are numbers.
+    numbers: Vec<bool>,
     /// How much each word weighs.
     weights: Vec<f32>,
     items: Vec<Item>,
@@ -129,10 +139,6 @@ pub struct Reference {
     short_lengths: Vec<usize>,
 }
 
-fn hashes(text: &str, into: &mut Vec<u32>) {
-    words(text, |hash, _| into.push((hash >> 32) as u32));
-}
-
 fn gram(words: &[u32]) -> u64 {
     words.iter().fold(words.len() as u64, |hash, word| {
         finish(hash ^ u64::from(*word))
@@ -143,14 +149,22 @@ impl Items {
     /// Adds an item: what is asked, and what is to be answered, which may be nothing.
     pub fn add(&mut self, question: &str, answer: &str) {
         let begin = self.words.len() as u32;
-        hashes(question, &mut self.words);
+        self.add_words(question);
         let middle = self.words.len() as u32;
-        hashes(answer, &mut self.words);
+        self.add_words(answer);
         self.items.push(Item {
             words: (begin, middle),
             answer: (middle, self.words.len() as u32),
             weight: 0.0,
             is_findable: false,
+        });
+    }
+
+    fn add_words(&mut self, text: &str) {
+        words(text, |hash, place| {
+            self.words.push((hash >> 32) as u32);
+            self.numbers
+                .push(text[place].bytes().all(|byte| byte.is_ascii_digit()));
         });
     }
 
@@ -220,6 +234,7 @@ impl Items {
         }
         Reference {
             words: self.words,
+            numbers: self.numbers,
             weights,
             items: self.items,
             grams,
@@ -260,12 +275,26 @@ impl Finder {
     }
 }
 
+/// The best alignment of an item with a stretch of a text.
+struct Aligned {
+    /// The weight of the words that agree.
+    agreed: f32,
+    /// Where it is in the text, by words.
+    begin: usize,
+    end: usize,
+    /// Whether the numbers of the item within it are others in the text: a twin.
+    has_other_numbers: bool,
+}
+
 /// The best way to a pair of words: its weight, what of it agrees, and where it began.
 #[derive(Clone, Copy, Debug, Default)]
 struct Cell {
     score: f32,
     agreed: f32,
     begin: u32,
+    /// Where it began in the item, and how many numbers agree.
+    place: u16,
+    n_numbers: u16,
 }
 
 impl Reference {
@@ -386,7 +415,12 @@ impl Reference {
         let from = (shifts[first] - spread).max(0) as usize;
         let to = (shifts[first] + 2 * spread + length as i64).clamp(0, finder.words.len() as i64)
             as usize;
-        let (agreed, begin, end) = self.align(&item, from, to, finder);
+        let Aligned {
+            agreed,
+            begin,
+            end,
+            has_other_numbers,
+        } = self.align(&item, from, to, finder);
         let share = agreed / item.weight;
         let (run, n_in_runs) = runs(&words[..length], &finder.words, hits);
         let longest_run = run.len();
@@ -397,9 +431,9 @@ impl Reference {
         let is_leaked = share >= LEAKED
             || (share >= LEAKED_IN_PART && longest_run >= RUN)
             || (of_run / item.weight >= LEAKED_IN_HALF && different.len() >= DIFFERENT);
-        let grade = if is_leaked {
+        let grade = if is_leaked && !has_other_numbers {
             Grade::Leaked
-        } else if share >= SUSPECT || longest_run >= RUN {
+        } else if is_leaked || share >= SUSPECT || longest_run >= RUN {
             Grade::Suspect
         } else {
             return None;
@@ -438,21 +472,16 @@ impl Reference {
         runs
     }
 
-    /// The weight of the words that agree in the best alignment of an item with a stretch of a text, and where that begins and ends.
-    fn align(
-        &self,
-        item: &Item,
-        from: usize,
-        to: usize,
-        finder: &mut Finder,
-    ) -> (f32, usize, usize) {
+    /// Aligns an item with a stretch of a text.
+    fn align(&self, item: &Item, from: usize, to: usize, finder: &mut Finder) -> Aligned {
         let words = &self.words[range(item.words)];
+        let numbers = &self.numbers[range(item.words)];
         let weights = &self.weights[range(item.words)];
         let length = words.len().min(ALIGNED);
         let cells = &mut finder.cells;
         cells.clear();
         cells.resize(length + 1, Cell::default());
-        let mut best = (Cell::default(), from + 1);
+        let mut best = (Cell::default(), from + 1, 0);
         for at in from..to {
             let word = finder.words[at];
             // Left above: the cell of the word before on both sides.
@@ -472,6 +501,12 @@ impl Reference {
                         } else {
                             at as u32
                         },
+                        place: if across.score > 0.0 {
+                            across.place
+                        } else {
+                            place as u16
+                        },
+                        n_numbers: across.n_numbers + u16::from(numbers[place]),
                     }
                 } else {
                     Cell {
@@ -491,13 +526,24 @@ impl Reference {
                     cell = Cell::default();
                 }
                 if cell.score > best.0.score {
-                    best = (cell, at + 1);
+                    best = (cell, at + 1, place + 1);
                 }
                 across = above;
                 cells[place + 1] = cell;
             }
         }
-        (best.0.agreed, best.0.begin as usize, best.1)
+        let (cell, end, last) = best;
+        let within = numbers
+            .get(usize::from(cell.place)..last)
+            .unwrap_or_default();
+        let n_numbers = within.iter().filter(|is_number| **is_number).count() as u32;
+        Aligned {
+            agreed: cell.agreed,
+            begin: cell.begin as usize,
+            end,
+            has_other_numbers: n_numbers >= NUMBERS
+                && f32::from(cell.n_numbers) < NUMBERS_AGREE * n_numbers as f32,
+        }
     }
 
     /// Whether an item's answer stands near the beginning of what follows it.

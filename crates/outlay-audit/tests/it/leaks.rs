@@ -199,6 +199,35 @@ fn a_report_counts_items_and_writes_places() {
     assert_eq!(names, [("x", "q0"), ("z", "q0")]);
 }
 
+/// A question with other numbers has another answer: it is a twin of the item, and worth a look.
+#[test]
+fn a_twin_with_other_numbers_is_suspect() {
+    let of = |bought: [u32; 3]| {
+        let [first, second, third] = bought;
+        format!(
+            "Max bought stamps at the post office. Some of the stamps had a snowflake design, some had a truck design, and some had a rose \
+             design. Max bought {first} snowflake stamps. He bought {second} more truck stamps than snowflake stamps, and {third} fewer rose \
+             stamps than truck stamps. How many stamps did Max buy in all?"
+        )
+    };
+    let mut items = Items::default();
+    items.add(&of([16, 3, 9]), "");
+    let reference = items.ready();
+    let grade = |text: &str| {
+        let mut grades = Vec::new();
+        reference.find(&within(text), &mut Finder::default(), |leak| {
+            grades.push(leak.grade)
+        });
+        grades
+    };
+    assert_eq!(grade(&of([16, 3, 9])), [Grade::Leaked]);
+    assert_eq!(grade(&of([16, 3, 10])), [Grade::Leaked], "one was changed");
+    assert_eq!(grade(&of([11, 9, 13])), [Grade::Suspect]);
+    // The first half, in which there is no number, or one.
+    let half: String = of([16, 3, 9]).chars().take(150).collect();
+    assert_eq!(grade(&half), [Grade::Leaked]);
+}
+
 /// A passage that many texts quote, in which an item begins, is no sign of the item; the item itself is, and so are many copies of
 /// one text.
 #[test]
