@@ -53,6 +53,9 @@ const NUMBERS: u32 = 2;
 /// Share of these that must agree: a question with other numbers has another answer, however many words it shares.
 const NUMBERS_AGREE: f32 = 0.5;
 
+/// Share of their digits that do where none is cut as it is in the item: `1,000` and `1000`.
+const DIGITS_AGREE: f32 = 0.75;
+
 /// Share of an answer's words that must stand behind the question for the answer to be there too.
 const ANSWERED: f32 = 0.7;
 
@@ -116,6 +119,8 @@ pub struct Items {
     words: Vec<u32>,
     /// Which of the words are numbers.
     numbers: Vec<bool>,
+    /// The digits of these, by the place of the word among all.
+    digits: HashMap<u32, Box<[u8]>>,
     items: Vec<Item>,
 }
 
@@ -125,6 +130,8 @@ pub struct Reference {
     words: Vec<u32>,
     /// Which of the words are numbers.
     numbers: Vec<bool>,
+    /// The digits of these, by the place of the word among all.
+    digits: HashMap<u32, Box<[u8]>>,
     /// How much each word weighs.
     weights: Vec<f32>,
     items: Vec<Item>,
@@ -162,9 +169,13 @@ impl Items {
 
     fn add_words(&mut self, text: &str) {
         words(text, |hash, place| {
+            let word = &text.as_bytes()[place];
+            let is_number = word.iter().all(u8::is_ascii_digit);
+            if is_number {
+                self.digits.insert(self.words.len() as u32, word.into());
+            }
+            self.numbers.push(is_number);
             self.words.push((hash >> 32) as u32);
-            self.numbers
-                .push(text[place].bytes().all(|byte| byte.is_ascii_digit()));
         });
     }
 
@@ -235,6 +246,7 @@ impl Items {
         Reference {
             words: self.words,
             numbers: self.numbers,
+            digits: self.digits,
             weights,
             items: self.items,
             grams,
@@ -282,8 +294,10 @@ struct Aligned {
     /// Where it is in the text, by words.
     begin: usize,
     end: usize,
-    /// Whether the numbers of the item within it are others in the text: a twin.
-    has_other_numbers: bool,
+    /// Where it is in the item.
+    within: std::ops::Range<usize>,
+    /// How many numbers agree.
+    n_numbers: u32,
 }
 
 /// The best way to a pair of words: its weight, what of it agrees, and where it began.
@@ -357,7 +371,7 @@ impl Reference {
         hits.sort_unstable();
         hits.dedup();
         for of_item in hits.chunk_by(|one, other| one.0 == other.0) {
-            if let Some(leak) = self.look(of_item, finder) {
+            if let Some(leak) = self.look(text, of_item, finder) {
                 found(leak);
             }
         }
@@ -365,7 +379,7 @@ impl Reference {
     }
 
     /// Looks at one item where its anchors are.
-    fn look(&self, hits: &[(u32, i64, u32)], finder: &mut Finder) -> Option<Leak> {
+    fn look(&self, text: &str, hits: &[(u32, i64, u32)], finder: &mut Finder) -> Option<Leak> {
         let number = hits[0].0;
         let item = self.items[number as usize];
         let words = &self.words[range(item.words)];
@@ -415,12 +429,8 @@ impl Reference {
         let from = (shifts[first] - spread).max(0) as usize;
         let to = (shifts[first] + 2 * spread + length as i64).clamp(0, finder.words.len() as i64)
             as usize;
-        let Aligned {
-            agreed,
-            begin,
-            end,
-            has_other_numbers,
-        } = self.align(&item, from, to, finder);
+        let aligned = self.align(&item, from, to, finder);
+        let (agreed, begin, end) = (aligned.agreed, aligned.begin, aligned.end);
         let share = agreed / item.weight;
         let (run, n_in_runs) = runs(&words[..length], &finder.words, hits);
         let longest_run = run.len();
@@ -431,7 +441,7 @@ impl Reference {
         let is_leaked = share >= LEAKED
             || (share >= LEAKED_IN_PART && longest_run >= RUN)
             || (of_run / item.weight >= LEAKED_IN_HALF && different.len() >= DIFFERENT);
-        let grade = if is_leaked && !has_other_numbers {
+        let grade = if is_leaked && !self.has_other_numbers(text, &item, &aligned, finder) {
             Grade::Leaked
         } else if is_leaked || share >= SUSPECT || longest_run >= RUN {
             Grade::Suspect
@@ -533,17 +543,42 @@ impl Reference {
             }
         }
         let (cell, end, last) = best;
-        let within = numbers
-            .get(usize::from(cell.place)..last)
-            .unwrap_or_default();
-        let n_numbers = within.iter().filter(|is_number| **is_number).count() as u32;
         Aligned {
             agreed: cell.agreed,
             begin: cell.begin as usize,
             end,
-            has_other_numbers: n_numbers >= NUMBERS
-                && f32::from(cell.n_numbers) < NUMBERS_AGREE * n_numbers as f32,
+            within: usize::from(cell.place)..last,
+            n_numbers: u32::from(cell.n_numbers),
         }
+    }
+
+    /// Whether the numbers of the part of an item that was aligned are others in the text: a twin.
+    fn has_other_numbers(
+        &self,
+        text: &str,
+        item: &Item,
+        aligned: &Aligned,
+        finder: &Finder,
+    ) -> bool {
+        let first = item.words.0 as usize;
+        let within = first + aligned.within.start..first + aligned.within.end;
+        let numbers = self.numbers.get(within.clone()).unwrap_or_default();
+        let n_numbers = numbers.iter().filter(|is_number| **is_number).count() as u32;
+        if n_numbers < NUMBERS || aligned.n_numbers as f32 >= NUMBERS_AGREE * n_numbers as f32 {
+            return false;
+        }
+        let own: Vec<u8> = within
+            .filter_map(|word| self.digits.get(&(word as u32)))
+            .flat_map(|digits| digits.iter().copied())
+            .collect();
+        let there: Vec<u8> = finder.places[aligned.begin..aligned.end]
+            .iter()
+            .map(|place| &text.as_bytes()[range(*place)])
+            .filter(|word| word.iter().all(u8::is_ascii_digit))
+            .flatten()
+            .copied()
+            .collect();
+        (longest_common(&own, &there) as f32) < DIGITS_AGREE * own.len() as f32
     }
 
     /// Whether an item's answer stands near the beginning of what follows it.
@@ -567,6 +602,24 @@ impl Reference {
             .any(|run| near.windows(4).any(|words| words == run));
         has_run && n_there as f32 >= ANSWERED * answer.len() as f32
     }
+}
+
+/// The length of the longest sequence that two have in common, in order and with gaps (Wagner and Fischer 1974).
+fn longest_common(one: &[u8], other: &[u8]) -> usize {
+    let mut lengths = vec![0; other.len() + 1];
+    for own in one {
+        let mut across = 0;
+        for (at, its) in other.iter().enumerate() {
+            let above = lengths[at + 1];
+            lengths[at + 1] = if own == its {
+                across + 1
+            } else {
+                above.max(lengths[at])
+            };
+            across = above;
+        }
+    }
+    lengths[other.len()]
 }
 
 /// The longest run of an item's words that the text has too, and how many of them are in runs of eight or more.

@@ -216,13 +216,28 @@ fn a_twin_with_other_numbers_is_suspect() {
     let grade = |text: &str| {
         let mut grades = Vec::new();
         reference.find(&within(text), &mut Finder::default(), |leak| {
-            grades.push(leak.grade)
+            grades.push(leak.grade);
         });
         grades
     };
     assert_eq!(grade(&of([16, 3, 9])), [Grade::Leaked]);
     assert_eq!(grade(&of([16, 3, 10])), [Grade::Leaked], "one was changed");
     assert_eq!(grade(&of([11, 9, 13])), [Grade::Suspect]);
+    let cut = of([1234, 3456, 1200]);
+    let mut items = Items::default();
+    items.add(
+        &cut.replace("1234", "1,234")
+            .replace("3456", "3,456")
+            .replace("1200", "1,200"),
+        "",
+    );
+    let mut grades = Vec::new();
+    items
+        .ready()
+        .find(&within(&cut), &mut Finder::default(), |leak| {
+            grades.push(leak.grade);
+        });
+    assert_eq!(grades, [Grade::Leaked], "numbers are written otherwise");
     // The first half, in which there is no number, or one.
     let half: String = of([16, 3, 9]).chars().take(150).collect();
     assert_eq!(grade(&half), [Grade::Leaked]);
