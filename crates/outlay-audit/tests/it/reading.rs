@@ -381,3 +381,45 @@ fn tokens_are_counted() {
     let error = count(&tokenizer).unwrap_err();
     assert!(error.to_string().contains("no tokenizer"), "{error}");
 }
+
+/// Twenty thousand files in folders within folders; one has a name that is no UTF-8, and one a line's end in it.
+#[test]
+fn folders_of_many_files_are_read() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    for part in 0..20 {
+        let within = data.join(format!("{part}/x/y"));
+        std::fs::create_dir_all(&within).unwrap();
+        for file in 0..1000 {
+            let number = part * 1000 + file;
+            let text: Vec<String> = (1..9)
+                .map(|at| format!("word{}", number * at % 7919))
+                .collect();
+            let text = text.join(" ");
+            std::fs::write(within.join(format!("{file}.txt")), text).unwrap();
+        }
+    }
+    let odd = std::ffi::OsStr::from_bytes(b"\xff\xfe.txt");
+    std::fs::write(data.join(odd), "a name of bytes").unwrap();
+    std::fs::write(data.join("two\nlines.txt"), "a name of two lines").unwrap();
+    let settings = outlay_audit::Settings {
+        // Languages take a millisecond of each text where nothing is optimised.
+        rights: false,
+        ..crate::settings(folder.path())
+    };
+    let audit = outlay_audit::audit(&[data], None, &settings, |_| {}).unwrap();
+    let (n_read, n_others) = (audit.n_records as usize, audit.others.len());
+    assert_eq!(n_read + n_others, 20_002, "none is passed over in silence");
+    assert!(n_read >= 20_001, "{n_read}");
+    let report = outlay_audit::Report::new(&audit, settings.near.as_ref(), None).unwrap();
+    assert_eq!(report.n_files, n_read);
+    let mut clusters = Vec::new();
+    audit.write_clusters(&mut clusters).unwrap();
+    assert!(
+        String::from_utf8(clusters)
+            .unwrap()
+            .lines()
+            .all(|line| line.split('\t').count() == 2)
+    );
+}
