@@ -2,6 +2,8 @@
 //!
 //! `OUTLAY_CORPUS=FILE.jsonl cargo bench -p outlay-audit --bench near`, a file of records with `text`; without it, a made one
 //! of 20 MB. With `OUTLAY_PEERS` (a Python that has them), rensa, datasketch and datatrove on the same file in the same run.
+//! (`pip install rensa datasketch datatrove spacy tokenizers orjson 'xxhash<4'`: datatrove 0.10 hands texts to xxhash, which takes
+//! none of them from its version 4 on.)
 //! The truth is an exact join (Chaudhuri, Ganti, Kaushik 2006, *A primitive operator for similarity joins*: two sets of a
 //! similarity of `t` share one of their rarest `(1 - t) n + 1` elements).
 
