@@ -88,11 +88,8 @@ fn identical_messages_are_found_and_no_address_is_shown() {
         .zip(&found.exact)
         .filter(|(at, first)| at != *first)
         .count() as u32;
-    assert!(
-        n_groups >= 130 && n_exact >= n_beyond,
-        "{n_groups} {n_exact} {n_beyond}"
-    );
-    assert!(n_exact < n_beyond + 100, "{n_exact} {n_beyond}");
+    // The corpus is always the same: 221 say what an earlier one says word for word, 195 of them byte for byte.
+    assert_eq!((n_groups, n_beyond, n_exact), (139, 195, 221));
     let report = Report::new(&audit, settings.near.as_ref(), None).unwrap();
     let mut private = Vec::new();
     audit.write_private(&mut private).unwrap();
