@@ -196,8 +196,9 @@ impl Browser {
         ));
     }
 
-    /// Presses a key.
+    /// Presses a key, once the page has been painted: until then Chromium drops what is pressed without a word.
     pub fn press(&self, key: &str) {
+        self.wait_until("return performance.getEntriesByType('paint').length > 0");
         let (code, text) = match key {
             "Tab" => (9, ""),
             "Enter" => (13, "\r"),
