@@ -470,6 +470,84 @@ impl Model {
         }
     }
 
+    /// Freezes the embeddings and the first `n` layers: they run forward alone, and no gradient reaches them. The head stays
+    /// trained, and so does at least one layer.
+    ///
+    /// Layers are taken in the order in which the reader lists them; neighbouring groups of equal size are taken to alternate
+    /// (sliding and full attention), and give their share.
+    ///
+    /// ```
+    /// let mut model = outlay_model::find("llama-3.1-8b").unwrap().model().unwrap();
+    /// // 32 layers of 218,112,000 parameters, and 128,256 rows of 4,096 at either end.
+    /// model.freeze_first(24).unwrap();
+    /// assert_eq!(model.trained_parameters(), 8 * 218_112_000 + 4_096 + 128_256 * 4_096);
+    /// assert!(model.freeze_first(8).is_err());
+    /// ```
+    ///
+    /// # Errors
+    /// The most layers that can be frozen, where `n` is more.
+    pub fn freeze_first(&mut self, n: u64) -> Result<(), u64> {
+        let most = self.layers().saturating_sub(1);
+        if n > most {
+            return Err(most);
+        }
+        let mut left = n;
+        let mut blocks = Vec::with_capacity(self.blocks.len() + 2);
+        let mut index = 0;
+        while index < self.blocks.len() {
+            let block = &self.blocks[index];
+            if block.kind != BlockKind::Layer {
+                let mut block = block.clone();
+                if block.kind == BlockKind::Embedding {
+                    block.kind = BlockKind::Frozen;
+                }
+                blocks.push(block);
+                index += 1;
+                continue;
+            }
+            // Groups that alternate.
+            let end = index
+                + self.blocks[index..]
+                    .iter()
+                    .take_while(|other| {
+                        other.kind == BlockKind::Layer
+                            && other.positions == block.positions
+                            && other.parameters() == block.parameters()
+                    })
+                    .count();
+            let mut together: u64 = self.blocks[index..end]
+                .iter()
+                .map(|block| block.repeat)
+                .sum();
+            let mut frozen = left.min(together);
+            left -= frozen;
+            for block in &self.blocks[index..end] {
+                // Its share of what is still to be frozen, so that all shares add up.
+                let here = (u128::from(frozen) * u128::from(block.repeat)
+                    / u128::from(together.max(1))) as u64;
+                together -= block.repeat;
+                frozen -= here;
+                if here > 0 {
+                    blocks.push(Block {
+                        name: format!("frozen: {}", block.name),
+                        kind: BlockKind::Frozen,
+                        repeat: here,
+                        ..block.clone()
+                    });
+                }
+                if block.repeat > here {
+                    blocks.push(Block {
+                        repeat: block.repeat - here,
+                        ..block.clone()
+                    });
+                }
+            }
+            index = end;
+        }
+        self.blocks = blocks;
+        Ok(())
+    }
+
     /// Parameters that are trained, frozen parts left out.
     pub fn trained_parameters(&self) -> u64 {
         self.blocks

@@ -1,6 +1,7 @@
-//! Low-rank adapters (LoRA, arXiv:2106.09685; DoRA, arXiv:2402.09353): what they hold and what they cost.
+//! Adapters on frozen layers (LoRA, arXiv:2106.09685; DoRA, arXiv:2402.09353; bottlenecks, arXiv:1902.00751): what they hold
+//! and what they cost.
 
-use outlay_model::{Block, BlockKind, Kind, Model, Operator};
+use outlay_model::{Block, BlockKind, Kind, Model, Operator, Split};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +48,9 @@ pub struct Adapters {
     /// Whether the magnitude of each output is learned too (DoRA), for which the adapted weight is made and its norm
     /// taken at every step.
     pub magnitudes: bool,
+    /// Whether they are two narrow layers behind attention and behind the feed-forward layer (Houlsby et al. 2019,
+    /// arXiv:1902.00751), rather than low-rank products beside the frozen ones; `targets` then says nothing.
+    pub bottleneck: bool,
 }
 
 impl Default for Adapters {
@@ -55,6 +59,7 @@ impl Default for Adapters {
             rank: 16,
             targets: Targets::QueryValue,
             magnitudes: false,
+            bottleneck: false,
         }
     }
 }
@@ -91,6 +96,28 @@ impl Adapters {
     pub(crate) fn of_block(&self, block: &Block) -> Adapted {
         let mut out = Adapted::default();
         if block.kind != BlockKind::Layer {
+            return out;
+        }
+        if self.bottleneck {
+            for operator in &block.operators {
+                // What ends a sublayer is divided by rows: the output of attention, and of the feed-forward layer.
+                if let Kind::MatMul {
+                    outputs,
+                    split: Split::Rows,
+                    ..
+                }
+                | Kind::ExpertMatMul {
+                    outputs,
+                    split: Split::Rows,
+                    ..
+                } = operator.kind
+                {
+                    out.n += 1.0;
+                    out.inputs += outputs as f64;
+                    out.outputs += outputs as f64;
+                    out.kept += outputs as f64;
+                }
+            }
             return out;
         }
         let widths = block
@@ -140,6 +167,12 @@ impl Adapters {
     /// // Rank 8 on queries and values of 32 layers of width 4096: 4,194,304 (arXiv:2106.09685's formula, 2 * 8 * 2 * 4096 * 32).
     /// let adapters = outlay_plan::Adapters { rank: 8, ..Default::default() };
     /// assert_eq!(adapters.parameters(&model), 4_194_304.0);
+    ///
+    /// // Bottlenecks of width m add 2md + d + m each, biases included, two to a layer (arXiv:1902.00751, section 2.1): of 64
+    /// // in BERT-large, whose 24 layers are 1024 wide, 2 * 24 * (2 * 64 * 1024 + 1024 + 64).
+    /// let model = outlay_model::find("bert-large").unwrap().model().unwrap();
+    /// let adapters = outlay_plan::Adapters { rank: 64, bottleneck: true, ..Default::default() };
+    /// assert_eq!(adapters.parameters(&model), 6_343_680.0);
     /// ```
     pub fn parameters(&self, model: &Model) -> f64 {
         model
@@ -147,13 +180,15 @@ impl Adapters {
             .iter()
             .map(|block| {
                 let adapted = self.of_block(block);
-                let magnitudes = if self.magnitudes {
+                let rank = f64::from(self.rank);
+                let vectors = if self.bottleneck {
+                    adapted.n * rank + adapted.outputs
+                } else if self.magnitudes {
                     adapted.outputs
                 } else {
                     0.0
                 };
-                block.repeat as f64
-                    * (f64::from(self.rank) * (adapted.inputs + adapted.outputs) + magnitudes)
+                block.repeat as f64 * (rank * (adapted.inputs + adapted.outputs) + vectors)
             })
             .sum()
     }

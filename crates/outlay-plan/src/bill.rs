@@ -225,8 +225,7 @@ pub fn bill(
     );
     // A forward pass is a third of a step's arithmetic (2 N of 6 N FLOPs a token, arXiv:2001.08361, section 2.1), and steps
     // are what is left of the run's time.
-    let evaluated =
-        (1.0 - allowed) * surroundings.evaluation_tokens / (3.0 * workload.tokens_total);
+    let evaluated = (1.0 - allowed) * surroundings.evaluation_tokens / (3.0 * answer.tokens);
     if evaluated > 0.0 {
         line(
             "of which evaluation",
@@ -292,10 +291,7 @@ pub fn bill(
             } else {
                 2.0
             };
-            (
-                workload.tokens_total / surroundings.passes * id_bytes,
-                "token ids",
-            )
+            (answer.tokens / surroundings.passes * id_bytes, "token ids")
         }
         (None, Some(_)) => (0.0, "data (size not said)"),
     };
@@ -313,7 +309,7 @@ pub fn bill(
     );
     let leaving_bytes = match workload.method {
         Method::Full => 2.0 * workload.model.parameters() as f64,
-        Method::Lora | Method::Qlora => saved.bytes,
+        Method::Lora | Method::Qlora | Method::Forward => saved.bytes,
     };
     line(
         "egress",

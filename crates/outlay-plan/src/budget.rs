@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::adapters::Adapters;
 use crate::complete::shape_from_parameters;
 use crate::constants::Calibration;
+use crate::layout::Recompute;
 use crate::scaling::{LossLaw, effective_tokens, mixture_of_eight};
 use crate::train::{Choice, Plan, PlanError, Question, plan_train};
 use crate::workload::{
@@ -122,12 +123,32 @@ pub(crate) fn decoder(parameters: f64) -> Option<(Model, u64, u64)> {
     decoder_with(parameters, VOCABULARY, 1)
 }
 
+/// A decoder of about so many active parameters, each feed-forward layer of which is a mixture of eight experts that a token
+/// visits one of (the shape of the law's own models, arXiv:2502.05172, section 4).
+pub(crate) fn mixture(active_parameters: f64) -> Option<Model> {
+    let mut table = decoder_shape(active_parameters, VOCABULARY, 1);
+    table.name = format!(
+        "{} active parameters",
+        outlay_units::count(active_parameters)
+    );
+    table.experts = Some(8);
+    table.experts_per_token = Some(1);
+    from_shape(&table).ok()
+}
+
 /// As [`decoder`], with a vocabulary, and with query heads that share keys and values in groups of so many.
 pub(crate) fn decoder_with(
     parameters: f64,
     vocabulary: u64,
     group: u64,
 ) -> Option<(Model, u64, u64)> {
+    let table = decoder_shape(parameters, vocabulary, group);
+    let (layers, hidden) = (table.layers, table.hidden);
+    from_shape(&table).ok().map(|model| (model, layers, hidden))
+}
+
+/// The shape of such a decoder.
+fn decoder_shape(parameters: f64, vocabulary: u64, group: u64) -> ShapeTable {
     let (layers, hidden) = shape_from_parameters(parameters, vocabulary);
     let head = if hidden >= 1024 { 128 } else { 64 };
     // A whole number of groups.
@@ -148,7 +169,7 @@ pub(crate) fn decoder_with(
     } else {
         layers
     };
-    let table = ShapeTable {
+    ShapeTable {
         name: format!("{} parameters", outlay_units::count(parameters)),
         layers,
         hidden,
@@ -159,8 +180,7 @@ pub(crate) fn decoder_with(
         gated: Some(true),
         tied: Some(true),
         ..ShapeTable::default()
-    };
-    from_shape(&table).ok().map(|model| (model, layers, hidden))
+    }
 }
 
 /// Sequences in a step: 4M tokens, or a hundredth of the run, as a power of two.
@@ -213,6 +233,8 @@ impl Buyer<'_, '_> {
             framework_given: false,
             own_calibration: question.own_calibration,
             exhaustive: false,
+            stages: Vec::new(),
+            most_recompute: Recompute::Full,
         };
         plan_train(&asked, self.calibration).map(|answer| answer.best)
     }

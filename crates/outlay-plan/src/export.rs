@@ -170,6 +170,11 @@ fn only(tool: &str, layout: &Layout, cannot: &[(bool, &str)]) -> Result<(), Stri
 /// # Errors
 /// One sentence that names what the tool cannot express.
 pub fn export(format: ExportFormat, answer: &Answer) -> Result<String, String> {
+    if !answer.best.stages.is_empty() {
+        return Err(
+            "a run of several parts has a layout for each; plan its parts one by one, and export each".to_owned(),
+        );
+    }
     match format {
         ExportFormat::Skypilot => skypilot(answer),
         ExportFormat::Slurm => Ok(slurm(answer)),
@@ -609,6 +614,8 @@ mod tests {
             framework_given: true,
             own_calibration: false,
             exhaustive: false,
+            stages: Vec::new(),
+            most_recompute: Recompute::Full,
         };
         plan_train(&question, &Calibration::built_in()).unwrap()
     }

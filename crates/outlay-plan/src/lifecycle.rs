@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::budget::{decoder_with, usual_workload};
 use crate::constants::Calibration;
+use crate::layout::Recompute;
 use crate::scaling::LossLaw;
 use crate::serving::{
     Demand, HOURS_PER_MONTH, NumberFormat, ServeError, ServePlan, ServeQuestion, given_each,
@@ -354,6 +355,8 @@ fn price(
                 framework_given: false,
                 own_calibration: false,
                 exhaustive: false,
+                stages: Vec::new(),
+                most_recompute: Recompute::Full,
             };
             Some(plan_train(&asked, calibration)?.best)
         }

@@ -117,6 +117,14 @@ impl Costing<'_> {
                     memory.optimizer_bytes = 0.0;
                 }
             }
+            Method::Forward => {
+                let whole = if layout.zero >= 3 {
+                    sharded
+                } else {
+                    parameters
+                };
+                memory.weights_bytes = whole * storage.min(2.0);
+            }
             Method::Lora | Method::Qlora => {
                 // 4-bit weights with their scales (arXiv:2305.14314: 0.127 bits a weight after double quantization, about
                 // 0.5 without); word embeddings and the output product stay as they are.
@@ -175,6 +183,10 @@ impl Costing<'_> {
                 Recompute::Selective => flight * slice.kept_selective_bytes * per_stage,
                 Recompute::Full => flight * slice.inputs_bytes * per_stage + slice.kept_layer_bytes,
             };
+        if self.workload.method == Method::Forward {
+            // Each layer's results make room for the next one's.
+            memory.activations_bytes = saved * slice.kept_layer_bytes;
+        }
         if layout.pipeline == 1 || last {
             memory.buffers_bytes += slice.head_bytes;
         }
@@ -228,6 +240,7 @@ impl Costing<'_> {
                 let master = if storage < 4.0 { 4.0 } else { 0.0 };
                 parameters * (storage + master + self.workload.optimizer.moment_bytes())
             }
+            Method::Forward => 0.0,
             // Adapters only, with their moments.
             Method::Lora | Method::Qlora => {
                 self.adapter_parameters * (storage + self.workload.optimizer.moment_bytes())

@@ -183,7 +183,9 @@ impl Rates {
                     Some(Eager::Single)
                 }
                 (Framework::Transformers, Method::Full, _) => Some(Eager::Autocast),
-                (Framework::Transformers, Method::Lora | Method::Qlora, _) => Some(Eager::Frozen),
+                (Framework::Transformers, Method::Lora | Method::Qlora | Method::Forward, _) => {
+                    Some(Eager::Frozen)
+                }
                 _ => None,
             },
             method: workload.method,
@@ -209,7 +211,7 @@ impl Rates {
         match self.method {
             Method::Full if narrow => self.kept,
             Method::Full => self.storage,
-            Method::Lora => 0.0,
+            Method::Lora | Method::Forward => 0.0,
             Method::Qlora if self.passes.is_some() => self.storage,
             Method::Qlora if self.eager => 4.0,
             Method::Qlora => 0.0,

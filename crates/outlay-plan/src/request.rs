@@ -9,6 +9,7 @@ mod refusal;
 mod said;
 mod serve;
 mod service;
+mod stages;
 mod surroundings;
 mod train;
 mod values;

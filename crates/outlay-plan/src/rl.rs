@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::budget::usual_workload;
 use crate::constants::Calibration;
+use crate::layout::Recompute;
 use crate::serving::{
     Deployment, Engine, Formats, Load, NumberFormat, PassTimes, ServingConstants, ServingLayout,
     Settings, simulate,
@@ -298,6 +299,8 @@ fn training(
             framework_given: false,
             own_calibration: false,
             exhaustive: false,
+            stages: Vec::new(),
+            most_recompute: Recompute::Full,
         };
         let best = plan_train(&asked, calibration)?.best;
         Ok((best.step_s, best.layout_brief))

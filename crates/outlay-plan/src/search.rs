@@ -21,6 +21,8 @@ pub struct Space {
     pub offload: bool,
     /// Share of memory that may be used.
     pub memory_share: f64,
+    /// Most that is computed again.
+    pub most_recompute: Recompute,
 }
 
 impl Default for Space {
@@ -29,6 +31,7 @@ impl Default for Space {
             common_only: false,
             offload: true,
             memory_share: 0.94,
+            most_recompute: Recompute::Full,
         }
     }
 }
@@ -362,6 +365,7 @@ fn best_of(
     let mut smallest: Option<Candidate> = None;
     let (mut n_priced, mut n_fitting) = (0, 0);
     let full = costing.workload.method == Method::Full;
+    let forward = costing.workload.method == Method::Forward;
     let replicas = degrees.data * degrees.context;
     let offloads: &[Offload] = if space.offload && full && !space.common_only {
         &[Offload::None, Offload::Cpu, Offload::Nvme]
@@ -423,6 +427,11 @@ fn best_of(
                         continue;
                     }
                     for recompute in [Recompute::None, Recompute::Selective, Recompute::Full] {
+                        if recompute > space.most_recompute
+                            || (forward && recompute != Recompute::None)
+                        {
+                            continue;
+                        }
                         if recompute == Recompute::Selective
                             && !costing.workload.framework.recomputes_selectively()
                         {
@@ -430,8 +439,14 @@ fn best_of(
                         }
                         for zero in 0..=3u8 {
                             if replicas == 1 && zero > 0
-                                || (space.common_only && (zero == 0 && replicas > 1 || zero == 2))
+                                || (space.common_only
+                                    && !forward
+                                    && (zero == 0 && replicas > 1 || zero == 2))
                             {
+                                continue;
+                            }
+                            if forward && zero > 0 {
+                                // There is no state to share out.
                                 continue;
                             }
                             if zero >= 2 && degrees.pipeline > 1 {

@@ -288,7 +288,9 @@ impl<'a> Costing<'a> {
             if layout.tensor > 1 {
                 sum.kernels += collectives;
             }
-            if self.workload.method != Method::Full && block.kind == BlockKind::Layer {
+            if matches!(self.workload.method, Method::Lora | Method::Qlora)
+                && block.kind == BlockKind::Layer
+            {
                 let adapted = self.workload.adapters.of_block(block);
                 let tokens = share.tokens / share.tensor;
                 // DoRA makes the adapted weight and takes its norm: three passes over it, forward and again backward.
@@ -445,6 +447,9 @@ impl<'a> Costing<'a> {
 
     /// Puts a slice together into a step.
     pub fn step(&self, layout: &Layout, slice: &Slice) -> StepTime {
+        if self.workload.method == Method::Forward {
+            return self.forward_step(layout, slice);
+        }
         let constants = &self.constants;
         let stages = f64::from(layout.pipeline);
         let batches = self.micro_batches(layout);
@@ -517,6 +522,27 @@ impl<'a> Costing<'a> {
         .max(1.0);
         time.overhead_s = constants.get(Constant::StepMs) * 1e-3;
         time.overhead_s += time.total_s() * constants.get(Constant::Straggler) * nodes.log2();
+        time
+    }
+
+    /// A step that runs forward alone: no gradients, nothing is computed again, and stages of a pipeline are never idle
+    /// but for the first micro-batch.
+    fn forward_step(&self, layout: &Layout, slice: &Slice) -> StepTime {
+        let stages = f64::from(layout.pipeline);
+        let batches = self.micro_batches(layout);
+        // Embeddings and heads are summed forward and backward: a third of them is forward.
+        let ends_s = (slice.head_s + slice.embedding_s) / 3.0;
+        let part = |seconds: f64| batches * seconds / stages;
+        let mut time = StepTime {
+            forward_s: part(slice.forward_s + ends_s),
+            tensor_s: part(slice.tensor_s),
+            expert_s: part(slice.expert_s),
+            context_s: part(slice.context_s),
+            overhead_s: self.constants.get(Constant::StepMs) * 1e-3,
+            ..StepTime::default()
+        };
+        time.bubble_s = (stages - 1.0) / stages
+            * (slice.forward_s + slice.tensor_s + slice.expert_s + slice.context_s + ends_s);
         time
     }
 

@@ -9,10 +9,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::constants::{Calibration, Constant};
-use crate::layout::Layout;
+use crate::layout::{Layout, Recompute};
 use crate::measured::model_flops_per_token;
 use crate::memory::Memory;
 use crate::search::{Candidate, Found, Space, illegal, search};
+use crate::stages::{Parts, PlanStage, Stage, main_name, tokens_trained};
 use crate::step::{Costing, StepTime};
 use crate::workload::{Framework, Method, Optimizer, Precision, Workload};
 
@@ -50,6 +51,10 @@ pub struct Question<'a> {
     pub own_calibration: bool,
     /// Search every legal layout rather than the usual ones (always done where hardware is fixed).
     pub exhaustive: bool,
+    /// Other parts of the run, on the same accelerators.
+    pub stages: Vec<Stage>,
+    /// Most that may be computed again in the backward pass.
+    pub most_recompute: Recompute,
 }
 
 /// One way to run the workload: an offer, a number of accelerators and a layout.
@@ -83,6 +88,10 @@ pub struct Plan {
     pub step_s: Estimate,
     /// Optimizer steps.
     pub steps: f64,
+    /// Parts of the run in their order, where it has several; steps and rates of the plan are those of the main part, times
+    /// and costs of all.
+    #[serde(default)]
+    pub stages: Vec<PlanStage>,
     /// Wall-clock time of the run, in seconds, restarts and evaluation included.
     pub wall_clock_s: Estimate,
     /// Accelerator-hours.
@@ -252,6 +261,7 @@ pub fn plan_train(question: &Question<'_>, calibration: &Calibration) -> Result<
     let fixed = question.choices.iter().all(|choice| choice.count.is_some());
     let space = Space {
         common_only: !(question.exhaustive || fixed),
+        most_recompute: question.most_recompute,
         ..Space::default()
     };
     let keep = if fixed { 6 } else { 1 };
@@ -295,7 +305,7 @@ pub fn plan_train(question: &Question<'_>, calibration: &Calibration) -> Result<
             .find(|workload| question.framework_given || workload.framework == usual)
             .unwrap_or(workload)
     };
-    let priced: Vec<(&Choice<'_>, u32, Costing<'_>, Found)> = tasks
+    let priced: Vec<Priced<'_>> = tasks
         .par_iter()
         .filter_map(|&(choice, count)| {
             let costing = Costing::new(
@@ -303,26 +313,54 @@ pub fn plan_train(question: &Question<'_>, calibration: &Calibration) -> Result<
                 choice.accelerator,
                 calibration,
             )?;
-            let found = match question.layout {
+            let mut found = match question.layout {
                 Some(layout) => one_layout(&costing, layout, space),
                 None => with_room(&costing, count, space, keep, question, calibration),
             };
-            Some((choice, count, costing, found))
+            let known = question.own_calibration && calibration.is_own(&choice.accelerator.id);
+            let memory_high = calibration.spread("memory", known).high;
+            let stages: Option<Vec<Candidate>> = question
+                .stages
+                .iter()
+                .map(|stage| {
+                    let main = costing.workload;
+                    stage.price(
+                        main,
+                        choice.accelerator,
+                        count,
+                        space,
+                        memory_high,
+                        calibration,
+                    )
+                })
+                .collect();
+            // Where a part of the run does not fit, the run does not.
+            let stages = stages.unwrap_or_else(|| {
+                found.best.clear();
+                Vec::new()
+            });
+            Some(Priced {
+                choice,
+                count,
+                costing,
+                found,
+                stages,
+            })
         })
         .collect();
     if priced.is_empty() {
         return Err(no_format(question, calibration));
     }
     let mut plans: Vec<Plan> = Vec::new();
-    for (choice, _, costing, found) in &priced {
-        for candidate in &found.best {
-            if choice.offers.is_empty() {
-                plans.push(plan_of(question, costing, candidate, None, calibration));
+    for priced in &priced {
+        for candidate in &priced.found.best {
+            if priced.choice.offers.is_empty() {
+                plans.push(plan_of(question, priced, candidate, None, calibration));
             }
-            for offer in cheapest_by_provider(&choice.offers) {
+            for offer in cheapest_by_provider(&priced.choice.offers) {
                 plans.push(plan_of(
                     question,
-                    costing,
+                    priced,
                     candidate,
                     Some(offer),
                     calibration,
@@ -331,6 +369,15 @@ pub fn plan_train(question: &Question<'_>, calibration: &Calibration) -> Result<
         }
     }
     if plans.is_empty() {
+        for stage in &question.stages {
+            let alone = Question {
+                workload: &stage.workload,
+                stages: Vec::new(),
+                layout: None,
+                ..question.clone()
+            };
+            plan_train(&alone, calibration)?;
+        }
         return Err(explain_misfit(question, &priced));
     }
     let mut notes: Vec<String> = workload.model.notes.clone();
@@ -438,7 +485,7 @@ pub fn plan_train(question: &Question<'_>, calibration: &Calibration) -> Result<
         active_parameters: model.active_parameters(),
         flops_per_token: workload.method.passes()
             * model_flops_per_token(model, workload.sequence_tokens, false),
-        tokens: workload.tokens_total,
+        tokens: tokens_trained(workload, &question.stages),
         samples: workload.tokens_total / workload.sequence_tokens as f64,
         sample_unit: model.sample.unit.plural().to_owned(),
         height_px: model.sample.height_px,
@@ -453,7 +500,7 @@ pub fn plan_train(question: &Question<'_>, calibration: &Calibration) -> Result<
         meets_limits,
         levers: Vec::new(),
         bill: None,
-        layouts_priced: priced.iter().map(|(_, _, _, found)| found.n_priced).sum(),
+        layouts_priced: priced.iter().map(|priced| priced.found.n_priced).sum(),
         notes,
     })
 }
@@ -485,7 +532,7 @@ fn no_format(question: &Question<'_>, calibration: &Calibration) -> PlanError {
 }
 
 /// How much a plan near the memory limit must be cheaper or faster than one with room.
-const NEAR_LIMIT: f64 = 1.03;
+pub(crate) const NEAR_LIMIT: f64 = 1.03;
 
 /// The fastest layouts that fit in the median, and those that fit nine times in ten.
 fn with_room(
@@ -586,14 +633,25 @@ pub(crate) fn cheapest_by_provider<'a>(offers: &[&'a Offer]) -> Vec<&'a Offer> {
     best.into_values().collect()
 }
 
+/// What was found for so many of an accelerator.
+struct Priced<'a> {
+    choice: &'a Choice<'a>,
+    count: u32,
+    costing: Costing<'a>,
+    found: Found,
+    /// One for each further part of the run.
+    stages: Vec<Candidate>,
+}
+
 fn plan_of(
     question: &Question<'_>,
-    costing: &Costing<'_>,
+    priced: &Priced<'_>,
     candidate: &Candidate,
     offer: Option<&Offer>,
     calibration: &Calibration,
 ) -> Plan {
     let workload = question.workload;
+    let costing = &priced.costing;
     let layout = candidate.layout;
     let accelerator = costing.accelerator;
     let count = layout.accelerators();
@@ -622,7 +680,18 @@ fn plan_of(
     let tokens_per_step = (workload.global_batch_sequences * workload.sequence_tokens) as f64;
     let steps = (workload.tokens_total / tokens_per_step).ceil();
     let goodput = costing.constants.get(Constant::Goodput);
-    let wall_s = Estimate::around(steps * step_s / goodput, run_spread);
+    let memory_spread = calibration.spread("memory", known);
+    let parts = Parts {
+        costing,
+        spreads: [step_spread, run_spread, memory_spread],
+    };
+    let stages = stages_of(question, priced, candidate, &parts);
+    let others_s: f64 = stages
+        .iter()
+        .filter(|stage| !stage.main)
+        .map(|stage| stage.wall_clock_s.p50)
+        .sum();
+    let wall_s = Estimate::around(steps * step_s / goodput + others_s, run_spread);
     let hours = wall_s.scaled(f64::from(count) / 3600.0);
     let price = offer.map(Offer::usd_per_accelerator_hour);
     // Training boards draw most of their limit; the rest of the server (processors, memory, fans, network)
@@ -658,6 +727,7 @@ fn plan_of(
         framework: costing.workload.framework,
         step_s: Estimate::around(step_s, step_spread),
         steps,
+        stages,
         wall_clock_s: wall_s,
         accelerator_hours: hours,
         usd: offer.map(|offer| {
@@ -673,10 +743,7 @@ fn plan_of(
         samples_per_s: rate.scaled(1.0 / workload.sequence_tokens as f64),
         tflops_per_accelerator: tflops,
         mfu: tflops.scaled(1.0 / peak),
-        memory_gib: Estimate::around(
-            candidate.memory.total_bytes() / GIB,
-            calibration.spread("memory", known),
-        ),
+        memory_gib: Estimate::around(candidate.memory.total_bytes() / GIB, memory_spread),
         memory_capacity_gib: accelerator.memory_gib,
         time: candidate.time,
         memory: candidate.memory,
@@ -703,35 +770,73 @@ fn pareto(plans: &[Plan]) -> Vec<Plan> {
     out
 }
 
-fn explain_misfit(
+/// The parts of a run in their order; none where there is only one.
+fn stages_of(
     question: &Question<'_>,
-    priced: &[(&Choice<'_>, u32, Costing<'_>, Found)],
-) -> PlanError {
+    priced: &Priced<'_>,
+    candidate: &Candidate,
+    parts: &Parts<'_>,
+) -> Vec<PlanStage> {
+    if question.stages.is_empty() {
+        return Vec::new();
+    }
+    let mut out = Vec::new();
+    let mut trained = false;
+    let mut push = |name: &str, workload: &Workload, candidate: &Candidate, main: bool| {
+        let trains = workload.method != Method::Forward;
+        let part = parts.of(name, workload, candidate, trained && trains);
+        out.push(PlanStage { main, ..part });
+        trained |= trains;
+    };
+    let others = || question.stages.iter().zip(&priced.stages);
+    for (stage, candidate) in others().filter(|(stage, _)| stage.before) {
+        push(&stage.name, &stage.workload, candidate, false);
+    }
+    push(
+        &main_name(question.workload),
+        question.workload,
+        candidate,
+        true,
+    );
+    for (stage, candidate) in others().filter(|(stage, _)| !stage.before) {
+        push(&stage.name, &stage.workload, candidate, false);
+    }
+    out
+}
+
+fn explain_misfit(question: &Question<'_>, priced: &[Priced<'_>]) -> PlanError {
     let workload = question.workload;
     let roomiest = priced
         .iter()
-        .filter_map(|(choice, count, costing, found)| {
-            found.smallest.map(|least| (choice, *count, costing, least))
-        })
+        .filter_map(|priced| priced.found.smallest.map(|least| (priced, least)))
         .min_by(|a, b| {
-            let over = |(_, _, costing, least): &(&&Choice<'_>, u32, &Costing<'_>, Candidate)| {
-                least.memory.total_bytes() / costing.accelerator.memory_gib
+            let over = |(priced, least): &(&Priced<'_>, Candidate)| {
+                least.memory.total_bytes() / priced.costing.accelerator.memory_gib
             };
             over(a).total_cmp(&over(b))
         });
-    let Some((choice, count, costing, least)) = roomiest else {
+    let Some((
+        Priced {
+            choice,
+            count,
+            costing,
+            ..
+        },
+        least,
+    )) = roomiest
+    else {
         return PlanError::NoLegalLayout {
             model: workload.model.name.clone(),
-            count: priced.first().map_or(0, |(_, count, _, _)| *count),
+            count: priced.first().map_or(0, |priced| priced.count),
             global_batch: workload.global_batch_sequences,
         };
     };
     let needed_gib = least.memory.total_bytes() / GIB;
     let capacity_gib = costing.accelerator.memory_gib * 0.94;
-    let hints = remedies(question, costing, count);
+    let hints = remedies(question, costing, *count);
     PlanError::FitsNowhere {
         model: workload.model.name.clone(),
-        count,
+        count: *count,
         accelerator: choice.accelerator.id.clone(),
         needed_gib,
         capacity_gib,
@@ -809,7 +914,7 @@ fn remedies(question: &Question<'_>, costing: &Costing<'_>, count: u32) -> Vec<S
         let less = match workload.method {
             Method::Full => true,
             Method::Lora => method == Method::Qlora,
-            Method::Qlora => false,
+            Method::Qlora | Method::Forward => false,
         };
         if less && best(&adapted, count).is_some() {
             hints.push(format!("adapters on frozen weights: `--method {name}`"));

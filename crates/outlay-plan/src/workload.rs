@@ -157,6 +157,7 @@ impl Method {
         match self {
             Self::Full => 3.0,
             Self::Lora | Self::Qlora => 2.0,
+            Self::Forward => 1.0,
         }
     }
 }
@@ -210,6 +211,8 @@ pub enum Method {
     Lora,
     /// Low-rank adapters on frozen 4-bit weights.
     Qlora,
+    /// None: the model runs forward alone, as a teacher does whose outputs are kept.
+    Forward,
 }
 
 /// Training software, as far as its constants differ.

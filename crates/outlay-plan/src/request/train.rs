@@ -2,16 +2,17 @@
 
 use outlay_catalog::{Accelerator, Offer, accelerators};
 use outlay_model::Model;
-use outlay_units::parse_money_usd;
+use outlay_units::{count, parse_money_usd};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::amounts::{given_batch, how_much, learned_positions, sequence_of, usual_batch};
 use super::values::{accelerators_of, carbon, choice, deadline_seconds, precision_or_usual, whole};
-use super::{At, BillRequest, Market, Refusal, Terms, old_price, said};
+use super::{At, BillRequest, Market, Refusal, Terms, old_price, said, stages};
 use crate::adapters::Adapters;
 use crate::constants::Calibration;
-use crate::layout::Layout;
+use crate::layout::{Layout, Recompute};
+use crate::stages::Stage;
 use crate::train::{Answer, Choice, PlanError, Question, plan_train};
 use crate::workload::{AttentionKernel, Framework, Method, Optimizer, SOFTWARE_YEAR, Workload};
 
@@ -50,6 +51,19 @@ pub struct TrainRequest {
     /// Sequences in an optimizer step; about 4M tokens where nothing is said.
     #[serde(deserialize_with = "said::text")]
     pub batch: Option<String>,
+    /// Parts of the run with lengths of their own, in their order, in place of tokens and sequence:
+    /// `8192:15T,131072:100B`, or `LENGTH:TOKENS:BATCH`.
+    #[serde(deserialize_with = "said::text")]
+    pub stages: Option<String>,
+    /// Warm restarts of the learning rate: so many further cycles over the tokens given.
+    #[serde(deserialize_with = "said::text")]
+    pub restarts: Option<String>,
+    /// How much longer each cycle is than the one before; 1 where nothing is said.
+    #[serde(deserialize_with = "said::number")]
+    pub restart_factor: Option<f64>,
+    /// Layers frozen from the first on, embeddings with them.
+    #[serde(deserialize_with = "said::text")]
+    pub freeze: Option<String>,
     /// Number format of matrix products: `fp32`, `tf32`, `bf16`, `fp16`, `fp8`, `mxfp8`, `mxfp4` or `nvfp4`.
     #[serde(deserialize_with = "said::text")]
     pub precision: Option<String>,
@@ -110,6 +124,10 @@ pub struct Extras {
     pub batch_may_grow: bool,
     /// Whether the constants were fitted by the person who asks.
     pub own_calibration: bool,
+    /// A model that runs forward once over the data before training, whose outputs are kept.
+    pub ahead: Option<Model>,
+    /// What packing would leave of the tokens computed, where samples are padded.
+    pub packed_share: Option<f64>,
 }
 
 /// Plans a training run. Gives the workload, too, for those who explain the answer.
@@ -118,7 +136,7 @@ pub struct Extras {
 /// [`Refusal`] where a field is wrong, or nothing considered can run the workload.
 pub fn train(
     request: &TrainRequest,
-    model: Model,
+    mut model: Model,
     extras: Extras,
     market: &Market,
     calibration: &Calibration,
@@ -140,15 +158,39 @@ pub fn train(
         .map_err(|error| Refusal::new("budget", format!("--budget: {error}")))?;
     let deadline_s = deadline_seconds(request.deadline.as_deref())?;
     let mut assumed = Vec::new();
+    let mut notes = freeze(request, &mut model)?;
+    let parts = stages::parts(request, &model)?;
+    let cycles = stages::cycles(request)?;
+    let repeats = epochs * cycles.as_ref().map_or(1.0, |(total, _)| *total);
+    notes.extend(cycles.map(|(_, note)| note));
     let mut workload = unsized_workload(request, model, extras.adapters, fixed)?;
-    let sequence_tokens = sequence_of(&workload.model, sequence, &mut assumed)?;
-    workload.sequence_tokens = sequence_tokens;
-    workload.tokens_total = epochs * how_much(request, &workload.model, sequence_tokens)?;
-    learned_positions(&workload.model, sequence_tokens)?;
-    workload.global_batch_sequences = match batch {
-        Some(batch) => given_batch(request, &workload, batch, fixed, extras.batch_may_grow)?,
-        None => usual_batch(&workload, fixed, &mut assumed),
+    let mut other_parts = Vec::new();
+    let once = if let Some(parts) = parts {
+        let main = stages::main_part(&parts, &workload.model);
+        let part = parts[main];
+        workload.sequence_tokens = part.sequence_tokens;
+        workload.tokens_total = repeats * part.tokens;
+        workload.global_batch_sequences = match part.batch {
+            Some(batch) => given_batch(request, &workload, batch, fixed, false)?,
+            None => usual_batch(&workload, fixed, &mut assumed),
+        };
+        other_parts = stages::others(&parts, main, repeats, &workload, fixed);
+        part.tokens
+    } else {
+        let sequence_tokens = sequence_of(&workload.model, sequence, &mut assumed)?;
+        workload.sequence_tokens = sequence_tokens;
+        let once = how_much(request, &workload.model, sequence_tokens)?;
+        workload.tokens_total = repeats * once;
+        learned_positions(&workload.model, sequence_tokens)?;
+        workload.global_batch_sequences = match batch {
+            Some(batch) => given_batch(request, &workload, batch, fixed, extras.batch_may_grow)?,
+            None => usual_batch(&workload, fixed, &mut assumed),
+        };
+        once
     };
+    if let Some(teacher) = extras.ahead {
+        other_parts.insert(0, ahead(teacher, &workload, once));
+    }
     let terms = Terms {
         price: request.price.as_deref(),
         spot: request.spot,
@@ -173,6 +215,8 @@ pub fn train(
         framework_given: request.framework.is_some() || workload.method != Method::Full,
         own_calibration: extras.own_calibration,
         exhaustive: false,
+        stages: other_parts,
+        most_recompute: Recompute::Full,
     };
     let bill = request
         .bill
@@ -183,7 +227,13 @@ pub fn train(
     if request.levers {
         let offers = market.sold(true, true, None);
         let everywhere = everywhere(&offers);
-        answer.levers = crate::levers::levers(&question, &answer, &everywhere, calibration);
+        answer.levers = crate::levers::levers(
+            &question,
+            &answer,
+            &everywhere,
+            extras.packed_share,
+            calibration,
+        );
     }
     if let Some(surroundings) = bill {
         answer.bill = crate::bill::bill(&question, &answer, &surroundings, calibration);
@@ -194,6 +244,7 @@ pub fn train(
     if budget_usd.is_some() && answer.best.usd.is_none() {
         return Err(no_price("budget", "--budget cannot be checked:", &answer));
     }
+    answer.notes.extend(notes);
     answer.notes.extend(extras.notes);
     if request.framework.is_none() {
         assumed.push(format!(
@@ -235,6 +286,56 @@ fn between(
             option,
             format!("--{option} is `{text}`; allowed: {least} to {most}"),
         )),
+    }
+}
+
+/// Freezes layers where that is asked for; gives a sentence about it.
+fn freeze(request: &TrainRequest, model: &mut Model) -> Result<Vec<String>, Refusal> {
+    let Some(text) = request.freeze.as_deref() else {
+        return Ok(Vec::new());
+    };
+    let refuse = |allowed: String| Refusal::new("freeze", format!("--freeze {allowed}"));
+    if request
+        .method
+        .as_deref()
+        .is_some_and(|method| method != "full")
+    {
+        return Err(refuse(
+            "is of no use to adapters, which freeze every layer; allowed: with --method full"
+                .to_owned(),
+        ));
+    }
+    let all = model.parameters();
+    let layers = model.layers();
+    let n = text.trim().parse::<u64>().map_err(|_| {
+        refuse(format!(
+            "is `{text}`; allowed: a number of layers, such as 24"
+        ))
+    })?;
+    model.freeze_first(n).map_err(|most| {
+        refuse(format!(
+            "is {n}, but {} has {layers} layers, of which at least one is trained; allowed: 0 to {most}",
+            model.name
+        ))
+    })?;
+    Ok(vec![format!(
+        "Embeddings and the first {n} of {layers} layers are frozen, and run forward alone: {} of {} parameters are trained.",
+        count(model.trained_parameters() as f64),
+        count(all as f64)
+    )])
+}
+
+/// A teacher's pass over the data, once, before training: forward alone, in batches of the same sequences.
+fn ahead(teacher: Model, student: &Workload, tokens: f64) -> Stage {
+    Stage {
+        name: format!("{}, forward once", teacher.name),
+        workload: Workload {
+            model: teacher,
+            tokens_total: tokens,
+            method: Method::Forward,
+            ..student.clone()
+        },
+        before: true,
     }
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 mod curves;
+mod levers;
 mod serving;
 
 use outlay_catalog::{Offer, Pricing, find_accelerator};
@@ -62,6 +63,8 @@ fn cost(workload: &Workload, price: f64) -> f64 {
         framework_given: true,
         own_calibration: false,
         exhaustive: false,
+        stages: Vec::new(),
+        most_recompute: Recompute::Full,
     };
     plan_train(&question, &Calibration::built_in())
         .unwrap()
@@ -417,12 +420,14 @@ fn levers_save_what_they_say_most_first() {
         framework_given: true,
         own_calibration: false,
         exhaustive: false,
+        stages: Vec::new(),
+        most_recompute: Recompute::Full,
     };
     let calibration = Calibration::built_in();
     let answer = plan_train(&question, &calibration).unwrap();
     let now = answer.best.usd.unwrap().p50;
     let everywhere = [choice(vec![&dear, &spot])];
-    let levers = outlay_plan::levers(&question, &answer, &everywhere, &calibration);
+    let levers = outlay_plan::levers(&question, &answer, &everywhere, None, &calibration);
     for pair in levers.windows(2) {
         assert!(pair[0].saved_usd >= pair[1].saved_usd);
     }
@@ -469,6 +474,8 @@ fn a_bill_adds_up_and_grows_with_what_surrounds_the_run() {
         framework_given: true,
         own_calibration: false,
         exhaustive: false,
+        stages: Vec::new(),
+        most_recompute: Recompute::Full,
     };
     let calibration = Calibration::built_in();
     let answer = plan_train(&question, &calibration).unwrap();

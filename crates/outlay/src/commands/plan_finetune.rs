@@ -6,6 +6,7 @@ use outlay_plan::request::{Extras, choice, whole};
 use outlay_plan::{Adapters, Targets};
 use outlay_units::count;
 
+use crate::commands::bill::BillArgs;
 use crate::commands::plan_train::{self, load_model};
 use crate::data::read_lengths;
 use crate::failure::Failure;
@@ -13,6 +14,10 @@ use crate::printer::Printer;
 
 /// Samples that are padded to the longest among them where none are packed.
 const PADDED_TOGETHER: usize = 8;
+
+/// Tokens of a teacher's answer that are kept at each place, and bytes of each: its number in four, its probability in two.
+const KEPT_TOKENS: f64 = 64.0;
+const KEPT_BYTES: f64 = 6.0;
 
 /// Arguments of `outlay plan finetune`.
 #[derive(clap::Args, Debug)]
@@ -35,10 +40,13 @@ pub struct Args {
     /// Passes over the data [default: 3]
     #[arg(long, allow_hyphen_values = true)]
     epochs: Option<String>,
-    /// What is trained: full, lora, qlora or dora
+    /// What is trained: full, lora, qlora, dora, or adapter (two narrow layers behind attention and feed-forward)
     #[arg(long, default_value = "lora")]
     method: String,
-    /// Rank of the adapters
+    /// Freeze the first so many layers, and the embeddings, with --method full
+    #[arg(long, value_name = "LAYERS", allow_hyphen_values = true)]
+    freeze: Option<String>,
+    /// Rank of the adapters; with --method adapter the width of their narrow part
     #[arg(long, default_value = "16", allow_hyphen_values = true)]
     rank: String,
     /// Products with adapters: query-value, attention or all
@@ -53,6 +61,9 @@ pub struct Args {
     /// Distil from this model, which runs forward for every token
     #[arg(long, value_name = "MODEL")]
     teacher: Option<String>,
+    /// Run the teacher once over the data before training, and keep its likeliest tokens
+    #[arg(long, requires = "teacher")]
+    offline: bool,
     /// Accelerators, such as RTX-4090 or 8xH100-SXM; without it hardware and offers are searched
     #[arg(long, visible_alias = "gpu", value_name = "NxACCELERATOR")]
     gpus: Option<String>,
@@ -100,6 +111,8 @@ pub struct Args {
     /// Show what would make this very workload cheaper, each change priced anew, and what it gives up
     #[arg(long)]
     levers: bool,
+    #[command(flatten)]
+    bill: BillArgs,
     /// Print JSON (documented in docs/plan-train.schema.json)
     #[arg(long)]
     json: bool,
@@ -124,11 +137,11 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     )?
     .unwrap_or(Targets::QueryValue);
     let method = match args.method.as_str() {
-        "dora" => "lora",
+        "dora" | "adapter" => "lora",
         method @ ("full" | "lora" | "qlora") => method,
         other => {
             return Err(Failure::input(format!(
-                "--method `{other}` is not known; allowed: full, lora, qlora, dora"
+                "--method `{other}` is not known; allowed: full, lora, qlora, dora, adapter"
             )));
         }
     };
@@ -136,6 +149,7 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         rank,
         targets,
         magnitudes: args.method == "dora",
+        bottleneck: args.method == "adapter",
     };
     let mut model = load_model(&args.model)?;
     let mut notes = Vec::new();
@@ -148,15 +162,18 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
                 model.name
             )));
         }
+        let how = match targets {
+            _ if adapters.bottleneck => {
+                format!("adapters {rank} wide behind attention and feed-forward, arXiv:1902.00751")
+            }
+            Targets::QueryValue => format!("rank {rank} on queries and values"),
+            Targets::Attention => format!("rank {rank} on the products of attention"),
+            Targets::All => format!("rank {rank} on every product of a layer"),
+        };
         notes.push(format!(
-            "{} of {} parameters are trained (rank {rank} on {}).",
+            "{} of {} parameters are trained ({how}).",
             count(trained),
             count(model.parameters() as f64),
-            match targets {
-                Targets::QueryValue => "queries and values",
-                Targets::Attention => "the products of attention",
-                Targets::All => "every product of a layer",
-            }
         ));
     }
     if let Some(preference) = &args.preference {
@@ -177,15 +194,26 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
             }
         ));
     }
+    let mut ahead = None;
     if let Some(name) = &args.teacher {
         let teacher = load_model(name)?;
-        model.add_forward(&teacher, "teacher", true);
-        notes.push(format!(
-            "The teacher, {}, runs forward for every token, and its weights are held.",
-            teacher.name
-        ));
+        if args.offline {
+            notes.push(format!(
+                "The teacher, {}, runs forward once over the data; its {KEPT_TOKENS:.0} likeliest tokens at each place are {} for each million tokens of data.",
+                teacher.name,
+                outlay_units::bytes(1e6 * KEPT_TOKENS * KEPT_BYTES)
+            ));
+            ahead = Some(teacher);
+        } else {
+            model.add_forward(&teacher, "teacher", true);
+            notes.push(format!(
+                "The teacher, {}, runs forward for every token, and its weights are held (--offline runs it once ahead).",
+                teacher.name
+            ));
+        }
     }
     let epochs = args.epochs.clone().unwrap_or_else(|| "3".to_owned());
+    let mut packed_share = None;
     let most = model.max_sequence_tokens.unwrap_or(4096);
     let wanted = whole("sequence", args.sequence.as_deref(), 100_000_000)?;
     let (tokens, sequence, samples) = match &args.data {
@@ -238,6 +266,7 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
                 ));
             }
             let computed = if args.packing { total } else { padded };
+            packed_share = (!args.packing).then_some(total / padded);
             if args.packing {
                 notes.push("Samples are packed into full sequences.".to_owned());
             } else if padded > 1.05 * total {
@@ -285,6 +314,8 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         calibration: args.calibration.clone(),
         explain: args.explain,
         levers: args.levers,
+        bill: args.bill.clone(),
+        freeze: args.freeze.clone(),
         export: args.export.clone(),
         json: args.json,
         ..plan_train::Args::of(&args.model)
@@ -293,6 +324,8 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         adapters,
         notes,
         batch_may_grow: args.batch.is_none(),
+        ahead,
+        packed_share,
         ..Extras::default()
     };
     plan_train::run_with(inner, Some(model), extras, printer)

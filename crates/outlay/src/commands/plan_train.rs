@@ -64,6 +64,29 @@ pub struct Args {
     /// Sequences in an optimizer step (default: about 4M tokens)
     #[arg(long, value_name = "SEQUENCES", allow_hyphen_values = true)]
     pub(super) batch: Option<String>,
+    /// Parts of the run with sequences of their own, in their order, as LENGTH:TOKENS or LENGTH:TOKENS:BATCH, each with a
+    /// layout of its own: a curriculum, an extension to long contexts (in place of --tokens and --sequence)
+    #[arg(
+        long,
+        value_name = "8192:15T,131072:100B",
+        allow_hyphen_values = true,
+        conflicts_with_all = ["tokens", "samples", "sequence", "batch", "export"]
+    )]
+    pub(super) stages: Option<String>,
+    /// Warm restarts of the learning rate: so many further cycles over the tokens given
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub(super) restarts: Option<String>,
+    /// How much longer each cycle is than the one before [default: 1]
+    #[arg(
+        long,
+        value_name = "FACTOR",
+        requires = "restarts",
+        allow_hyphen_values = true
+    )]
+    pub(super) restart_factor: Option<f64>,
+    /// Freeze the first so many layers, and the embeddings: they run forward alone
+    #[arg(long, value_name = "LAYERS", allow_hyphen_values = true)]
+    pub(super) freeze: Option<String>,
     /// Number format of matrix products: fp32, tf32, bf16, fp16, fp8, mxfp8, mxfp4 or nvfp4
     #[arg(long)]
     pub(super) precision: Option<String>,
@@ -182,6 +205,10 @@ struct TrainTable {
     deadline: Option<String>,
     sequence: Option<u64>,
     batch: Option<u64>,
+    stages: Option<String>,
+    restarts: Option<u64>,
+    restart_factor: Option<f64>,
+    freeze: Option<u64>,
     precision: Option<String>,
     optimizer: Option<String>,
     method: Option<String>,
@@ -212,6 +239,10 @@ impl Args {
             deadline: None,
             sequence: None,
             batch: None,
+            stages: None,
+            restarts: None,
+            restart_factor: None,
+            freeze: None,
             precision: None,
             optimizer: None,
             method: None,
@@ -252,6 +283,10 @@ impl Args {
             deadline: said.deadline,
             sequence: said.sequence,
             batch: said.batch,
+            stages: said.stages,
+            restarts: said.restarts,
+            restart_factor: said.restart_factor,
+            freeze: said.freeze,
             precision: said.precision,
             optimizer: said.optimizer,
             method: said.method,
@@ -449,6 +484,12 @@ fn load(args: &mut Args) -> Result<Model, Failure> {
         let number = |value: Option<u64>| value.map(|value| value.to_string());
         args.sequence = args.sequence.take().or(number(train.sequence));
         args.batch = args.batch.take().or(number(train.batch));
+        args.restarts = args.restarts.take().or(number(train.restarts));
+        args.restart_factor = args.restart_factor.or(train.restart_factor);
+        args.freeze = args.freeze.take().or(number(train.freeze));
+        if args.tokens.is_none() && args.sequence.is_none() {
+            args.stages = args.stages.take().or(train.stages);
+        }
         args.precision = args.precision.take().or(train.precision);
         args.optimizer = args.optimizer.take().or(train.optimizer);
         args.method = args.method.take().or(train.method);
@@ -639,6 +680,39 @@ fn show(answer: &Answer, printer: &mut Printer) {
     });
     printer.ranges(&ranges);
     let right = Align::Right;
+    if !best.stages.is_empty() {
+        printer.line("");
+        printer.heading("Parts of the run");
+        let rows: Vec<Vec<String>> = best
+            .stages
+            .iter()
+            .map(|stage| {
+                vec![
+                    if stage.main {
+                        format!("{} (main)", stage.name)
+                    } else {
+                        stage.name.clone()
+                    },
+                    count(stage.tokens),
+                    duration(stage.wall_clock_s.p50),
+                    duration(stage.step_s.p50),
+                    format!("{:.1} GiB", stage.memory_gib.p50),
+                    stage.layout_brief.clone(),
+                ]
+            })
+            .collect();
+        printer.table(
+            &[
+                ("part", Align::Left),
+                ("tokens", right),
+                ("time", right),
+                ("step", right),
+                ("memory", right),
+                ("layout", Align::Left),
+            ],
+            &rows,
+        );
+    }
     let headroom = best.memory_capacity_gib - best.memory_gib.p50;
     printer.sentence(&format!(
         "Headroom {headroom:.1} of {:.0} GiB. One step: {} ({} steps of {} {}{}).",
