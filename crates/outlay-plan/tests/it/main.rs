@@ -4,6 +4,7 @@
 
 mod curves;
 mod serving;
+mod towers;
 
 use outlay_catalog::{Offer, Pricing, find_accelerator};
 use outlay_model::find;
