@@ -130,6 +130,14 @@ impl Fields<'_> {
         Ok(self.size(names)?.unwrap_or(default))
     }
 
+    /// As [`Self::need`], with a default where the field is not there.
+    pub(crate) fn need_or(&self, name: &str, default: u64) -> Result<u64, Error> {
+        match self.map.get(name) {
+            None | Some(Value::Null) => Ok(default),
+            Some(_) => self.need(&[name]),
+        }
+    }
+
     pub(crate) fn flag(&self, name: &str, default: bool) -> bool {
         self.map
             .get(name)
@@ -244,14 +252,21 @@ pub fn from_config_with(value: &Value, file: &str, input: &Input) -> Result<Mode
         Some(inner) => inner,
         None => outer,
     };
-    let fields = Fields { map, file };
-    let model_type = match fields.text("model_type") {
-        "" => outer
+    let model_type = match map.get("model_type").and_then(Value::as_str) {
+        None | Some("") => outer
             .get("model_type")
             .and_then(Value::as_str)
             .unwrap_or(""),
-        inner => inner,
+        Some(inner) => inner,
     };
+    let filled;
+    let map = if model_type == "gemma3_text" {
+        filled = gemma3_defaults(map);
+        &filled
+    } else {
+        map
+    };
+    let fields = Fields { map, file };
     // The text of Qwen2-VL and Qwen2.5-VL is a Qwen2.
     let model_type = match model_type {
         "qwen2_vl" | "qwen2_vl_text" | "qwen2_5_vl" | "qwen2_5_vl_text" => "qwen2",
@@ -309,10 +324,16 @@ pub fn from_config_with(value: &Value, file: &str, input: &Input) -> Result<Mode
         .unwrap_or("");
     let tower = match outer.get("vision_config").and_then(Value::as_object) {
         Some(vision) => {
-            let tower = crate::towers::tower(vision, kind, spec.hidden, file)?;
+            let seeing = crate::towers::Seeing {
+                outer: Fields { map: outer, file },
+                vision: Fields { map: vision, file },
+                input,
+                text_width: spec.hidden,
+            };
+            let tower = crate::towers::tower(&seeing, kind)?;
             notes.push(
                 if tower.is_some() {
-                    "The vision tower is counted, and not run: costs are those of text."
+                    crate::towers::COUNTED
                 } else {
                     "The vision tower is not counted: the figures are those of the text model."
                 }
@@ -327,6 +348,22 @@ pub fn from_config_with(value: &Value, file: &str, input: &Input) -> Result<Mode
     let mut model = spec.build();
     model.blocks.extend(tower.unwrap_or_default());
     Ok(model)
+}
+
+/// What the published files of Gemma 3 leave to the library's class (`Gemma3TextConfig`).
+fn gemma3_defaults(map: &Map<String, Value>) -> Map<String, Value> {
+    let mut filled = map.clone();
+    for (name, value) in [
+        ("head_dim", 256),
+        ("max_position_embeddings", 131_072),
+        ("num_attention_heads", 8),
+        ("num_key_value_heads", 4),
+        ("sliding_window", 4096),
+        ("vocab_size", 262_208),
+    ] {
+        filled.entry(name).or_insert_with(|| value.into());
+    }
+    filled
 }
 
 /// Model types whose samples are no sequences of tokens, or that stand before a model of such samples.
@@ -880,6 +917,7 @@ pub(crate) fn moe(fields: &Fields<'_>, model_type: &str) -> Result<Option<Expert
         biases: model_type == "gpt_oss",
         gated: true,
         latent: 0,
+        own_norms: fields.flag("enable_moe_block", false),
     }))
 }
 

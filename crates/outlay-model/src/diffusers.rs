@@ -18,6 +18,7 @@ use crate::net::{
 pub(crate) const KNOWN: &[&str] = &[
     "UNet2DConditionModel",
     "AutoencoderKL",
+    "AutoencoderKLWan",
     "DiTTransformer2DModel",
     "Transformer2DModel",
     "PixArtTransformer2DModel",
@@ -37,6 +38,7 @@ pub(crate) fn read(
     let mut model = match class {
         "UNet2DConditionModel" => unet(&fields, input)?,
         "AutoencoderKL" => autoencoder(&fields, input)?,
+        "AutoencoderKLWan" => wan_autoencoder(&fields, input)?,
         "DiTTransformer2DModel" => dit(&fields, input)?,
         "PixArtTransformer2DModel" => pixart(&fields, input)?,
         // Before release 0.29 one class held both; what it was made for shows in its norms.
@@ -770,7 +772,25 @@ fn dit(fields: &Fields<'_>, input: &Input) -> Result<Model, Error> {
     Ok(net.model(Family::Diffusion, h, sample))
 }
 
-/// PixArt (arXiv:2310.00426): one modulation for all layers, cross-attention to a caption.
+/// Tokens to which PixArt-alpha's pipeline fills captions (`max_sequence_length`).
+const ALPHA_CAPTION_TOKENS: u64 = 120;
+
+/// Tokens to which PixArt-Sigma's pipeline fills captions (`max_sequence_length`; arXiv:2403.04692).
+const SIGMA_CAPTION_TOKENS: u64 = 300;
+
+/// Tokens of a caption as the pipeline of a class fills it, where pipelines share a class of network.
+pub(crate) fn caption_tokens(pipeline: &str) -> Option<u64> {
+    match pipeline {
+        "PixArtAlphaPipeline" => Some(ALPHA_CAPTION_TOKENS),
+        "PixArtSigmaPipeline" => Some(SIGMA_CAPTION_TOKENS),
+        _ => None,
+    }
+}
+
+/// PixArt (arXiv:2310.00426, arXiv:2403.04692): one modulation for all layers, cross-attention to a caption.
+///
+/// Alpha and Sigma share the class. Files of Alpha leave `use_additional_conditions` to the class, those of Sigma say no; a
+/// `model_index.json` beside the network's folder says which it is, and counts for more.
 fn pixart(fields: &Fields<'_>, input: &Input) -> Result<Model, Error> {
     let t = Transformer::read(fields, 2)?;
     let native = fields.or(&["sample_size"], 128)?;
@@ -778,7 +798,14 @@ fn pixart(fields: &Fields<'_>, input: &Input) -> Result<Model, Error> {
     let h = t.hidden;
     let caption = fields.or(&["caption_channels"], 4096)?;
     let cross = fields.or(&["cross_attention_dim"], h)?;
-    let tokens = input.caption_tokens.unwrap_or(120);
+    let sized = fields
+        .map
+        .get("use_additional_conditions")
+        .and_then(Value::as_bool);
+    let tokens = input.caption_tokens.unwrap_or(match sized {
+        Some(false) => SIGMA_CAPTION_TOKENS,
+        _ => ALPHA_CAPTION_TOKENS,
+    });
     let mut net = Net::default();
     net.push(
         "patches",
@@ -788,12 +815,7 @@ fn pixart(fields: &Fields<'_>, input: &Input) -> Result<Model, Error> {
         vec![t.patches()],
     );
     let mut conditions = time_embedding("time", 256, h);
-    let sized = fields
-        .map
-        .get("use_additional_conditions")
-        .and_then(Value::as_bool)
-        .unwrap_or(native == 128);
-    if sized {
+    if sized.unwrap_or(native == 128) {
         conditions.extend(time_embedding("resolution", 256, h / 3));
         conditions.extend(time_embedding("aspect ratio", 256, h / 3));
     }
@@ -1070,6 +1092,236 @@ fn flux(fields: &Fields<'_>, input: &Input) -> Result<Model, Error> {
     Ok(net.model(Family::Diffusion, h, sample))
 }
 
+/// Frames of a video where nothing is said: 81, what Wan is made for.
+fn wan_frames(input: &Input) -> u64 {
+    input.frames.unwrap_or(81).clamp(1, 1_000_000)
+}
+
+/// Sides of a video where nothing is said: 832 x 480 pixels, what Wan is made for.
+fn wan_size(input: &Input) -> Input {
+    Input {
+        height_px: Some(input.height_px.unwrap_or(480)),
+        width_px: Some(input.width_px.or(input.height_px).unwrap_or(832)),
+        ..*input
+    }
+}
+
+/// A video inside Wan's autoencoder: frames, and points of one frame.
+#[derive(Clone, Copy)]
+struct Clip {
+    frames: u64,
+    area: u64,
+}
+
+impl Clip {
+    fn all(self) -> Positions {
+        Positions::Fixed(self.frames * self.area)
+    }
+
+    /// All frames but the first, which no convolution over time resamples.
+    fn later(self) -> Positions {
+        Positions::Fixed(((self.frames - 1) * self.area).max(1))
+    }
+}
+
+/// Two causal convolutions over 3 x 3 points of 3 frames, with a shortcut.
+fn wan_resnet(inputs: u64, outputs: u64) -> Vec<Operator> {
+    let mut out = vec![
+        norm("norm 1", inputs, 1),
+        activation("activation 1", inputs),
+        convolution("convolution 1", inputs, outputs, 27, 1, 1, true),
+        norm("norm 2", outputs, 1),
+        activation("activation 2", outputs),
+        convolution("convolution 2", outputs, outputs, 27, 1, 1, true),
+    ];
+    if inputs != outputs {
+        out.push(convolution("shortcut", inputs, outputs, 1, 1, 1, true));
+    }
+    out.push(residual("residual", outputs));
+    out
+}
+
+/// One half of Wan's autoencoder in the making.
+struct WanCoder<'a> {
+    net: &'a mut Net,
+    half: &'static str,
+}
+
+impl WanCoder<'_> {
+    fn put(&mut self, what: &str, at: Positions, operators: Vec<Operator>) {
+        let name = format!("{} {what}", self.half);
+        self.net.layer(&name, 1, at, operators);
+    }
+
+    /// Attention over the points of each frame, between two pairs of convolutions.
+    fn middle(&mut self, c: u64, at: Clip) {
+        self.put("middle block", at.all(), wan_resnet(c, c));
+        self.put(
+            "middle attention",
+            at.all(),
+            vec![
+                norm("norm", c, 1),
+                linear("attention qkv", c, 3 * c, Split::Replicated, true),
+                attention("attention", 1, c, Pattern::Chunk(at.area.max(1))),
+                linear("attention output", c, c, Split::Replicated, true),
+                residual("residual", c),
+            ],
+        );
+        self.put("middle block", at.all(), wan_resnet(c, c));
+    }
+
+    fn exit(&mut self, c: u64, to: u64, at: Clip) {
+        self.put(
+            "exit",
+            at.all(),
+            vec![
+                norm("norm", c, 1),
+                activation("activation", c),
+                convolution("convolution out", c, to, 27, 1, 1, true),
+            ],
+        );
+    }
+}
+
+/// Wan's causal autoencoder of videos (arXiv:2503.20314, section 4.1), and that of Wan 2.2 (`is_residual`), whose shortcuts
+/// over whole stages have no weights: both halves, trained together.
+fn wan_autoencoder(fields: &Fields<'_>, input: &Input) -> Result<Model, Error> {
+    let base = fields.or(&["base_dim"], 96)?;
+    let decoder_base = fields.or(&["decoder_base_dim"], base)?;
+    let latent = fields.or(&["z_dim"], 16)?;
+    let multiples = match fields.list("dim_mult") {
+        Some(_) => crate::vision::sizes(fields, "dim_mult")?,
+        None => vec![1, 2, 4, 4],
+    };
+    let last = multiples.len() - 1;
+    let halves_time: Vec<bool> = match fields.list("temperal_downsample") {
+        Some(list) => list.iter().filter_map(Value::as_bool).collect(),
+        None => vec![false, true, true],
+    };
+    if halves_time.len() != last || last > 8 {
+        return Err(fields.contradiction(format!(
+            "`temperal_downsample` has {} entries, `dim_mult` {}; allowed: one less, and up to 9",
+            halves_time.len(),
+            multiples.len()
+        )));
+    }
+    if fields
+        .list("attn_scales")
+        .is_some_and(|list| !list.is_empty())
+    {
+        return Err(Error::Value {
+            file: fields.file.to_owned(),
+            field: "attn_scales".to_owned(),
+            value: "not empty".to_owned(),
+            allowed: "[]".to_owned(),
+        });
+    }
+    let per_block = fields.or(&["num_res_blocks"], 2)?;
+    let whole_shortcuts = fields.flag("is_residual", false);
+    let patch = fields.or(&["patch_size"], 1)?.clamp(1, 64);
+    let (from, to) = (
+        fields.or(&["in_channels"], 3)?,
+        fields.or(&["out_channels"], 3)?,
+    );
+    let widest = base.max(decoder_base).max(latent).max(from).max(to);
+    let multiple = multiples.iter().copied().max().unwrap_or(1);
+    if base == 0
+        || decoder_base == 0
+        || widest.saturating_mul(multiple) > 1_000_000
+        || per_block > 1000
+    {
+        return Err(fields.contradiction(format!(
+            "an autoencoder of {base} and {decoder_base} channels, {multiple} times at most, with {per_block} blocks a stage; allowed: 1 to 1000000 channels, 1000 blocks"
+        )));
+    }
+    let picture = latents(fields, &wan_size(input), 60, patch, 1 << last)?;
+    let frames = wan_frames(input);
+    // Stages of halved sides, of which some halve all frames but the first.
+    let mut clips = vec![Clip {
+        frames,
+        area: picture.height * picture.width,
+    }];
+    for (stage, halves) in halves_time.iter().enumerate() {
+        let before = clips[stage].frames;
+        clips.push(Clip {
+            frames: if *halves {
+                1 + (before - 1).div_ceil(2)
+            } else {
+                before
+            },
+            area: (picture.height >> (stage + 1)) * (picture.width >> (stage + 1)),
+        });
+    }
+    let mut net = Net::default();
+    let mut coder = WanCoder {
+        net: &mut net,
+        half: "encoder",
+    };
+    let mut width = base;
+    let entry = convolution("convolution in", from, width, 27, 1, 1, true);
+    coder.put("entry", clips[0].all(), vec![entry]);
+    for (stage, multiple) in multiples.iter().enumerate() {
+        for _ in 0..per_block {
+            let next = base * multiple;
+            coder.put("block", clips[stage].all(), wan_resnet(width, next));
+            width = next;
+        }
+        if stage < last {
+            // Sides are halved before frames.
+            let halved = Clip {
+                frames: clips[stage].frames,
+                ..clips[stage + 1]
+            };
+            let space = convolution("convolution", width, width, 9, 4, 1, true);
+            coder.put("resample", halved.all(), vec![space]);
+            if halves_time[stage] {
+                let time = convolution("convolution over time", width, width, 3, 2, 1, true);
+                coder.put("resample over time", clips[stage + 1].later(), vec![time]);
+            }
+        }
+    }
+    coder.middle(width, clips[last]);
+    coder.exit(width, 2 * latent, clips[last]);
+    let at = clips[last].all();
+    let moments = convolution("convolution", 2 * latent, 2 * latent, 1, 1, 1, true);
+    net.layer("latent moments", 1, at, vec![moments]);
+    let latents = convolution("convolution", latent, latent, 1, 1, 1, true);
+    net.layer("latents", 1, at, vec![latents]);
+    let mut coder = WanCoder {
+        net: &mut net,
+        half: "decoder",
+    };
+    let mut width = decoder_base * multiples[last];
+    let entry = convolution("convolution in", latent, width, 27, 1, 1, true);
+    coder.put("entry", at, vec![entry]);
+    coder.middle(width, clips[last]);
+    for stage in (0..=last).rev() {
+        let next = decoder_base * multiples[stage];
+        for _ in 0..=per_block {
+            coder.put("block", clips[stage].all(), wan_resnet(width, next));
+            width = next;
+        }
+        if stage > 0 {
+            if halves_time[stage - 1] {
+                // Channels are doubled, and make the second of each two frames.
+                let time = convolution("convolution over time", width, 2 * width, 3, 1, 1, true);
+                coder.put("resample over time", clips[stage].later(), vec![time]);
+            }
+            let narrower = if whole_shortcuts { width } else { width / 2 };
+            let space = convolution("convolution", width, narrower, 9, 1, 1, true);
+            coder.put("resample", clips[stage - 1].all(), vec![space]);
+            width = narrower;
+        }
+    }
+    coder.exit(width, to, clips[0]);
+    let sample = Sample {
+        unit: SampleUnit::Video,
+        frames,
+        ..picture.sample
+    };
+    Ok(net.model(Family::Diffusion, base, sample))
+}
+
 /// Wan 2.1 (arXiv:2503.20314): video latents, cross-attention to a caption, one modulation for all layers.
 fn wan(fields: &Fields<'_>, input: &Input) -> Result<Model, Error> {
     let heads = fields.need(&["num_attention_heads"])?;
@@ -1099,14 +1351,9 @@ fn wan(fields: &Fields<'_>, input: &Input) -> Result<Model, Error> {
         to,
     };
     let h = t.hidden;
-    let input_size = Input {
-        height_px: Some(input.height_px.unwrap_or(480)),
-        width_px: Some(input.width_px.or(input.height_px).unwrap_or(832)),
-        ..*input
-    };
-    let picture = latents(fields, &input_size, 60, 8, t.patch)?;
+    let picture = latents(fields, &wan_size(input), 60, 8, t.patch)?;
     // The autoencoder keeps the first frame and one for each four that follow.
-    let frames = input.frames.unwrap_or(81).max(1);
+    let frames = wan_frames(input);
     let latent_frames = (1 + (frames - 1).div_ceil(4)).div_ceil(frame_patch);
     let sample = Sample {
         unit: SampleUnit::Video,
@@ -1252,6 +1499,86 @@ mod tests {
     use super::*;
     use crate::config::from_config_json;
 
+    fn wan_vae(more: &str, input: &Input) -> Model {
+        let text = format!(r#"{{"_class_name":"AutoencoderKLWan"{more}}}"#);
+        crate::config::from_config_json_with(&text, "config.json", input).unwrap()
+    }
+
+    /// FLOPs of the convolutions of one half for a sample.
+    fn convolved(model: &Model, half: &str) -> u64 {
+        let mut sum = 0;
+        for block in &model.blocks {
+            let Positions::Fixed(positions) = block.positions else {
+                panic!("{}", block.name)
+            };
+            for operator in &block.operators {
+                if let crate::graph::Kind::ImageConvolution {
+                    inputs,
+                    outputs,
+                    taps,
+                    ..
+                } = operator.kind
+                    && block.name.starts_with(half)
+                {
+                    sum += block.repeat * positions * 2 * taps * inputs * outputs;
+                }
+            }
+        }
+        sum
+    }
+
+    #[test]
+    fn autoencoders_of_wan_have_the_parameters_of_the_library() {
+        // Constructors of diffusers.AutoencoderKLWan: Wan 2.1's defaults, and the file of Wan 2.2 TI2V 5B.
+        let input = Input::default();
+        assert_eq!(wan_vae("", &input).parameters(), 126_892_531);
+        let second = r#","base_dim":160,"decoder_base_dim":256,"z_dim":48,"is_residual":true,"in_channels":12,
+            "out_channels":12,"patch_size":2,"temperal_downsample":[false,true,true]"#;
+        assert_eq!(wan_vae(second, &input).parameters(), 704_688_668);
+    }
+
+    #[test]
+    fn wans_autoencoder_makes_latents_of_a_quarter_of_the_frames() {
+        let at = |input: &Input, block: &str| {
+            let model = wan_vae("", input);
+            let found = model.blocks.iter().find(|one| one.name == block);
+            found.unwrap().positions
+        };
+        let video = Input::default();
+        // 81 frames of 832 x 480: 21 of 104 x 60 (arXiv:2503.20314, section 4.1: 1 + T / 4 frames, an eighth of each side).
+        assert_eq!(
+            at(&video, "latent moments"),
+            Positions::Fixed(21 * 104 * 60)
+        );
+        assert_eq!(
+            at(&video, "encoder entry"),
+            Positions::Fixed(81 * 832 * 480)
+        );
+        assert_eq!(
+            at(&video, "encoder resample over time"),
+            Positions::Fixed(40 * 208 * 120)
+        );
+        assert_eq!(at(&video, "decoder exit"), Positions::Fixed(81 * 832 * 480));
+        let still = Input {
+            frames: Some(1),
+            ..Input::default()
+        };
+        assert_eq!(at(&still, "latents"), Positions::Fixed(104 * 60));
+        let work = |frames: u64| {
+            let input = Input {
+                frames: Some(frames),
+                ..Input::default()
+            };
+            convolved(&wan_vae("", &input), "encoder")
+        };
+        // Each four frames cost the same.
+        assert_eq!(work(13) - work(9), work(9) - work(5));
+        // The decoder doubles channels before it halves them, and has one block more in every stage.
+        let model = wan_vae("", &video);
+        assert!(convolved(&model, "decoder") > convolved(&model, "encoder"));
+        assert!(!model.runs_in_steps());
+    }
+
     #[test]
     fn wrong_fields_are_named() {
         let unet = |more: &str| {
@@ -1278,6 +1605,18 @@ mod tests {
             (
                 unet(r#","block_out_channels":[320,640],"addition_embed_type":"image""#),
                 "addition_embed_type",
+            ),
+            (
+                r#"{"_class_name":"AutoencoderKLWan","dim_mult":[1,2]}"#.to_owned(),
+                "temperal_downsample",
+            ),
+            (
+                r#"{"_class_name":"AutoencoderKLWan","attn_scales":[0.5]}"#.to_owned(),
+                "attn_scales",
+            ),
+            (
+                r#"{"_class_name":"AutoencoderKLWan","base_dim":0}"#.to_owned(),
+                "0 and 0 channels",
             ),
             (r#"{"_class_name":"UNet3DModel"}"#.to_owned(), "nearest"),
             (
@@ -1321,6 +1660,7 @@ mod tests {
                     "_class_name": class, "num_attention_heads": heads, "attention_head_dim": depth, "in_channels": heads,
                     "out_channels": side, "num_layers": depth, "ffn_dim": side, "joint_attention_dim": depth,
                     "pooled_projection_dim": side, "num_single_layers": depth, "patch_size": heads, "sample_size": side,
+                    "base_dim": side, "z_dim": heads, "num_res_blocks": depth,
                 });
                 let _ = crate::config::from_config_with(&value, "x.json", &input).map(|model| model.parameters());
             }

@@ -147,7 +147,12 @@ pub fn read_path_with(path: &Path, input: &Input) -> Result<Loaded, Error> {
         }
         _ => {
             let text = read_text(path)?;
-            let mut model = from_config_json_with(&text, &name, input)?;
+            let folder = path.parent().unwrap_or(Path::new("."));
+            let input = match pipeline_of(folder) {
+                Some(pipeline) => with_caption(pipeline, input)?,
+                None => *input,
+            };
+            let mut model = from_config_json_with(&text, &name, &input)?;
             let exact_parameters = tensors_beside(path)?;
             if let Some(exact) = exact_parameters {
                 compare(&mut model, exact, &name)?;
@@ -174,24 +179,44 @@ pub fn read_companions(config: &Path, input: &Input) -> Result<Vec<Model>, Error
     } else {
         config.parent().unwrap_or(Path::new("."))
     };
-    let trained = |folder: &Path| {
-        folder
-            .file_name()
-            .is_some_and(|name| name == "unet" || name == "transformer")
-    };
-    let pipeline = if trained(folder) {
-        folder.parent().unwrap_or(Path::new("."))
-    } else {
-        folder
-    };
+    let pipeline = pipeline_of(folder).unwrap_or(folder);
+    let input = with_caption(pipeline, input)?;
     let mut out = Vec::new();
     for part in ["text_encoder", "text_encoder_2", "text_encoder_3", "vae"] {
         let file = pipeline.join(part).join("config.json");
         if file.exists() {
-            out.push(read_path_with(&file, input)?.model);
+            out.push(read_path_with(&file, &input)?.model);
         }
     }
     Ok(out)
+}
+
+/// The folder of the pipeline whose trained part lies in a folder.
+fn pipeline_of(folder: &Path) -> Option<&Path> {
+    folder
+        .file_name()
+        .is_some_and(|name| name == "unet" || name == "transformer")
+        .then(|| folder.parent())
+        .flatten()
+}
+
+/// The size of a sample with the caption's tokens where they are not given and the pipeline's `model_index.json` names a
+/// class that pads captions to so many.
+fn with_caption(pipeline: &Path, input: &Input) -> Result<Input, Error> {
+    let index = pipeline.join("model_index.json");
+    if input.caption_tokens.is_some() || !index.exists() {
+        return Ok(*input);
+    }
+    let text = read_text(&index)?;
+    let value: serde_json::Value = serde_json::from_str(&text).map_err(|error| Error::Syntax {
+        file: index.display().to_string(),
+        message: error.to_string(),
+    })?;
+    let class = value.get("_class_name").and_then(|class| class.as_str());
+    Ok(Input {
+        caption_tokens: class.and_then(crate::diffusers::caption_tokens),
+        ..*input
+    })
 }
 
 /// Parameters in the safetensors files beside a `config.json`; `None` where there are none or some are missing.
@@ -398,6 +423,7 @@ fn compare(model: &mut Model, exact: u64, file: &str) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::Positions;
 
     /// A folder of its own for one test.
     fn folder(name: &str) -> PathBuf {
@@ -425,6 +451,118 @@ mod tests {
             let error = read_path(&folder).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    /// Positions at which a block runs.
+    fn positions(model: &Model, block: &str) -> Positions {
+        let found = model.blocks.iter().find(|one| one.name == block);
+        found.unwrap_or_else(|| panic!("{block}")).positions
+    }
+
+    #[test]
+    fn a_pipeline_says_how_long_captions_are() {
+        let folder = folder("pixart");
+        let transformer = folder.join("transformer");
+        std::fs::create_dir_all(&transformer).unwrap();
+        std::fs::create_dir_all(folder.join("text_encoder")).unwrap();
+        std::fs::write(
+            folder.join("text_encoder/config.json"),
+            r#"{"architectures":["T5EncoderModel"],"model_type":"t5","d_model":64,"d_kv":8,"d_ff":128,"num_heads":8,
+                "num_layers":2,"vocab_size":100}"#,
+        )
+        .unwrap();
+        let config = |more: &str| {
+            format!(
+                r#"{{"_class_name":"PixArtTransformer2DModel","attention_head_dim":72,"caption_channels":4096,"in_channels":4,
+                "num_attention_heads":16,"num_layers":28,"out_channels":8,"sample_size":128{more}}}"#
+            )
+        };
+        let sigma = r#","use_additional_conditions":false"#;
+        let asked = Input {
+            caption_tokens: Some(50),
+            ..Input::default()
+        };
+        for (more, class, input, tokens) in [
+            ("", None, Input::default(), 120),
+            (
+                r#","use_additional_conditions":null"#,
+                None,
+                Input::default(),
+                120,
+            ),
+            (sigma, None, Input::default(), 300),
+            (sigma, Some("PixArtSigmaPipeline"), Input::default(), 300),
+            (sigma, Some("PixArtAlphaPipeline"), Input::default(), 120),
+            ("", Some("PixArtSigmaPipeline"), Input::default(), 300),
+            ("", Some("AnotherPipeline"), Input::default(), 120),
+            (sigma, Some("PixArtSigmaPipeline"), asked, 50),
+        ] {
+            std::fs::write(transformer.join("config.json"), config(more)).unwrap();
+            let index = folder.join("model_index.json");
+            match class {
+                Some(class) => {
+                    std::fs::write(&index, format!(r#"{{"_class_name":"{class}"}}"#)).unwrap();
+                }
+                None => {
+                    let _ = std::fs::remove_file(&index);
+                }
+            }
+            let model = read_path_with(&folder, &input).unwrap().model;
+            assert_eq!(
+                positions(&model, "caption"),
+                Positions::Fixed(tokens),
+                "{more} {class:?}"
+            );
+            let encoders = read_companions(&transformer.join("config.json"), &input).unwrap();
+            let known = class.is_some_and(|class| class.starts_with("PixArt"));
+            let expected = input.caption_tokens.or(known.then_some(tokens));
+            assert_eq!(encoders[0].sample.positions, expected, "{more} {class:?}");
+        }
+        std::fs::write(folder.join("model_index.json"), "{").unwrap();
+        let error = read_path(&folder).unwrap_err().to_string();
+        assert!(error.contains("model_index.json"), "{error}");
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn the_parts_beside_wan_are_read() {
+        let folder = folder("wan");
+        let configs = [
+            (
+                "transformer",
+                r#"{"_class_name":"WanTransformer3DModel","attention_head_dim":128,"cross_attn_norm":true,"ffn_dim":8960,
+                "freq_dim":256,"in_channels":16,"num_attention_heads":12,"num_layers":30,"out_channels":16,
+                "patch_size":[1,2,2],"qk_norm":"rms_norm_across_heads","text_dim":4096}"#,
+            ),
+            (
+                "text_encoder",
+                r#"{"architectures":["UMT5EncoderModel"],"d_ff":10240,"d_kv":64,"d_model":4096,
+                "feed_forward_proj":"gated-gelu","is_gated_act":true,"model_type":"umt5","num_heads":64,"num_layers":24,
+                "relative_attention_num_buckets":32,"vocab_size":256384}"#,
+            ),
+            (
+                "vae",
+                r#"{"_class_name":"AutoencoderKLWan","attn_scales":[],"base_dim":96,"dim_mult":[1,2,4,4],"num_res_blocks":2,
+                "temperal_downsample":[false,true,true],"z_dim":16}"#,
+            ),
+        ];
+        for (part, config) in configs {
+            std::fs::create_dir_all(folder.join(part)).unwrap();
+            std::fs::write(folder.join(part).join("config.json"), config).unwrap();
+        }
+        let mut model = read_path(&folder).unwrap().model;
+        assert_eq!(model.parameters(), 1_418_996_800);
+        let beside =
+            read_companions(&folder.join("transformer/config.json"), &Input::default()).unwrap();
+        let counts: Vec<u64> = beside.iter().map(Model::parameters).collect();
+        assert_eq!(counts, [5_680_910_336, 126_892_531]);
+        for part in &beside {
+            model.add_frozen(part, 512);
+        }
+        // The decoder and the product before it do not run: 73295331 and 272 parameters of diffusers.AutoencoderKLWan.
+        let frozen = model.parameters() - model.trained_parameters();
+        assert_eq!(frozen, 5_680_910_336 + 126_892_531 - 73_295_331 - 272);
         std::fs::remove_dir_all(&folder).unwrap();
     }
 

@@ -128,8 +128,12 @@ pub enum BlockKind {
     Head,
     /// Multi-token prediction module: on the last pipeline stage, trained, not always served.
     PredictAhead,
-    /// A vision or audio tower, or its projector: counted, and not run for text.
+    /// A vision or audio tower, or its projector: counted, and not run for text. Its positions are those of one image, or
+    /// the stream's where images of any size are taken and none was given.
     Tower,
+    /// A tower that runs for the images of every sequence and is trained: whole on the first pipeline stage. It is apart
+    /// from embeddings as its layers keep much for the backward pass, and from layers as it is not divided among stages.
+    TrainedTower,
     /// A part that runs forward for every sample and is not trained: text encoders, the encoder of a VAE.
     Frozen,
 }

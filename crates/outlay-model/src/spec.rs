@@ -25,6 +25,9 @@ pub(crate) struct Experts {
     pub gated: bool,
     /// Width to which tokens are projected before routing (Nemotron 3's latent experts; 0: none).
     pub latent: u64,
+    /// Norms before and after the experts and after the dense feed-forward beside them, and scales of the router's input and
+    /// of each expert (Gemma 4).
+    pub own_norms: bool,
 }
 
 /// What mixes tokens in a layer.
@@ -1082,8 +1085,15 @@ impl Spec {
             h,
             experts,
             Split::Replicated,
-            h * experts + router_bias,
+            h * experts + router_bias + if moe.own_norms { h + experts } else { 0 },
         ));
+        if moe.own_norms {
+            out.push(operator(
+                "experts' norms",
+                Kind::Norm { width: 3 * h },
+                3 * h,
+            ));
+        }
         let inner = if moe.latent > 0 { moe.latent } else { h };
         if moe.latent > 0 {
             out.push(product_of(

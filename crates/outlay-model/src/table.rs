@@ -124,6 +124,7 @@ pub fn from_shape(table: &ShapeTable) -> Result<Model, Error> {
                 biases: false,
                 gated: true,
                 latent: 0,
+                own_norms: false,
             })
         }
     };

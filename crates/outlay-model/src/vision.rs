@@ -375,7 +375,11 @@ pub(crate) fn clip_text_model(
 }
 
 /// SigLIP's image tower with its attention pooling.
-fn siglip_image(fields: &Fields<'_>, input: &Input, net: &mut Net) -> Result<(u64, Sample), Error> {
+pub(crate) fn siglip_image(
+    fields: &Fields<'_>,
+    input: &Input,
+    net: &mut Net,
+) -> Result<(u64, Sample), Error> {
     let tower = Tower::read(fields, Some([768, 12, 12, 3072, 16]))?;
     let picture = picture(fields, input, 224, tower.patch)?;
     let native = fields.or(&["image_size"], 224)?;

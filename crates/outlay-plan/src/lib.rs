@@ -58,7 +58,7 @@ pub use rl::{RlAnswer, RlError, RlMethod, RlPlan, RlQuestion, plan_rl};
 pub use scaling::{BESIROGLU_2024, HOFFMANN_2022, LossLaw, effective_tokens, mixture_of_eight};
 pub use search::{Candidate, Found, Space, illegal, search};
 pub use stages::{PlanStage, Stage};
-pub use step::{Costing, Slice, StepTime};
+pub use step::{Costing, Slice, StepTime, TowerSlice};
 pub use train::{Answer, Choice, Plan, PlanError, Question, plan_train, server_watts};
 pub use trends::{FrontierTrend, PriceTrend, Trends, frontier, widened};
 pub use workload::{

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::constants::Constant;
 use crate::eager::Eager;
 use crate::layout::{Layout, Offload, Recompute};
-use crate::step::{Costing, Slice};
+use crate::step::{Costing, Slice, TowerSlice};
 use crate::workload::{Framework, Method, Precision};
 
 /// Peak memory of the fullest rank, in bytes. The parts add up to the peak.
@@ -177,11 +177,21 @@ impl Costing<'_> {
             .min(batches)
         };
         let saved = constants.get(Constant::Saved);
+        let tower = if layout.pipeline == 1 || !last {
+            slice.tower
+        } else {
+            TowerSlice::default()
+        };
+        let widest_bytes = slice.kept_layer_bytes.max(tower.kept_layer_bytes);
         memory.activations_bytes = saved
             * match layout.recompute {
-                Recompute::None => flight * slice.kept_bytes * per_stage,
-                Recompute::Selective => flight * slice.kept_selective_bytes * per_stage,
-                Recompute::Full => flight * slice.inputs_bytes * per_stage + slice.kept_layer_bytes,
+                Recompute::None => flight * (slice.kept_bytes * per_stage + tower.kept_bytes),
+                Recompute::Selective => {
+                    flight * (slice.kept_selective_bytes * per_stage + tower.kept_selective_bytes)
+                }
+                Recompute::Full => {
+                    flight * (slice.inputs_bytes * per_stage + tower.inputs_bytes) + widest_bytes
+                }
             };
         if self.workload.method == Method::Forward {
             // Each layer's results make room for the next one's.
@@ -193,8 +203,8 @@ impl Costing<'_> {
         if self.rates.passes.is_some() && layout.recompute == Recompute::Full {
             // The layer that is computed again is so after the logits are gone, and casts of weights before their gradient is
             // there, which with an fp32 copy of it is 4 of the 14 bytes of each.
-            memory.activations_bytes -= saved * slice.kept_layer_bytes;
-            memory.buffers_bytes = memory.buffers_bytes.max(saved * slice.kept_layer_bytes);
+            memory.activations_bytes -= saved * widest_bytes;
+            memory.buffers_bytes = memory.buffers_bytes.max(saved * widest_bytes);
             if self.rates.passes == Some(Eager::Autocast) && layout.zero == 0 {
                 let casts = parameters * storage;
                 memory.weights_bytes -= casts.min(slice.head_bytes * 4.0 / 14.0);

@@ -35,6 +35,7 @@ pub struct Costing<'a> {
     pub(crate) predict_parameters: f64,
     pub(crate) predict_expert_parameters: f64,
     pub(crate) frozen_parameters: f64,
+    pub(crate) tower_parameters: f64,
     pub(crate) adapter_parameters: f64,
     pub(crate) layer_parameters_most: f64,
     pub(crate) layer_matrices: f64,
@@ -73,6 +74,38 @@ pub struct Slice {
     pub boundary_bytes: f64,
     /// Bytes of the inputs of all layers.
     pub inputs_bytes: f64,
+    /// Vision towers that run and are trained.
+    pub tower: TowerSlice,
+}
+
+/// One micro-batch of the vision towers that are trained, all of which stand on the first pipeline stage.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TowerSlice {
+    /// Forward, with exposed communication, in seconds.
+    pub forward_s: f64,
+    /// Backward, with exposed communication, in seconds.
+    pub backward_s: f64,
+    /// Forward repeated under selective recomputation, in seconds.
+    pub selective_s: f64,
+    /// Kept bytes.
+    pub kept_bytes: f64,
+    /// Kept bytes under selective recomputation.
+    pub kept_selective_bytes: f64,
+    /// Kept bytes of the widest block, for recomputation's working set.
+    pub kept_layer_bytes: f64,
+    /// Bytes of the inputs of all blocks.
+    pub inputs_bytes: f64,
+}
+
+impl TowerSlice {
+    /// Forward that is repeated under such recomputation, in seconds.
+    fn repeated_s(&self, recompute: Recompute) -> f64 {
+        match recompute {
+            Recompute::None => 0.0,
+            Recompute::Selective => self.selective_s,
+            Recompute::Full => self.forward_s,
+        }
+    }
 }
 
 /// Where one step's time goes, in seconds. The parts add up to the step.
@@ -158,6 +191,7 @@ impl<'a> Costing<'a> {
             predict_parameters: 0.0,
             predict_expert_parameters: 0.0,
             frozen_parameters: 0.0,
+            tower_parameters: 0.0,
             adapter_parameters: workload.adapters.parameters(&workload.model),
             layer_parameters_most: 0.0,
             layer_matrices: 0.0,
@@ -188,6 +222,7 @@ impl<'a> Costing<'a> {
                     costing.layer_matrices += repeat;
                 }
                 BlockKind::Tower => {}
+                BlockKind::TrainedTower => costing.tower_parameters += repeat * (dense + experts),
                 BlockKind::Frozen => costing.frozen_parameters += repeat * (dense + experts),
             }
         }
@@ -368,10 +403,20 @@ impl<'a> Costing<'a> {
                     slice.head_bytes += repeat * sum.kept_bytes;
                 }
                 BlockKind::Tower => {}
+                BlockKind::TrainedTower => {
+                    let tower = &mut slice.tower;
+                    let exposed = tensor_s + expert_s;
+                    tower.forward_s += repeat * (forward + exposed + context_s);
+                    tower.backward_s += repeat * (backward + exposed + 2.0 * context_s);
+                    tower.selective_s += repeat * sum.selective_s;
+                    tower.kept_bytes += repeat * sum.kept_bytes;
+                    tower.kept_selective_bytes += repeat * sum.kept_selective_bytes;
+                    tower.kept_layer_bytes = tower.kept_layer_bytes.max(sum.kept_bytes);
+                }
                 // No gradient flows through it: forward alone, and nothing is kept.
                 BlockKind::Frozen => slice.embedding_s += repeat * forward,
             }
-            if block.kind == BlockKind::Layer {
+            if matches!(block.kind, BlockKind::Layer | BlockKind::TrainedTower) {
                 let split = if layout.sequence_parallel {
                     share.tensor
                 } else {
@@ -382,7 +427,12 @@ impl<'a> Costing<'a> {
                     .rates
                     .passes
                     .map_or(self.rates.storage, Eager::stream_bytes);
-                slice.inputs_bytes += repeat * share.tokens * width * stream / split;
+                let bytes = repeat * share.tokens * width * stream / split;
+                if block.kind == BlockKind::Layer {
+                    slice.inputs_bytes += bytes;
+                } else {
+                    slice.tower.inputs_bytes += bytes;
+                }
             }
         }
         let width = self.workload.model.hidden as f64 * self.rates.storage;
@@ -399,12 +449,15 @@ impl<'a> Costing<'a> {
         let per_stage = (self.layers / stages).ceil() / self.layers;
         let tensor = f64::from(layout.tensor);
         let ends = if layout.pipeline == 1 {
-            self.embedding_parameters + self.head_parameters + self.predict_parameters
+            self.embedding_parameters
+                + self.head_parameters
+                + self.predict_parameters
+                + self.tower_parameters
         } else if last {
             // A tied head is a second copy of the embedding on the last stage.
             self.head_parameters.max(self.embedding_parameters) + self.predict_parameters
         } else {
-            self.embedding_parameters
+            self.embedding_parameters + self.tower_parameters
         };
         let dense = (self.dense_layer_parameters * per_stage + ends) / tensor;
         let extra = if layout.pipeline == 1 || last {
@@ -464,12 +517,23 @@ impl<'a> Costing<'a> {
             + 2.0 * slice.expert_s
             + (2.0 + gathered_again(layout)) * slice.tensor_s
             + 3.0 * slice.context_s;
-        let ends_s = slice.head_s + slice.predict_s + slice.embedding_s;
+        let tower = &slice.tower;
+        let tower_again_s = tower.repeated_s(layout.recompute);
+        let tower_s = tower.forward_s + tower.backward_s + tower_again_s;
+        let ends_s = slice.head_s + slice.predict_s + slice.embedding_s + tower_s;
         let mean_s = layers_s / stages;
         let slow_s = if layout.pipeline == 1 {
             layers_s + ends_s
         } else {
-            self.slowest_stage_s(stages, layers_s, slice.head_s + slice.predict_s)
+            let slowest = self.slowest_stage_s(stages, layers_s, slice.head_s + slice.predict_s);
+            // A tower stands on top of the first stage's layers.
+            let layers = (self.layers / stages).ceil();
+            let first = layers * layers_s / self.layers + tower_s;
+            if tower_s > 0.0 {
+                slowest.max(first)
+            } else {
+                slowest
+            }
         };
         let share_of_layers = if layout.pipeline == 1 {
             1.0
@@ -494,7 +558,7 @@ impl<'a> Costing<'a> {
         let hand_over = self.hand_over_s(layout, slice, batches);
         let imbalance = (batches * slow_s - ideal).max(0.0);
         let part = |seconds: f64| batches * seconds * share_of_layers;
-        let ends_forward = batches * ends_s / stages / 3.0;
+        let ends_forward = batches * (ends_s - tower_again_s) / stages / 3.0;
         let mut time = StepTime {
             forward_s: part(slice.forward_s) + ends_forward,
             backward_s: part(slice.backward_s) + 2.0 * ends_forward,
@@ -502,7 +566,7 @@ impl<'a> Costing<'a> {
                 Recompute::None => 0.0,
                 Recompute::Selective => part(slice.selective_s),
                 Recompute::Full => part(slice.forward_s),
-            },
+            } + batches * tower_again_s / stages,
             ..StepTime::default()
         };
         let passes = if layout.recompute == Recompute::Full {

@@ -61,6 +61,13 @@ pub struct TrainRequest {
     /// How much longer each cycle is than the one before; 1 where nothing is said.
     #[serde(deserialize_with = "said::number")]
     pub restart_factor: Option<f64>,
+    /// Images in every sequence, for which a vision tower runs; none where nothing is said. The tower is trained with the
+    /// rest, unless layers are frozen or adapters trained.
+    #[serde(deserialize_with = "said::text")]
+    pub images_per_sequence: Option<String>,
+    /// Whether the vision tower runs forward alone.
+    #[serde(deserialize_with = "said::flag")]
+    pub freeze_tower: bool,
     /// Layers frozen from the first on, embeddings with them.
     #[serde(deserialize_with = "said::text")]
     pub freeze: Option<String>,
@@ -159,6 +166,7 @@ pub fn train(
     let deadline_s = deadline_seconds(request.deadline.as_deref())?;
     let mut assumed = Vec::new();
     let mut notes = freeze(request, &mut model)?;
+    notes.extend(see(request, &mut model, sequence)?);
     let parts = stages::parts(request, &model)?;
     let cycles = stages::cycles(request)?;
     let repeats = epochs * cycles.as_ref().map_or(1.0, |(total, _)| *total);
@@ -323,6 +331,50 @@ fn freeze(request: &TrainRequest, model: &mut Model) -> Result<Vec<String>, Refu
         count(model.trained_parameters() as f64),
         count(all as f64)
     )])
+}
+
+/// Lets a vision tower run for the images of every sequence; gives a sentence about it.
+fn see(
+    request: &TrainRequest,
+    model: &mut Model,
+    sequence: Option<u64>,
+) -> Result<Option<String>, Refusal> {
+    let option = "images_per_sequence";
+    let Some(images) = whole(option, request.images_per_sequence.as_deref(), 100_000)? else {
+        if request.freeze_tower {
+            return Err(Refusal::new(
+                "freeze_tower",
+                "--freeze-tower needs --images-per-sequence",
+            ));
+        }
+        return Ok(None);
+    };
+    let trains = request
+        .method
+        .as_deref()
+        .is_none_or(|method| method == "full");
+    let frozen = request.freeze_tower || request.freeze.is_some() || !trains;
+    let tokens = model
+        .run_towers(images, frozen)
+        .map_err(|error| Refusal::new(option, format!("--images-per-sequence: {error}")))?;
+    let room = sequence.or(model.max_sequence_tokens.map(|most| most.min(4096)));
+    if room.is_some_and(|room| tokens > room) {
+        return Err(Refusal::new(
+            option,
+            format!(
+                "--images-per-sequence: {images} images take {tokens} tokens, but a sequence has {}; allowed: fewer images, or a longer --sequence",
+                room.unwrap_or(0)
+            ),
+        ));
+    }
+    Ok(Some(format!(
+        "The vision tower runs for {images} images in every sequence, {}; they take {tokens} of its tokens.",
+        if frozen {
+            "forward alone"
+        } else {
+            "and is trained"
+        }
+    )))
 }
 
 /// A teacher's pass over the data, once, before training: forward alone, in batches of the same sequences.

@@ -5,6 +5,7 @@
 mod curves;
 mod levers;
 mod serving;
+mod towers;
 
 use outlay_catalog::{Offer, Pricing, find_accelerator};
 use outlay_model::find;

@@ -7,7 +7,7 @@ use outlay_plan::{Adapters, Targets};
 use outlay_units::count;
 
 use crate::commands::bill::BillArgs;
-use crate::commands::plan_train::{self, load_model};
+use crate::commands::plan_train::{self, load_model, load_model_at};
 use crate::data::read_lengths;
 use crate::failure::Failure;
 use crate::printer::Printer;
@@ -46,6 +46,12 @@ pub struct Args {
     /// Freeze the first so many layers, and the embeddings, with --method full
     #[arg(long, value_name = "LAYERS", allow_hyphen_values = true)]
     freeze: Option<String>,
+    /// Images in every sequence of a model that also sees; its vision tower runs for them
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    images_per_sequence: Option<String>,
+    /// Size of the images in pixels, for models that take any: 1024, or 1280x720
+    #[arg(long, value_name = "PIXELS", allow_hyphen_values = true)]
+    resolution: Option<String>,
     /// Rank of the adapters; with --method adapter the width of their narrow part
     #[arg(long, default_value = "16", allow_hyphen_values = true)]
     rank: String,
@@ -151,7 +157,7 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         magnitudes: args.method == "dora",
         bottleneck: args.method == "adapter",
     };
-    let mut model = load_model(&args.model)?;
+    let mut model = load_model_at(&args.model, args.resolution.as_deref())?;
     let mut notes = Vec::new();
     if method != "full" {
         let trained = adapters.parameters(&model);
@@ -316,6 +322,7 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         levers: args.levers,
         bill: args.bill.clone(),
         freeze: args.freeze.clone(),
+        images_per_sequence: args.images_per_sequence.clone(),
         export: args.export.clone(),
         json: args.json,
         ..plan_train::Args::of(&args.model)

@@ -84,6 +84,12 @@ pub struct Args {
         allow_hyphen_values = true
     )]
     pub(super) restart_factor: Option<f64>,
+    /// Images in every sequence of a model that also sees; its vision tower runs for them, and is trained too
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub(super) images_per_sequence: Option<String>,
+    /// The vision tower runs forward alone
+    #[arg(long, requires = "images_per_sequence")]
+    pub(super) freeze_tower: bool,
     /// Freeze the first so many layers, and the embeddings: they run forward alone
     #[arg(long, value_name = "LAYERS", allow_hyphen_values = true)]
     pub(super) freeze: Option<String>,
@@ -208,6 +214,8 @@ struct TrainTable {
     stages: Option<String>,
     restarts: Option<u64>,
     restart_factor: Option<f64>,
+    images_per_sequence: Option<u64>,
+    freeze_tower: Option<bool>,
     freeze: Option<u64>,
     precision: Option<String>,
     optimizer: Option<String>,
@@ -242,6 +250,8 @@ impl Args {
             stages: None,
             restarts: None,
             restart_factor: None,
+            images_per_sequence: None,
+            freeze_tower: false,
             freeze: None,
             precision: None,
             optimizer: None,
@@ -286,6 +296,8 @@ impl Args {
             stages: said.stages,
             restarts: said.restarts,
             restart_factor: said.restart_factor,
+            images_per_sequence: said.images_per_sequence,
+            freeze_tower: said.freeze_tower,
             freeze: said.freeze,
             precision: said.precision,
             optimizer: said.optimizer,
@@ -309,7 +321,15 @@ impl Args {
 
 /// Reads a model by its built-in name or from its file.
 pub fn load_model(name: &str) -> Result<Model, Failure> {
-    let args = Args::of(name);
+    load_model_at(name, None)
+}
+
+/// As [`load_model`], for images of a size.
+pub fn load_model_at(name: &str, resolution: Option<&str>) -> Result<Model, Failure> {
+    let args = Args {
+        resolution: resolution.map(str::to_owned),
+        ..Args::of(name)
+    };
     if Path::new(name).exists() {
         read_model_file(&args, Path::new(name))
     } else {
@@ -486,6 +506,11 @@ fn load(args: &mut Args) -> Result<Model, Failure> {
         args.batch = args.batch.take().or(number(train.batch));
         args.restarts = args.restarts.take().or(number(train.restarts));
         args.restart_factor = args.restart_factor.or(train.restart_factor);
+        args.images_per_sequence = args
+            .images_per_sequence
+            .take()
+            .or(number(train.images_per_sequence));
+        args.freeze_tower |= train.freeze_tower.unwrap_or(false);
         args.freeze = args.freeze.take().or(number(train.freeze));
         if args.tokens.is_none() && args.sequence.is_none() {
             args.stages = args.stages.take().or(train.stages);
