@@ -2,6 +2,10 @@
 //!
 //! Each format carries the chosen layout whole, or is refused: a setting that a tool cannot express is never dropped.
 
+mod axolotl;
+mod nemo;
+mod torchtitan;
+
 use crate::layout::{Layout, Offload, Recompute, Schedule};
 use crate::train::{Answer, Plan};
 use crate::workload::Precision;
@@ -21,17 +25,26 @@ pub enum ExportFormat {
     Deepspeed,
     /// Arguments of Megatron-LM's `pretrain_gpt.py`.
     Megatron,
+    /// Arguments of torchtitan's `torchtitan.train`.
+    Torchtitan,
+    /// Overrides of a recipe of NeMo's Megatron-Bridge (YAML).
+    Nemo,
+    /// An Axolotl configuration (YAML).
+    Axolotl,
 }
 
 impl ExportFormat {
     /// Every format, in the order of help texts.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::Skypilot,
         Self::Slurm,
         Self::Kubernetes,
         Self::Accelerate,
         Self::Deepspeed,
         Self::Megatron,
+        Self::Torchtitan,
+        Self::Nemo,
+        Self::Axolotl,
     ];
 
     /// The name that people type.
@@ -43,6 +56,9 @@ impl ExportFormat {
             Self::Accelerate => "accelerate",
             Self::Deepspeed => "deepspeed",
             Self::Megatron => "megatron",
+            Self::Torchtitan => "torchtitan",
+            Self::Nemo => "nemo",
+            Self::Axolotl => "axolotl",
         }
     }
 
@@ -154,6 +170,25 @@ fn each_variable(answer: &Answer, write: impl Fn(&str, &str) -> String) -> Strin
         .collect()
 }
 
+/// What a plan trains beyond the parameters of one model, or leaves out of it, in words; `None`: nothing.
+fn beyond_one_model(answer: &Answer) -> Option<String> {
+    let networks: Vec<&str> = answer
+        .beside
+        .iter()
+        .map(String::as_str)
+        .filter(|name| *name != "frozen")
+        .collect();
+    if !networks.is_empty() {
+        Some(format!("a {} beside the model", networks.join(", ")))
+    } else if !answer.beside.is_empty() {
+        Some("frozen layers".to_owned())
+    } else if answer.adapters.is_some_and(|adapters| adapters.bottleneck) {
+        Some("bottleneck adapters".to_owned())
+    } else {
+        None
+    }
+}
+
 /// Refuses what a tool has no setting for.
 fn only(tool: &str, layout: &Layout, cannot: &[(bool, &str)]) -> Result<(), String> {
     match cannot.iter().find(|(used, _)| *used) {
@@ -182,6 +217,9 @@ pub fn export(format: ExportFormat, answer: &Answer) -> Result<String, String> {
         ExportFormat::Accelerate => accelerate(answer),
         ExportFormat::Deepspeed => deepspeed(answer),
         ExportFormat::Megatron => megatron(answer),
+        ExportFormat::Torchtitan => torchtitan::torchtitan(answer),
+        ExportFormat::Nemo => nemo::nemo(answer),
+        ExportFormat::Axolotl => axolotl::axolotl(answer),
     }
 }
 
@@ -401,9 +439,10 @@ fn accelerate(answer: &Answer) -> Result<String, String> {
         layout,
         &[
             (matches!(layout.zero, 1), "ZeRO-1 without DeepSpeed"),
+            // Its own offload takes the parameters along.
             (
-                layout.offload == Offload::Nvme,
-                "offload to NVMe under FSDP",
+                layout.offload != Offload::None,
+                "offload of the optimizer's state alone under FSDP",
             ),
         ],
     )?;
@@ -446,20 +485,25 @@ main_training_function: main
   fsdp_sharding_strategy: {strategy}
   fsdp_auto_wrap_policy: TRANSFORMER_BASED_WRAP
   fsdp_activation_checkpointing: {}
-  fsdp_offload_params: {}
+  fsdp_offload_params: false
   fsdp_state_dict_type: SHARDED_STATE_DICT
   fsdp_use_orig_params: true
   fsdp_cpu_ram_efficient_loading: true
   fsdp_sync_module_states: true
 ",
             layout.recompute == Recompute::Full,
-            layout.offload == Offload::Cpu,
         ));
     }
     Ok(out)
 }
 
 fn deepspeed(answer: &Answer) -> Result<String, String> {
+    serde_json::to_string_pretty(&deepspeed_settings(answer)?)
+        .map(|text| text + "\n")
+        .map_err(|error| error.to_string())
+}
+
+fn deepspeed_settings(answer: &Answer) -> Result<serde_json::Value, String> {
     let layout = &answer.best.layout;
     only(
         "a DeepSpeed configuration",
@@ -506,9 +550,7 @@ fn deepspeed(answer: &Answer) -> Result<String, String> {
         // DeepSpeed's own settings; the model decides which layers are checkpointed.
         out["activation_checkpointing"] = serde_json::json!({ "partition_activations": false });
     }
-    serde_json::to_string_pretty(&out)
-        .map(|text| text + "\n")
-        .map_err(|error| error.to_string())
+    Ok(out)
 }
 
 fn megatron(answer: &Answer) -> Result<String, String> {
@@ -534,7 +576,11 @@ fn megatron(answer: &Answer) -> Result<String, String> {
         format!("--train-iters {}", answer.best.steps),
     ];
     if layout.expert > 1 {
-        args.push(format!("--expert-model-parallel-size {}", layout.expert));
+        // Expert-parallel ranks are taken out of the tensor-parallel ones too.
+        args.push(format!(
+            "--expert-model-parallel-size {} --expert-tensor-parallel-size 1",
+            layout.expert
+        ));
     }
     if layout.interleave > 1 {
         args.push(format!(
@@ -554,6 +600,10 @@ fn megatron(answer: &Answer) -> Result<String, String> {
         _ => args.push(
             "--use-distributed-optimizer --use-megatron-fsdp --data-parallel-sharding-strategy optim_grads_params".to_owned(),
         ),
+    }
+    let instances = layout.data * layout.context / layout.shard.max(1);
+    if layout.zero >= 1 && instances > 1 {
+        args.push(format!("--num-distributed-optimizer-instances {instances}"));
     }
     match layout.recompute {
         Recompute::None => {}
@@ -585,7 +635,12 @@ mod tests {
     use crate::workload::{AttentionKernel, Framework, Method, Optimizer, SOFTWARE_YEAR, Workload};
 
     fn answer(layout: &str) -> Answer {
-        let workload = Workload {
+        answer_to(layout, |_| {})
+    }
+
+    /// An answer to the question that `change` makes of the usual one, with a layout whether it is legal and fits or not.
+    fn answer_to(layout: &str, change: impl Fn(&mut Workload)) -> Answer {
+        let mut workload = Workload {
             model: outlay_model::find("llama-3.1-8b").unwrap().model().unwrap(),
             sequence_tokens: 4096,
             global_batch_sequences: 1024,
@@ -599,6 +654,7 @@ mod tests {
             channels_last: false,
             software_year: SOFTWARE_YEAR,
         };
+        change(&mut workload);
         let question = Question {
             workload: &workload,
             choices: vec![Choice {
@@ -608,7 +664,7 @@ mod tests {
             }],
             budget_usd: None,
             deadline_s: None,
-            layout: Some(Layout::parse(layout, 64).unwrap()),
+            layout: Some(Layout::parse("FSDP mb1 full-recompute", 64).unwrap()),
             carbon: |_, _| (400.0, String::new()),
             pue: 1.2,
             framework_given: true,
@@ -617,7 +673,10 @@ mod tests {
             stages: Vec::new(),
             most_recompute: Recompute::Full,
         };
-        plan_train(&question, &Calibration::built_in()).unwrap()
+        let mut answer = plan_train(&question, &Calibration::built_in()).unwrap();
+        answer.best.layout = Layout::parse(layout, 64).unwrap();
+        answer.best.layout_brief = answer.best.layout.brief();
+        answer
     }
 
     #[test]
@@ -665,6 +724,20 @@ mod tests {
                     "--bf16",
                 ],
             ),
+            (
+                ExportFormat::Nemo,
+                &[
+                    "  tensor_model_parallel_size: 4",
+                    "  sequence_parallel: true",
+                    "  pipeline_model_parallel_size: 4",
+                    "  virtual_pipeline_model_parallel_size: 2",
+                    "  recompute_granularity: selective",
+                    "  micro_batch_size: 2",
+                    "  global_batch_size: 1024",
+                    "  use_distributed_optimizer: true",
+                    "mixed_precision: bf16_mixed",
+                ],
+            ),
         ] {
             let text = export(format, &answer).unwrap();
             for part in expected {
@@ -697,5 +770,159 @@ mod tests {
         assert_eq!(value["train_batch_size"], 1024);
         assert_eq!(value["gradient_accumulation_steps"], 16);
         assert_eq!(value["zero_optimization"]["stage"], 3);
+    }
+
+    #[test]
+    fn torchtitan_gets_the_mesh_and_the_micro_batches() {
+        let text = export(
+            ExportFormat::Torchtitan,
+            &answer("TP4 PP2x2 CP2 HSDP4 mb2 full-recompute"),
+        )
+        .unwrap();
+        // 64 = replicate 2 x shard 2 x TP 4 x PP 2 x CP 2; a pipeline holds 1024 / 4 sequences.
+        for part in [
+            "--module llama3",
+            "--config llama3_8b",
+            "--parallelism.data_parallel_replicate_degree 2",
+            "--parallelism.data_parallel_shard_degree 2",
+            "--parallelism.tensor_parallel_degree 4",
+            "--parallelism.pipeline_parallel_degree 2",
+            "--parallelism.context_parallel_degree 2",
+            "--parallelism.fsdp_reshard_after_forward always",
+            "--parallelism.pipeline_parallel_schedule Interleaved1F1B",
+            "--parallelism.pipeline_parallel_microbatch_size 2",
+            "--training.local_batch_size 256",
+            "--training.global_batch_size 1024",
+            "--training.disable_cuda_graphs",
+            "activation_checkpoint:full",
+        ] {
+            assert!(text.lines().any(|line| line == part), "`{part}`: {text}");
+        }
+        for (layout, expected) in [
+            ("TP4 ZeRO-1 mb1", "ZeRO-1"),
+            ("PP2x4 ZeRO-0 mb1", "two chunks"),
+            ("PP2 ZeRO-0 mb1 zero-bubble", "ZB-H1"),
+            ("CP2 ZeRO-0 mb1", "context parallelism"),
+            ("FSDP mb1 offload-cpu", "offload"),
+        ] {
+            let error = export(ExportFormat::Torchtitan, &answer(layout)).unwrap_err();
+            assert!(error.contains(expected), "{layout}: {error}");
+        }
+        let adapted = answer_to("FSDP mb1", |workload| workload.method = Method::Lora);
+        let error = export(ExportFormat::Torchtitan, &adapted).unwrap_err();
+        assert!(error.contains("adapters"), "{error}");
+    }
+
+    #[test]
+    fn nemo_gets_sharding_offload_and_adapters() {
+        let text = export(ExportFormat::Nemo, &answer("CP2 HSDP8 mb1 full-recompute")).unwrap();
+        for part in [
+            "  context_parallel_size: 2",
+            "  recompute_method: uniform",
+            "  num_distributed_optimizer_instances: 8",
+            "  use_megatron_fsdp: true",
+            "  data_parallel_sharding_strategy: optim_grads_params",
+            "  ckpt_format: fsdp_dtensor",
+        ] {
+            assert!(text.lines().any(|line| line == part), "`{part}`: {text}");
+        }
+        let offloaded = export(ExportFormat::Nemo, &answer("ZeRO-1 mb1 offload-cpu")).unwrap();
+        assert!(offloaded.contains("optimizer_offload_fraction: 1.0"));
+        let adapted = |method, targets| {
+            export(
+                ExportFormat::Nemo,
+                &answer_to("TP4 ZeRO-1 mb1", |workload| {
+                    workload.method = method;
+                    workload.adapters.targets = targets;
+                }),
+            )
+        };
+        let named = adapted(Method::Lora, crate::Targets::QueryValue).unwrap();
+        assert!(named.contains("CanonicalLoRA") && named.contains("[linear_q, linear_v]"));
+        let joined = adapted(Method::Lora, crate::Targets::All).unwrap();
+        assert!(joined.contains("linear_fc2]") && joined.contains("dim: 16"));
+        for (text, expected) in [
+            (adapted(Method::Qlora, crate::Targets::All), "4-bit"),
+            (
+                export(ExportFormat::Nemo, &answer("PP2 ZeRO-1 mb1 zero-bubble")),
+                "zero-bubble",
+            ),
+            (
+                export(
+                    ExportFormat::Nemo,
+                    &answer_to("ZeRO-1 mb1", |workload| {
+                        workload.optimizer = Optimizer::Adam8bit;
+                    }),
+                ),
+                "adam8bit",
+            ),
+        ] {
+            let error = text.unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn axolotl_gets_adapters_and_sharding() {
+        let tuned = |layout: &str, method, targets| {
+            export(
+                ExportFormat::Axolotl,
+                &answer_to(layout, |workload| {
+                    workload.method = method;
+                    workload.adapters.targets = targets;
+                }),
+            )
+        };
+        let sharded = tuned("HSDP8 mb2", Method::Qlora, crate::Targets::All).unwrap();
+        for part in [
+            "adapter: qlora",
+            "load_in_4bit: true",
+            "lora_r: 16",
+            "lora_target_linear: true",
+            "micro_batch_size: 2",
+            "gradient_accumulation_steps: 8",
+            "dp_replicate_size: 8",
+            "dp_shard_size: 8",
+            "  reshard_after_forward: true",
+        ] {
+            assert!(
+                sharded.lines().any(|line| line == part),
+                "`{part}`: {sharded}"
+            );
+        }
+        let lora = tuned("ZeRO-1 mb1", Method::Lora, crate::Targets::QueryValue).unwrap();
+        assert!(lora.contains("lora_target_modules: [q_proj, v_proj]"));
+        let line = lora
+            .lines()
+            .find_map(|line| line.strip_prefix("deepspeed: "))
+            .unwrap();
+        let settings: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(settings["zero_optimization"]["stage"], 1);
+        let cut = export(ExportFormat::Axolotl, &answer("TP2 CP2 FSDP no-SP mb1")).unwrap();
+        for part in [
+            "tensor_parallel_size: 2",
+            "context_parallel_size: 2",
+            "dp_shard_size: 16",
+        ] {
+            assert!(cut.lines().any(|line| line == part), "`{part}`: {cut}");
+        }
+        for (layout, expected) in [
+            ("PP2 ZeRO-0 mb1", "pipeline"),
+            ("TP2 FSDP mb1", "sequence parallelism"),
+            ("TP2 ZeRO-1 no-SP mb1", "beside DeepSpeed"),
+            ("CP2 FSDP mb2", "packed"),
+            ("CP2 ZeRO-0 mb1", "parallelism"),
+        ] {
+            let error = export(ExportFormat::Axolotl, &answer(layout)).unwrap_err();
+            assert!(error.contains(expected), "{layout}: {error}");
+        }
+        let error = tuned("FSDP mb1 selective", Method::Lora, crate::Targets::All).unwrap_err();
+        assert!(error.contains("beside adapters"), "{error}");
+        let taught = answer_to("FSDP mb1", |workload| {
+            let teacher = workload.model.clone();
+            workload.model.add_forward(&teacher, "teacher", true);
+        });
+        let error = export(ExportFormat::Axolotl, &taught).unwrap_err();
+        assert!(error.contains("teacher"), "{error}");
     }
 }

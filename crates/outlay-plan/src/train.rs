@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use outlay_catalog::{Accelerator, Offer, Pricing};
+use outlay_model::{BlockKind, Model};
 use outlay_units::{Estimate, GIB};
 use rayon::prelude::*;
 use schemars::JsonSchema;
@@ -153,6 +154,21 @@ pub struct Answer {
     pub global_batch_sequences: u64,
     /// Number format.
     pub precision: Precision,
+    /// Which parameters are trained; absent in answers of versions that did not say.
+    #[serde(default)]
+    pub method: Option<Method>,
+    /// The adapters; absent where all parameters are trained.
+    #[serde(default)]
+    pub adapters: Option<crate::Adapters>,
+    /// Optimizer; absent in answers of versions that did not say.
+    #[serde(default)]
+    pub optimizer: Option<Optimizer>,
+    /// Networks that run forward beside the model and are not trained, such as `teacher` or `reference`.
+    #[serde(default)]
+    pub beside: Vec<String>,
+    /// Whether samples are padded to the longest of their batch, rather than packed into full sequences.
+    #[serde(default)]
+    pub padded: bool,
     /// The chosen plan.
     pub best: Plan,
     /// Next-best plans.
@@ -494,6 +510,11 @@ pub fn plan_train(question: &Question<'_>, calibration: &Calibration) -> Result<
         sequence_tokens: workload.sequence_tokens,
         global_batch_sequences: workload.global_batch_sequences,
         precision: workload.precision,
+        method: Some(workload.method),
+        adapters: (workload.method != Method::Full).then_some(workload.adapters),
+        optimizer: Some(workload.optimizer),
+        beside: beside(model),
+        padded: false,
         best,
         others,
         pareto,
@@ -503,6 +524,22 @@ pub fn plan_train(question: &Question<'_>, calibration: &Calibration) -> Result<
         layouts_priced: priced.iter().map(|priced| priced.found.n_priced).sum(),
         notes,
     })
+}
+
+/// Networks that run forward beside a model, by the labels of their blocks.
+fn beside(model: &Model) -> Vec<String> {
+    let labels: BTreeSet<&str> = model
+        .blocks
+        .iter()
+        .filter(|block| block.kind == BlockKind::Frozen)
+        .map(|block| {
+            block
+                .name
+                .split_once(": ")
+                .map_or(&*block.name, |(label, _)| label)
+        })
+        .collect();
+    labels.into_iter().map(str::to_owned).collect()
 }
 
 /// Says which formats the hardware considered has.

@@ -252,6 +252,7 @@ pub fn train(
     if budget_usd.is_some() && answer.best.usd.is_none() {
         return Err(no_price("budget", "--budget cannot be checked:", &answer));
     }
+    answer.padded = extras.packed_share.is_some();
     answer.notes.extend(notes);
     answer.notes.extend(extras.notes);
     if request.framework.is_none() {

@@ -110,8 +110,8 @@ pub struct Args {
     /// Show FLOPs, bytes, time and memory by operator and phase, and the constants used
     #[arg(long)]
     explain: bool,
-    /// Write the plan for the tool that runs it: skypilot, slurm, kubernetes, accelerate, deepspeed or megatron, and the
-    /// file, such as accelerate=config.yaml (may be given several times)
+    /// Write the plan for the tool that runs it: skypilot, slurm, kubernetes, accelerate, deepspeed, megatron, torchtitan, nemo
+    /// or axolotl, and the file, such as accelerate=config.yaml (may be given several times)
     #[arg(long, value_name = "FORMAT=FILE")]
     export: Vec<String>,
     /// Show what would make this very workload cheaper, each change priced anew, and what it gives up

@@ -1,8 +1,8 @@
 //! What Outlay writes, read by the tools that it is written for; and lists that other projects keep, read whole.
 //!
-//! `OUTLAY_PEERS` names a Python with `skypilot` and `kubernetes-validate`, `OUTLAY_LITELLM` LiteLLM's
-//! `model_prices_and_context_window_backup.json`; `.ci/run` sets up both. Without them these tests say that they are
-//! skipped.
+//! `OUTLAY_PEERS` names a Python with `skypilot` and `kubernetes-validate`, `OUTLAY_TRAINERS` a folder with packages of
+//! trainers, `OUTLAY_LITELLM` LiteLLM's `model_prices_and_context_window_backup.json`; `.ci/run` sets them up. Without them
+//! these tests say that they are skipped.
 
 use std::path::Path;
 use std::process::Command;
@@ -15,11 +15,14 @@ fn python(folder: &Path, script: &str) -> Option<String> {
         eprintln!("skipped: OUTLAY_PEERS names no Python with skypilot and kubernetes-validate");
         return None;
     };
-    let output = Command::new(python)
+    run(Command::new(python)
         .current_dir(folder)
-        .args(["-c", script])
-        .output()
-        .expect("OUTLAY_PEERS is a Python");
+        .args(["-c", script]))
+}
+
+/// What a script prints.
+fn run(command: &mut Command) -> Option<String> {
+    let output = command.output().expect("OUTLAY_PEERS is a Python");
     assert!(output.status.success(), "{}", stderr(&output));
     Some(stdout(&output))
 }
@@ -72,6 +75,126 @@ for name in ('task.yaml', 'service.yaml'):
         );
         assert!(read.contains("service.yaml 1 "), "{read}");
     }
+}
+
+/// Runs a script on exports of some layouts for a trainer, with stand-ins for torch and the like; `None` where the trainer's
+/// package is not there.
+fn trainer(format: &str, package: &str, layouts: &[&str], script: &str) -> Option<String> {
+    let python = std::env::var_os("OUTLAY_PEERS");
+    let trainers = std::env::var_os("OUTLAY_TRAINERS")
+        .filter(|trainers| Path::new(trainers).join(package).exists());
+    let (Some(python), Some(trainers)) = (python, trainers) else {
+        eprintln!("skipped: OUTLAY_PEERS or OUTLAY_TRAINERS has no {package}");
+        return None;
+    };
+    let here = folder(format);
+    for name in layouts {
+        let layout = match *name {
+            "cut" => "TP4,PP4x2,ZeRO-1,mb2,selective",
+            "split" => "CP2,HSDP8,mb1,full-recompute",
+            "hybrid" => "HSDP8,mb1,full-recompute",
+            "tuned" => "ZeRO-1,mb1,full-recompute",
+            other => panic!("no layout {other}"),
+        };
+        let method = if *name == "tuned" { "lora" } else { "full" };
+        let command = format!(
+            "plan train llama-3.1-8b --tokens 20B --gpus 64xH100-SXM --sequence 4096 --batch 1024 --layout {layout} --method {method} --export {format}={name}.{format}"
+        );
+        let output = outlay_in(&here, &command.split_whitespace().collect::<Vec<_>>());
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
+    run(Command::new(python)
+        .current_dir(&here)
+        .env("PYTHONPATH", trainers)
+        .args([
+            "-c",
+            &format!("{}{script}", include_str!("peers/stand_in.py")),
+        ]))
+}
+
+/// Asserts that a trainer's reader understood what was meant.
+fn understood(read: Option<String>, expected: &[&str]) {
+    if let Some(read) = read {
+        for line in expected {
+            assert!(read.contains(line), "no `{line}` in\n{read}");
+        }
+    }
+}
+
+#[test]
+fn torchtitan_takes_the_arguments() {
+    understood(
+        trainer(
+            "torchtitan",
+            "torchtitan",
+            &["split", "hybrid"],
+            include_str!("peers/torchtitan.py"),
+        ),
+        &[
+            "split replicate 8 shard 4 tensor 1 pipeline 1 context 2 batch 1024/1 1F1B FullAC.Config",
+            "hybrid replicate 8 shard 8 tensor 1 pipeline 1 context 1 batch 1024/1 1F1B FullAC.Config",
+        ],
+    );
+}
+
+#[test]
+fn megatron_bridge_has_the_fields() {
+    understood(
+        trainer(
+            "nemo",
+            "megatron/bridge",
+            &["cut", "split", "tuned"],
+            include_str!("peers/nemo.py"),
+        ),
+        &[
+            "cut tensor 4 pipeline 4 no_shard bf16_mixed",
+            "split tensor 1 pipeline 1 optim_grads_params bf16_mixed",
+            "tuned tensor 1 pipeline 1 no_shard bf16_mixed",
+        ],
+    );
+}
+
+#[test]
+fn axolotl_takes_the_configurations() {
+    understood(
+        trainer(
+            "axolotl",
+            "axolotl",
+            &["split", "hybrid", "tuned"],
+            include_str!("peers/axolotl.py"),
+        ),
+        &[
+            "split None None adamw_torch_fused shard 4 tensor 1 context 2 batch 1x32",
+            "hybrid None None adamw_torch_fused shard 8 tensor 1 context 1 batch 1x16",
+            "tuned lora 16 adamw_torch_fused shard None tensor 1 context 1 batch 1x16",
+        ],
+    );
+}
+
+#[test]
+fn accelerate_takes_the_configurations() {
+    understood(
+        trainer(
+            "accelerate",
+            "accelerate",
+            &["hybrid"],
+            include_str!("peers/accelerate.py"),
+        ),
+        &["hybrid FSDP 8 64 bf16"],
+    );
+}
+
+#[test]
+fn deepspeed_takes_the_configurations() {
+    understood(
+        trainer(
+            "deepspeed",
+            "deepspeed",
+            &["tuned"],
+            include_str!("peers/deepspeed.py"),
+        ),
+        &["tuned 1 1024 16"],
+    );
 }
 
 #[test]
