@@ -85,19 +85,40 @@ const SHORT: &[(&str, &str)] = &[
     ("eu", "DEU"),
 ];
 
-/// Intensity of a country by its ISO alpha-2 or alpha-3 code or English name.
-pub fn country_intensity(country: &str) -> Option<CarbonIntensity> {
+/// ISO alpha-3 code of a country, by that, its alpha-2 code or its English name.
+fn country_code(country: &str) -> Option<&'static str> {
     let wanted = country.trim();
     let lower = wanted.to_ascii_lowercase();
     let code = SHORT.iter().find(|(short, _)| *short == lower).map_or_else(
         || wanted.to_ascii_uppercase(),
         |(_, long)| (*long).to_owned(),
     );
-    let found = GRID.countries.get(&code).or_else(|| {
-        GRID.countries
-            .values()
-            .find(|(name, _, _)| name.eq_ignore_ascii_case(wanted))
-    })?;
+    GRID.countries
+        .get_key_value(&code)
+        .or_else(|| {
+            GRID.countries
+                .iter()
+                .find(|(_, (name, _, _))| name.eq_ignore_ascii_case(wanted))
+        })
+        .map(|(code, _)| code.as_str())
+}
+
+/// ISO alpha-3 code of the country that a provider's region lies in.
+pub(crate) fn country_of(provider: &str, region: &str) -> Option<String> {
+    let lower = region.to_ascii_lowercase();
+    let key = (provider.to_ascii_lowercase(), lower.clone());
+    if let Some((country, _)) = GRID.regions.get(&key) {
+        return Some(country.clone());
+    }
+    let first = lower.split(['-', ' ']).next().unwrap_or("");
+    country_code(region)
+        .or_else(|| country_code(first))
+        .map(str::to_owned)
+}
+
+/// Intensity of a country by its ISO alpha-2 or alpha-3 code or English name.
+pub fn country_intensity(country: &str) -> Option<CarbonIntensity> {
+    let found = GRID.countries.get(country_code(country)?)?;
     Some(CarbonIntensity {
         g_co2e_per_kwh: found.1,
         basis: format!(

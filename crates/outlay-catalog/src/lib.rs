@@ -4,6 +4,7 @@ mod api;
 mod grid;
 mod hardware;
 mod history;
+mod hours;
 mod offer;
 mod skypilot;
 
@@ -17,6 +18,7 @@ pub use history::{
     builtin_api_history, builtin_price_history, parse_api_history, parse_price_history,
     write_api_history, write_offers,
 };
+pub use hours::CarbonHours;
 pub use offer::{
     Finding, Offer, OfferError, OwnedHardware, Pricing, STALE_AFTER_DAYS, age_days, builtin_offers,
     parse_offers, parse_price,

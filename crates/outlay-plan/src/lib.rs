@@ -59,7 +59,9 @@ pub use scaling::{BESIROGLU_2024, HOFFMANN_2022, LossLaw, effective_tokens, mixt
 pub use search::{Candidate, Found, Space, illegal, search};
 pub use stages::{PlanStage, Stage};
 pub use step::{Costing, Slice, StepTime, TowerSlice};
-pub use train::{Answer, Choice, Plan, PlanError, Question, plan_train, server_watts};
+pub use train::{
+    Answer, Choice, EmissionsByHour, Plan, PlanError, Question, plan_train, server_watts,
+};
 pub use trends::{FrontierTrend, PriceTrend, Trends, frontier, widened};
 pub use workload::{
     AttentionKernel, Framework, Method, Optimizer, Precision, SOFTWARE_YEAR, Workload,

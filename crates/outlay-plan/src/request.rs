@@ -4,6 +4,7 @@
 //! same answer, or the same [`Refusal`], wherever it was made.
 
 mod amounts;
+mod emissions;
 mod market;
 mod refusal;
 mod said;

@@ -183,10 +183,28 @@ pub struct Answer {
     /// Everything around the run, line by line; absent unless asked for.
     #[serde(default)]
     pub bill: Option<crate::bill::Bill>,
+    /// Emissions by the hours of the grid; absent unless a start is given and the grid's hours are known.
+    #[serde(default)]
+    pub emissions: Option<EmissionsByHour>,
     /// Layouts priced.
     pub layouts_priced: u64,
     /// Sentences worth reading: limits missed, old prices, assumptions.
     pub notes: Vec<String>,
+}
+
+/// What the chosen plan emits when it starts at an instant, by the hours of its grid.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct EmissionsByHour {
+    /// The start, in UTC (RFC 3339).
+    pub start: String,
+    /// Emissions, in kg of CO2 equivalent. The range holds the weather, too.
+    pub co2e_kg: Estimate,
+    /// The start within a day of it from which the run emits least.
+    pub best_start: String,
+    /// Emissions from then on, in kg of CO2 equivalent, at p50.
+    pub best_co2e_kg: f64,
+    /// Where the hours come from.
+    pub basis: String,
 }
 
 /// Why there is no answer.
@@ -521,6 +539,7 @@ pub fn plan_train(question: &Question<'_>, calibration: &Calibration) -> Result<
         meets_limits,
         levers: Vec::new(),
         bill: None,
+        emissions: None,
         layouts_priced: priced.iter().map(|priced| priced.found.n_priced).sum(),
         notes,
     })

@@ -20,6 +20,8 @@ use axum::Router;
 use axum::http::Uri;
 use axum::routing::get;
 
+pub use assets::charts_library;
+
 use crate::App;
 
 /// The pages and what they are made of.

@@ -1,5 +1,7 @@
 //! Pictures: points over two logarithmic axes with panels of bars below, as SVG, PNG or a page.
 
+mod page;
+
 use std::path::Path;
 
 use plotters::prelude::*;
@@ -257,10 +259,7 @@ impl Picture<'_> {
             return write_whole(path, png(&svg)?);
         }
         let text = if ending == Some("html") {
-            format!(
-                "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>{0}</title>\n<body style=\"margin:1rem\" aria-label=\"{0}\">\n{svg}\n</body>\n</html>\n",
-                self.title
-            )
+            page::page(self, &svg)?
         } else {
             svg
         };

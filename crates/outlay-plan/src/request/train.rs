@@ -1,6 +1,6 @@
 //! `plan train`: from what was said to the answer.
 
-use outlay_catalog::{Accelerator, Offer, accelerators};
+use outlay_catalog::{Accelerator, CarbonHours, Offer, accelerators};
 use outlay_model::Model;
 use outlay_units::{count, parse_money_usd};
 use schemars::JsonSchema;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::amounts::{given_batch, how_much, learned_positions, sequence_of, usual_batch};
 use super::values::{accelerators_of, carbon, choice, deadline_seconds, precision_or_usual, whole};
-use super::{At, BillRequest, Market, Refusal, Terms, old_price, said, stages};
+use super::{At, BillRequest, Market, Refusal, Terms, emissions, old_price, said, stages};
 use crate::adapters::Adapters;
 use crate::constants::Calibration;
 use crate::layout::{Layout, Recompute};
@@ -110,6 +110,12 @@ pub struct TrainRequest {
     /// Regions whose name holds this; or a month such as `2027-06`, to which prices are projected; or both.
     #[serde(deserialize_with = "said::texts")]
     pub at: Vec<String>,
+    /// The country whose electricity all hardware runs on, by its code or English name; the offer's own where nothing is said.
+    #[serde(deserialize_with = "said::text")]
+    pub grid: Option<String>,
+    /// When the run starts, in UTC: `2026-12-01` or `2026-12-01T20:00`; what the grid emits is then told by its hours.
+    #[serde(deserialize_with = "said::text")]
+    pub start: Option<String>,
     /// Power usage effectiveness of the data centre; 1.2 where nothing is said.
     #[serde(deserialize_with = "said::text")]
     pub pue: Option<String>,
@@ -135,6 +141,8 @@ pub struct Extras {
     pub ahead: Option<Model>,
     /// What packing would leave of the tokens computed, where samples are padded.
     pub packed_share: Option<f64>,
+    /// Hours of the grid that all hardware runs on, where the person who asks has them.
+    pub carbon_hours: Option<CarbonHours>,
 }
 
 /// Plans a training run. Gives the workload, too, for those who explain the answer.
@@ -166,7 +174,7 @@ pub fn train(
     let deadline_s = deadline_seconds(request.deadline.as_deref())?;
     let mut assumed = Vec::new();
     let mut notes = freeze(request, &mut model)?;
-    notes.extend(see(request, &mut model, sequence)?);
+    see(request, &mut model, sequence)?;
     let parts = stages::parts(request, &model)?;
     let cycles = stages::cycles(request)?;
     let repeats = epochs * cycles.as_ref().map_or(1.0, |(total, _)| *total);
@@ -231,7 +239,10 @@ pub fn train(
         .as_ref()
         .map(|bill| bill.surroundings(epochs))
         .transpose()?;
+    let start_s = emissions::start_s(request.start.as_deref())?;
+    let grid = emissions::grid(request.grid.as_deref(), extras.carbon_hours)?;
     let mut answer = plan_train(&question, calibration).map_err(|error| refused(&error))?;
+    emissions::by_hour(&mut answer, start_s, grid.as_ref());
     if request.levers {
         let offers = market.sold(true, true, None);
         let everywhere = everywhere(&offers);
@@ -334,12 +345,8 @@ fn freeze(request: &TrainRequest, model: &mut Model) -> Result<Vec<String>, Refu
     )])
 }
 
-/// Lets a vision tower run for the images of every sequence; gives a sentence about it.
-fn see(
-    request: &TrainRequest,
-    model: &mut Model,
-    sequence: Option<u64>,
-) -> Result<Option<String>, Refusal> {
+/// Lets a vision tower run for the images of every sequence; the model says so in its notes.
+fn see(request: &TrainRequest, model: &mut Model, sequence: Option<u64>) -> Result<(), Refusal> {
     let option = "images_per_sequence";
     let Some(images) = whole(option, request.images_per_sequence.as_deref(), 100_000)? else {
         if request.freeze_tower {
@@ -348,16 +355,17 @@ fn see(
                 "--freeze-tower needs --images-per-sequence",
             ));
         }
-        return Ok(None);
+        return Ok(());
     };
     let trains = request
         .method
         .as_deref()
         .is_none_or(|method| method == "full");
     let frozen = request.freeze_tower || request.freeze.is_some() || !trains;
-    let tokens = model
-        .run_towers(images, frozen)
-        .map_err(|error| Refusal::new(option, format!("--images-per-sequence: {error}")))?;
+    let tokens = model.run_towers(images, frozen).map_err(|error| {
+        Refusal::new(option, format!("--images-per-sequence: {error}"))
+            .hint("where images of any size are taken, give theirs: `--resolution 1024`")
+    })?;
     let room = sequence.or(model.max_sequence_tokens.map(|most| most.min(4096)));
     if room.is_some_and(|room| tokens > room) {
         return Err(Refusal::new(
@@ -368,14 +376,7 @@ fn see(
             ),
         ));
     }
-    Ok(Some(format!(
-        "The vision tower runs for {images} images in every sequence, {}; they take {tokens} of its tokens.",
-        if frozen {
-            "forward alone"
-        } else {
-            "and is trained"
-        }
-    )))
+    Ok(())
 }
 
 /// A teacher's pass over the data, once, before training: forward alone, in batches of the same sequences.

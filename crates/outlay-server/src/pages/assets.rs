@@ -39,6 +39,16 @@ const FILES: &[(&str, &str)] = &[
 /// The charts' library, packed when this was built.
 const PLOTLY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/plotly.js.gz"));
 
+/// The charts' library, for pages that stand on their own.
+///
+/// # Errors
+/// Where it cannot be unpacked, which only a broken build could bring about.
+pub fn charts_library() -> std::io::Result<String> {
+    let mut script = String::new();
+    GzDecoder::new(PLOTLY).read_to_string(&mut script)?;
+    Ok(script)
+}
+
 #[derive(Debug)]
 struct Asset {
     kind: &'static str,

@@ -104,6 +104,17 @@ pub struct Args {
     /// twice)
     #[arg(long, value_name = "REGION|MONTH", allow_hyphen_values = true)]
     at: Vec<String>,
+    /// Country whose electricity the hardware runs on, such as DEU or Germany (default: that of the offer's region)
+    #[arg(long, value_name = "COUNTRY")]
+    grid: Option<String>,
+    /// When the run starts, in UTC, such as 2026-12-01T20:00: what it emits by the hours of the grid, and from when on it
+    /// would emit least
+    #[arg(long, value_name = "INSTANT", allow_hyphen_values = true)]
+    start: Option<String>,
+    /// Hours of the grid that the hardware runs on: CSV or JSON of Electricity Maps, WattTime or Britain's carbon intensity
+    /// service (default: the sun over the region's country)
+    #[arg(long, value_name = "FILE")]
+    carbon: Option<PathBuf>,
     /// Use the constants of this file
     #[arg(long, value_name = "FILE.toml")]
     calibration: Option<PathBuf>,
@@ -317,6 +328,9 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         price: args.price.clone(),
         spot: args.spot,
         at: args.at.clone(),
+        grid: args.grid.clone(),
+        start: args.start.clone(),
+        carbon: args.carbon.clone(),
         calibration: args.calibration.clone(),
         explain: args.explain,
         levers: args.levers,

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use outlay_catalog::find_accelerator;
+use outlay_catalog::{CarbonHours, find_accelerator};
 use outlay_model::{Family, Input, Model, SampleUnit};
 use outlay_plan::request::{self, Extras, Refusal, TrainRequest};
-use outlay_plan::{Answer, Costing, ExportFormat, Plan, Workload};
+use outlay_plan::{Answer, Costing, EmissionsByHour, ExportFormat, Plan, Workload};
 use outlay_units::{count, duration, energy_kwh, mass_kg, percent, significant, usd};
 use serde::Deserialize;
 
@@ -157,6 +157,17 @@ pub struct Args {
     /// Read more offers from a folder of SkyPilot catalogs
     #[arg(long, value_name = "FOLDER")]
     pub(super) catalog: Option<PathBuf>,
+    /// Country whose electricity the hardware runs on, such as DEU or Germany (default: that of the offer's region)
+    #[arg(long, value_name = "COUNTRY")]
+    pub(super) grid: Option<String>,
+    /// When the run starts, in UTC, such as 2026-12-01T20:00: what it emits by the hours of the grid, and from when on it
+    /// would emit least
+    #[arg(long, value_name = "INSTANT", allow_hyphen_values = true)]
+    pub(super) start: Option<String>,
+    /// Hours of the grid that the hardware runs on: CSV or JSON of Electricity Maps, WattTime or Britain's carbon intensity
+    /// service (default: the sun over the region's country)
+    #[arg(long, value_name = "FILE")]
+    pub(super) carbon: Option<PathBuf>,
     /// Power usage effectiveness of the data centre
     #[arg(long, default_value = "1.2", allow_hyphen_values = true)]
     pub(super) pue: String,
@@ -266,6 +277,9 @@ impl Args {
             electricity: None,
             layout: None,
             at: Vec::new(),
+            grid: None,
+            start: None,
+            carbon: None,
             catalog: None,
             pue: "1.2".to_owned(),
             calibration: None,
@@ -312,6 +326,8 @@ impl Args {
             electricity: said.electricity,
             layout: said.layout,
             at: said.at,
+            grid: said.grid,
+            start: said.start,
             pue: Some(said.pue),
             levers: said.levers,
             bill: said.bill.request(),
@@ -416,8 +432,17 @@ pub fn run_with(
         None => load(&mut args)?,
     };
     let calibration = super::calibration(args.calibration.as_deref())?;
+    let carbon_hours = args
+        .carbon
+        .as_deref()
+        .map(|path| {
+            CarbonHours::read(&path.display().to_string(), &read_text(path)?)
+                .map_err(Failure::input)
+        })
+        .transpose()?;
     let extras = Extras {
         own_calibration: args.calibration.is_some(),
+        carbon_hours,
         ..extras
     };
     let market = market(args.catalog.as_deref(), &args.at)?;
@@ -809,6 +834,9 @@ fn show(answer: &Answer, printer: &mut Printer) {
         super::bill::show(bill, printer);
     }
     printer.line("");
+    if let Some(hours) = &answer.emissions {
+        show_hours(hours, printer);
+    }
     for note in &answer.notes {
         printer.sentence(note);
     }
@@ -821,6 +849,31 @@ fn show(answer: &Answer, printer: &mut Printer) {
     printer.sentence(&format!(
         "{} layouts priced. Ranges hold the truth four times in five; `outlay validate` shows how they were checked.",
         count(answer.layouts_priced as f64)
+    ));
+}
+
+/// What the run emits from its start on, and from the best start.
+fn show_hours(hours: &EmissionsByHour, printer: &mut Printer) {
+    let when = |instant: &str| instant.get(..16).unwrap_or(instant).replace('T', " ");
+    let less = 1.0 - hours.best_co2e_kg / hours.co2e_kg.p50;
+    printer.sentence(&format!(
+        "From {} UTC on it emits {} ({} to {}){}. Basis: {}.",
+        when(&hours.start),
+        mass_kg(hours.co2e_kg.p50),
+        mass_kg(hours.co2e_kg.p10),
+        mass_kg(hours.co2e_kg.p90),
+        // Less is within what the model of hours is off by.
+        if less > 0.02 {
+            format!(
+                "; from {} UTC on {}, {} less",
+                when(&hours.best_start),
+                mass_kg(hours.best_co2e_kg),
+                percent(less)
+            )
+        } else {
+            "; another hour of the day makes no difference".to_owned()
+        },
+        hours.basis
     ));
 }
 

@@ -9,6 +9,7 @@ mod planner;
 mod run;
 mod serve;
 mod server;
+mod training;
 mod trends;
 
 use std::path::{Path, PathBuf};

@@ -1,0 +1,239 @@
+//! Ways of training through the command: runs of several parts, frozen layers, adapters, teachers, images, hours of the grid.
+
+use std::process::Output;
+
+use serde_json::Value;
+
+use super::{folder, outlay, outlay_in, stderr, stdout};
+
+/// Runs a command of words with blanks between.
+fn said(command: &str) -> Output {
+    outlay(&command.split_whitespace().collect::<Vec<_>>())
+}
+
+/// The answer of a command that succeeds.
+fn answered(command: &str) -> Value {
+    let output = said(&format!("{command} --json"));
+    assert!(output.status.success(), "{command}: {}", stderr(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn usd(answer: &Value) -> f64 {
+    answer["best"]["usd"]["p50"].as_f64().unwrap()
+}
+
+fn refused(command: &str, expected: &str) {
+    let output = said(command);
+    assert_eq!(output.status.code(), Some(2), "{command}");
+    let error = stderr(&output);
+    assert!(error.contains(expected), "{command}: {error}");
+}
+
+#[test]
+fn runs_of_several_parts_are_planned_as_a_whole() {
+    let run = "plan train llama-3.1-8b --gpus 64xH100-SXM --price 2/h";
+    let whole = answered(&format!("{run} --stages 8192:100B,131072:5B"));
+    let stages = whole["best"]["stages"].as_array().unwrap();
+    let said: Vec<(u64, f64)> = stages
+        .iter()
+        .map(|stage| {
+            (
+                stage["sequence_tokens"].as_u64().unwrap(),
+                stage["tokens"].as_f64().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(said, [(8192, 1e11), (131_072, 5e9)]);
+    let first = answered(&format!("{run} --tokens 100B --sequence 8192"));
+    let second = answered(&format!("{run} --tokens 5B --sequence 131072"));
+    let ratio = usd(&whole) / (usd(&first) + usd(&second));
+    assert!((1.0..1.03).contains(&ratio), "{ratio}");
+    // Seven cycles' worth: 1 + 2 + 4.
+    let cycles = answered(&format!(
+        "{run} --tokens 100B --sequence 8192 --restarts 2 --restart-factor 2"
+    ));
+    assert!((usd(&cycles) / usd(&first) - 7.0).abs() < 0.01);
+    let output = said_lines(&format!("{run} --stages 8192:100B,131072:5B"));
+    assert!(output.contains("8192 tokens (main)"), "{output}");
+    for (more, expected) in [
+        ("--stages 8192", "--stages has `8192`"),
+        ("--stages 8192:10B,,", "--stages has ``"),
+        ("--stages 8192:-1", "--stages has `8192:-1`"),
+        ("--stages 8192:10B:0", "--stages has `8192:10B:0`"),
+        ("--stages 8192:10B --tokens 1B", "--stages"),
+        ("--tokens 1B --restarts 0", "--restarts is `0`"),
+        (
+            "--tokens 1B --restarts 1 --restart-factor 0.5",
+            "allowed: 1 to 10",
+        ),
+    ] {
+        refused(&format!("{run} {more}"), expected);
+    }
+    refused(
+        "plan train resnet-50 --gpus 8xH100-SXM --stages 8192:1B",
+        "which takes images",
+    );
+}
+
+fn said_lines(command: &str) -> String {
+    let output = said(command);
+    assert!(output.status.success(), "{}", stderr(&output));
+    stdout(&output)
+}
+
+#[test]
+fn what_is_trained_is_what_is_paid_for() {
+    let run = "plan finetune llama-3.1-8b --tokens 20M --gpus 8xH100-SXM --price 2/h";
+    let full = answered(&format!("{run} --method full"));
+    let frozen = answered(&format!("{run} --method full --freeze 24"));
+    assert!(usd(&frozen) < usd(&full));
+    // Eight layers of 218,112,000 parameters, the last norm and the output product.
+    assert_eq!(
+        frozen["parameters"],
+        8 * 218_112_000u64 + 4_096 + 128_256 * 4_096
+    );
+    let adapter = answered(&format!("{run} --method adapter --rank 64"));
+    let lora = answered(&format!("{run} --method lora"));
+    assert!(usd(&adapter) < usd(&full) && usd(&lora) < usd(&full));
+    assert_eq!(adapter["adapters"]["bottleneck"], true);
+    refused(&format!("{run} --freeze 8"), "freeze every layer");
+    refused(
+        &format!("{run} --method full --freeze 32"),
+        "allowed: 0 to 31",
+    );
+    refused(
+        &format!("{run} --method full --freeze some"),
+        "a number of layers",
+    );
+    refused(
+        &format!("{run} --method prefix"),
+        "allowed: full, lora, qlora, dora, adapter",
+    );
+}
+
+#[test]
+fn a_teacher_that_ran_ahead_runs_once() {
+    let run = "plan finetune qwen3-0.6b --tokens 20M --epochs 4 --gpu H100-SXM --price 2/h --teacher qwen3-8b --method full";
+    let beside = answered(run);
+    let ahead = answered(&format!("{run} --offline"));
+    assert!(usd(&ahead) < usd(&beside));
+    let stages = ahead["best"]["stages"].as_array().unwrap();
+    assert_eq!(stages.len(), 2);
+    // One pass of the teacher, four of the student.
+    assert_eq!(stages[0]["tokens"], 20e6);
+    assert_eq!(stages[1]["tokens"], 80e6);
+    assert_eq!(ahead["tokens"], 80e6);
+    refused(
+        "plan finetune qwen3-0.6b --tokens 20M --gpu H100-SXM --offline",
+        "--teacher",
+    );
+    let bill = answered("plan finetune qwen3-0.6b --tokens 20M --gpu H100-SXM --price 2/h --bill");
+    assert!(bill["bill"]["total_usd"]["p50"].as_f64().unwrap() >= usd(&bill));
+}
+
+#[test]
+fn images_run_through_the_tower() {
+    let run = "plan train gemma-3-4b --tokens 1B --sequence 2048 --gpus 8xH100-SXM --price 2/h";
+    let text = answered(run);
+    let frozen = answered(&format!("{run} --images-per-sequence 2 --freeze-tower"));
+    let trained = answered(&format!("{run} --images-per-sequence 2"));
+    assert!(usd(&text) < usd(&frozen) && usd(&frozen) < usd(&trained));
+    refused(
+        &format!("{run} --images-per-sequence 9"),
+        "9 images take 2304 tokens, but a sequence has 2048",
+    );
+    refused(
+        "plan train llama-3.1-8b --tokens 1B --gpus 8xH100-SXM --images-per-sequence 1",
+        "no vision tower",
+    );
+    refused(
+        "plan train qwen2.5-vl-7b --tokens 1B --gpus 8xH100-SXM --images-per-sequence 1",
+        "--resolution 1024",
+    );
+}
+
+#[test]
+fn emissions_follow_the_hours_of_the_grid() {
+    let here = folder("hours");
+    let mut csv = "Datetime (UTC),Carbon intensity gCO₂eq/kWh (Life cycle)\n".to_owned();
+    for hour in 0..24 {
+        let grams = if hour < 12 { 100 } else { 500 };
+        csv.push_str(&format!("2026-01-01 {hour:02}:00:00,{grams}\n"));
+    }
+    std::fs::write(here.join("grid.csv"), csv).unwrap();
+    let run = |more: &str| {
+        let command = format!(
+            "plan train gpt2 --tokens 1B --gpus 1xH100-SXM --price 2/h --carbon grid.csv --json {more}"
+        );
+        let output = outlay_in(&here, &command.split_whitespace().collect::<Vec<_>>());
+        assert!(output.status.success(), "{}", stderr(&output));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    let plain = run("");
+    let kwh = plain["best"]["energy_kwh"]["p50"].as_f64().unwrap();
+    let kg = plain["best"]["co2e_kg"]["p50"].as_f64().unwrap();
+    // The mean of the file: 300 g.
+    assert!((kg / kwh - 0.3).abs() < 1e-9);
+    assert!(plain["emissions"].is_null());
+    // Some hours from noon on cost 500 g, from midnight on 100.
+    let late = run("--start 2026-12-01T12:00");
+    let emissions = &late["emissions"];
+    assert!((emissions["co2e_kg"]["p50"].as_f64().unwrap() / kwh - 0.5).abs() < 1e-6);
+    assert!((emissions["best_co2e_kg"].as_f64().unwrap() / kwh - 0.1).abs() < 1e-6);
+    assert_eq!(emissions["best_start"], "2026-12-02T00:00:00.000000Z");
+    refused(
+        "plan train gpt2 --tokens 1B --gpus 1xH100-SXM --start noon",
+        "2026-12-01T20:00",
+    );
+    refused(
+        "plan train gpt2 --tokens 1B --gpus 1xH100-SXM --carbon /nowhere.csv",
+        "/nowhere.csv",
+    );
+    let command =
+        "plan train gpt2 --tokens 1B --gpus 1xH100-SXM --start 2026-07-01T20:00 --price 2/h";
+    let unknown = said_lines(command);
+    assert!(
+        unknown.contains("hours of this grid are not known"),
+        "{unknown}"
+    );
+    // By night the sun is of no use to Germany's grid: noon is better.
+    let german = answered(&format!("{command} --grid Germany"));
+    let emissions = &german["emissions"];
+    assert!(
+        emissions["best_co2e_kg"].as_f64().unwrap()
+            < 0.9 * emissions["co2e_kg"]["p50"].as_f64().unwrap(),
+        "{emissions}"
+    );
+    assert!(
+        emissions["best_start"]
+            .as_str()
+            .unwrap()
+            .starts_with("2026-07-02")
+    );
+    refused(
+        &format!("{command} --grid Atlantis"),
+        "`Atlantis` is not known",
+    );
+}
+
+#[test]
+fn a_page_holds_its_charts_and_needs_no_network() {
+    let here = folder("page");
+    let output = outlay_in(
+        &here,
+        &"plan train llama-3.1-8b --tokens 20B --gpus 16xH100-SXM --plot plan.html"
+            .split_whitespace()
+            .collect::<Vec<_>>(),
+    );
+    assert!(output.status.success(), "{}", stderr(&output));
+    let page = std::fs::read_to_string(here.join("plan.html")).unwrap();
+    assert!(page.contains("plotly.js v") && page.contains("Plotly.newPlot"));
+    // Scripts off, the drawing is there; nothing is loaded from elsewhere.
+    assert!(page.contains("<noscript><svg"));
+    assert!(!page.contains("<script src") && !page.contains("<link"));
+    let start = page.find("id=\"data\">").unwrap() + "id=\"data\">".len();
+    let end = start + page[start..].find("</script>").unwrap();
+    let figures: Value = serde_json::from_str(&page[start..end]).unwrap();
+    assert_eq!(figures.as_array().unwrap().len(), 3);
+    assert_eq!(figures[0]["layout"]["xaxis"]["type"], "log");
+}
