@@ -58,6 +58,7 @@ pub fn parse_price_history(text: &str, file: &str) -> Result<Vec<Offer>, OfferEr
                 region: String::new(),
                 as_of: row.as_of,
                 source: row.source,
+                preemptions_per_node_day: None,
                 projected: None,
             },
         )

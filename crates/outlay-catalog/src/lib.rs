@@ -6,6 +6,7 @@ mod hardware;
 mod history;
 mod hours;
 mod offer;
+mod preemptions;
 mod skypilot;
 
 pub use api::{ApiFinding, ApiPrice, ApiTier, builtin_api_prices, parse_api_prices, read_litellm};
@@ -23,4 +24,5 @@ pub use offer::{
     Finding, Offer, OfferError, OwnedHardware, Pricing, STALE_AFTER_DAYS, age_days, builtin_offers,
     parse_offers, parse_price,
 };
+pub use preemptions::{Preemptions, USUAL_PREEMPTIONS_PER_NODE_DAY};
 pub use skypilot::{parse_vms_csv, read_folder};

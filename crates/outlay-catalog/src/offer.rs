@@ -23,6 +23,10 @@ pub struct Offer {
     pub as_of: String,
     /// Where the price was read.
     pub source: String,
+    /// How often a node is taken away in a day of holding it, where the list says so of a spot offer (a column that may be
+    /// missing); see [`Offer::preemptions`].
+    #[serde(default)]
+    pub preemptions_per_node_day: Option<f64>,
     /// What the price itself leaves open, where it is a projection and was not read anywhere.
     #[serde(skip)]
     pub projected: Option<outlay_units::Spread>,
@@ -121,7 +125,7 @@ pub fn builtin_offers() -> &'static [Offer] {
 }
 
 /// Reads a price list in the columns of the built-in one: provider, instance, accelerator, count, usd_per_hour,
-/// pricing, region, as_of, source.
+/// pricing, region, as_of, source, and where it is known preemptions_per_node_day.
 ///
 /// # Errors
 /// [`OfferError::Syntax`] with the line at fault.
@@ -142,6 +146,14 @@ pub fn parse_offers(text: &str, file: &str) -> Result<Vec<Offer>, OfferError> {
                 index + 1,
                 offer.usd_per_hour,
                 offer.count
+            )));
+        }
+        if let Some(rate) = offer.preemptions_per_node_day
+            && !(0.0..=1000.0).contains(&rate)
+        {
+            return Err(fail(format!(
+                "row {}: preemptions_per_node_day {rate}; allowed: 0 to 1000",
+                index + 1
             )));
         }
         out.push(offer);

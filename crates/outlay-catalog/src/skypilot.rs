@@ -147,6 +147,7 @@ pub fn parse_vms_csv(
                             region: cell(region).to_owned(),
                             as_of: as_of.to_owned(),
                             source: file.to_owned(),
+                            preemptions_per_node_day: None,
                             projected: None,
                         });
                     }

@@ -6,9 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::constants::{Calibration, Constant};
-use crate::failures::{
-    CHECKPOINT_BYTES_PER_S, PREEMPTIONS_PER_DAY, RESTART_S, checkpoint_interval_s, failure_factor,
-};
+use crate::failures::{CHECKPOINT_BYTES_PER_S, RESTART_S, checkpoint_interval_s, failure_factor};
 use crate::step::Costing;
 use crate::train::{Answer, Plan, Question};
 use crate::workload::{Method, Workload};
@@ -21,8 +19,8 @@ pub struct Surroundings {
     /// By default 4.74e-4: Llama 3 405B met 419 unexpected interruptions in 54 days on 16,384 H100s (arXiv:2407.21783,
     /// section 3.3.4). Research clusters report two to six times as many.
     pub failures_per_accelerator_day: f64,
-    /// Preemptions of a node in a day, on spot offers. By default 1.
-    pub preemptions_per_node_day: f64,
+    /// Preemptions of a node in a day, on spot offers; `None`, the default: the offer's own rate.
+    pub preemptions_per_node_day: Option<f64>,
     /// Tokens (or positions) of all evaluation passes together, which run forward alone.
     pub evaluation_tokens: f64,
     /// Size of the training data as stored, in bytes; `None`: token ids of two bytes (four where the vocabulary is larger
@@ -54,7 +52,7 @@ impl Default for Surroundings {
     fn default() -> Self {
         Self {
             failures_per_accelerator_day: 419.0 / (54.0 * 16_384.0),
-            preemptions_per_node_day: PREEMPTIONS_PER_DAY,
+            preemptions_per_node_day: None,
             evaluation_tokens: 0.0,
             data_bytes: None,
             passes: 1.0,
@@ -83,20 +81,20 @@ pub struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// How a plan is saved, and what failures take, on spot offers with so many preemptions a day and node.
+    /// How a plan is saved, and what failures take; on spot offers preemptions as well, at the offer's rate or the one given.
     pub(crate) fn of(
         plan: &Plan,
         costing: &Costing<'_>,
         failures_per_accelerator_day: f64,
-        preemptions_per_node_day: f64,
+        preemptions_per_node_day: Option<f64>,
     ) -> Self {
         let nodes =
             (f64::from(plan.count) / f64::from(costing.accelerator.node_size.max(1))).ceil();
         let bytes = costing.checkpoint_bytes();
         let save_s = bytes / (nodes * CHECKPOINT_BYTES_PER_S);
         let mut per_day = failures_per_accelerator_day * f64::from(plan.count);
-        if plan.pricing == "spot" {
-            per_day += preemptions_per_node_day * nodes;
+        if let Some(offers_own) = plan.preemptions_per_node_day {
+            per_day += preemptions_per_node_day.unwrap_or(offers_own) * nodes;
         }
         let wall_clock_s = plan.wall_clock_s.p50;
         // Nothing fails: one checkpoint, at the end.
@@ -217,10 +215,25 @@ pub fn bill(
         run.scaled(saved.lost_share.min(allowed)),
         true,
         format!(
-            "{} failures, {} saved every {}",
+            "{} failures, {} saved every {}{}",
             outlay_units::significant(saved.failures),
             outlay_units::bytes(saved.bytes),
-            outlay_units::duration(saved.interval_s)
+            outlay_units::duration(saved.interval_s),
+            match (
+                plan.preemptions_per_node_day,
+                surroundings.preemptions_per_node_day
+            ) {
+                (None, _) => String::new(),
+                (Some(_), Some(stated)) => format!(
+                    "; {} preemptions a day and node, as stated",
+                    outlay_units::significant(stated)
+                ),
+                (Some(rate), None) => format!(
+                    "; {} preemptions a day and node, {}",
+                    outlay_units::significant(rate),
+                    plan.preemptions_basis
+                ),
+            }
         ),
     );
     // A forward pass is a third of a step's arithmetic (2 N of 6 N FLOPs a token, arXiv:2001.08361, section 2.1), and steps

@@ -1,7 +1,5 @@
 //! Failures and preemptions: how often to save, and what is lost.
 
-/// Preemptions a day that a spot node is taken to suffer; public traces range from one in weeks to ten a day.
-pub(crate) const PREEMPTIONS_PER_DAY: f64 = 1.0;
 /// Rate at which one node writes a checkpoint, in bytes/s.
 pub(crate) const CHECKPOINT_BYTES_PER_S: f64 = 2e9;
 /// Time to get another node and load the checkpoint, in seconds.

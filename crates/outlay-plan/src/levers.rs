@@ -11,7 +11,6 @@ use crate::adapters::Adapters;
 use crate::bill::Checkpoints;
 use crate::budget::{decoder, mixture};
 use crate::constants::Calibration;
-use crate::failures::PREEMPTIONS_PER_DAY;
 use crate::layout::Recompute;
 use crate::scaling::{BESIROGLU_2024, LossLaw, mixture_of_eight};
 use crate::stages::Stage;
@@ -199,7 +198,14 @@ fn tried_out(
         usd,
         saved_usd: now_usd - usd,
         wall_clock_s: found.best.wall_clock_s.p50 * factor,
-        gives_up: change.gives_up.clone(),
+        gives_up: match found.best.preemptions_per_node_day {
+            Some(rate) => format!(
+                "preempted {} times a day and node ({}); checkpoints at Daly's interval",
+                outlay_units::significant(rate),
+                found.best.preemptions_basis
+            ),
+            None => change.gives_up.clone(),
+        },
     })
 }
 
@@ -364,7 +370,7 @@ fn sold_otherwise<'a>(changes: &mut Changes<'a, '_>, answer: &Answer, everywhere
         (
             Pricing::Spot,
             "the same hardware, spot",
-            "preempted once a day and node, as assumed; checkpoints at Daly's interval",
+            "nodes that may be taken away",
         ),
     ] {
         let choices: Vec<Choice<'_>> = everywhere
@@ -454,7 +460,7 @@ fn spot_factor(
     let Some(costing) = Costing::new(workload, accelerator, calibration) else {
         return 1.0;
     };
-    1.0 / (1.0 - Checkpoints::of(plan, &costing, 0.0, PREEMPTIONS_PER_DAY).lost_share)
+    1.0 / (1.0 - Checkpoints::of(plan, &costing, 0.0, None).lost_share)
 }
 
 /// Whether a dense language model is trained from scratch: of others, and of fine-tunes, the laws say nothing.

@@ -19,6 +19,7 @@ mod measured;
 mod memory;
 mod minimise;
 mod operator;
+mod preference;
 mod random;
 pub mod request;
 mod rl;
@@ -54,6 +55,7 @@ pub use measured::{
 };
 pub use memory::Memory;
 pub use operator::{OperatorCost, forward_flops_per_token};
+pub use preference::Preference;
 pub use rl::{RlAnswer, RlError, RlMethod, RlPlan, RlQuestion, plan_rl};
 pub use scaling::{BESIROGLU_2024, HOFFMANN_2022, LossLaw, effective_tokens, mixture_of_eight};
 pub use search::{Candidate, Found, Space, illegal, search};

@@ -77,6 +77,12 @@ pub struct Plan {
     pub price_as_of: String,
     /// Where the price was read.
     pub price_source: String,
+    /// Preemptions of a node in a day; `None` where the offer is none of spot.
+    #[serde(default)]
+    pub preemptions_per_node_day: Option<f64>,
+    /// Where that rate comes from.
+    #[serde(default)]
+    pub preemptions_basis: String,
     /// US dollars for each accelerator and hour; `None` where no price is known.
     pub usd_per_accelerator_hour: Option<f64>,
     /// The layout.
@@ -768,7 +774,12 @@ fn plan_of(
     let rate = Estimate::around(step_s, step_spread).rate_of(tokens_per_step);
     let tflops = rate.scaled(flops / 1e12 / f64::from(count));
     let peak = accelerator_peak(accelerator, workload.precision);
+    let preemptions = offer
+        .filter(|offer| offer.pricing == Pricing::Spot)
+        .map(Offer::preemptions);
     Plan {
+        preemptions_per_node_day: preemptions.as_ref().map(|rate| rate.per_node_day),
+        preemptions_basis: preemptions.map_or_else(String::new, |rate| rate.basis),
         accelerator: accelerator.id.clone(),
         count,
         provider: offer.map_or_else(|| "none".to_owned(), |offer| offer.provider.clone()),

@@ -474,6 +474,7 @@ mod tests {
             region: String::new(),
             as_of: day.to_owned(),
             source: String::new(),
+            preemptions_per_node_day: None,
             projected: None,
         }
     }

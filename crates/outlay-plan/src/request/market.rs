@@ -93,6 +93,7 @@ impl Market {
                 region: String::new(),
                 as_of: String::new(),
                 source: "--price".to_owned(),
+                preemptions_per_node_day: None,
                 projected: None,
             }]);
         }
@@ -328,6 +329,7 @@ fn owned_offer(terms: &Terms<'_>, text: &str, accelerator: &Accelerator) -> Resu
             usd(owned.electricity_usd_per_kwh),
             owned.pue
         ),
+        preemptions_per_node_day: None,
         projected: None,
     })
 }

@@ -72,13 +72,10 @@ impl BillRequest {
             })?,
         };
         Ok(Surroundings {
-            preemptions_per_node_day: within(
-                "preemptions",
-                self.preemptions,
-                usual.preemptions_per_node_day,
-                0.0,
-                1000.0,
-            )?,
+            preemptions_per_node_day: match self.preemptions {
+                None => None,
+                given => Some(within("preemptions", given, 0.0, 0.0, 1000.0)?),
+            },
             evaluation_tokens: evaluation_tokens
                 * within("evaluations", self.evaluations, 0.0, 0.0, 1e9)?,
             failures_per_accelerator_day: within(

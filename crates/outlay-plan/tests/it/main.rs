@@ -43,6 +43,7 @@ fn offer(usd_per_hour: f64) -> Offer {
         region: String::new(),
         as_of: "2026-11-01".to_owned(),
         source: "test".to_owned(),
+        preemptions_per_node_day: None,
         projected: None,
     }
 }

@@ -30,6 +30,7 @@ fn offer(accelerator: &str, usd_per_hour: f64) -> Offer {
         region: String::new(),
         as_of: String::new(),
         source: "test".to_owned(),
+        preemptions_per_node_day: None,
         projected: None,
     }
 }

@@ -23,7 +23,8 @@ pub struct BillArgs {
         allow_hyphen_values = true
     )]
     failures: Option<f64>,
-    /// In the bill: preemptions of a node in a day, on spot offers [default: 1]
+    /// In the bill: preemptions of a node in a day, on spot offers [default: the offer's own
+    /// rate, one measured for it, or 1]
     #[arg(
         long,
         value_name = "RATE",

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use outlay_plan::request::{Extras, choice, whole};
-use outlay_plan::{Adapters, Targets};
+use outlay_plan::{Adapters, Preference, Targets};
 use outlay_units::count;
 
 use crate::commands::bill::BillArgs;
@@ -61,7 +61,8 @@ pub struct Args {
     /// Pack samples into full sequences, rather than pad them to the longest of their batch
     #[arg(long)]
     packing: bool,
-    /// Preference tuning with a reference model: dpo
+    /// Preference tuning: dpo or ipo (pairs and a reference model), kto (single answers and a reference), orpo or simpo
+    /// (pairs alone)
     #[arg(long)]
     preference: Option<String>,
     /// Distil from this model, which runs forward for every token
@@ -193,23 +194,14 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
             count(model.parameters() as f64),
         ));
     }
-    if let Some(preference) = &args.preference {
-        if preference != "dpo" {
-            return Err(Failure::input(format!(
-                "--preference `{preference}` is not known; allowed: dpo"
-            )));
-        }
-        // The reference is the model before tuning; with adapters it is the same weights without them.
-        let reference = model.clone();
-        model.add_forward(&reference, "reference", method == "full");
-        notes.push(format!(
-            "A reference model runs forward for every answer (arXiv:2305.18290){}.",
-            if method == "full" {
-                ", and its weights are held"
-            } else {
-                ": the same weights without their adapters"
-            }
-        ));
+    let preference = choice(
+        args.preference.as_deref(),
+        "preference",
+        Preference::from_name,
+        &Preference::ALL.map(Preference::name),
+    )?;
+    if let Some(preference) = preference {
+        notes.push(preference.add_passes(&mut model, method == "full"));
     }
     let mut ahead = None;
     if let Some(name) = &args.teacher {
@@ -248,7 +240,7 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
                 .clone()
                 .or_else(|| (beside.exists() && found.exists()).then_some(found));
             let lengths = read_lengths(path, tokenizer.as_deref())?;
-            if args.preference.is_some() && !lengths.pairs {
+            if preference.is_some_and(Preference::compares) && !lengths.pairs {
                 return Err(Failure::input(format!(
                     "{}: --preference needs the fields chosen and rejected in every line",
                     path.display()

@@ -112,6 +112,23 @@ fn what_is_trained_is_what_is_paid_for() {
 }
 
 #[test]
+fn ways_of_preference_tuning_have_their_own_passes() {
+    let of = |preference: &str| {
+        usd(&answered(&format!(
+            "plan finetune llama-3.1-8b --tokens 20M --gpu H100-SXM --price 2/h --preference {preference}"
+        )))
+    };
+    let (orpo, dpo, kto) = (of("orpo"), of("dpo"), of("kto"));
+    assert_eq!(orpo, of("simpo"));
+    assert_eq!(dpo, of("ipo"));
+    assert!(orpo < dpo && dpo < kto, "{orpo} {dpo} {kto}");
+    refused(
+        "plan finetune llama-3.1-8b --tokens 20M --gpu H100-SXM --preference grpo",
+        "allowed: dpo, ipo, kto, orpo, simpo",
+    );
+}
+
+#[test]
 fn a_teacher_that_ran_ahead_runs_once() {
     let run = "plan finetune qwen3-0.6b --tokens 20M --epochs 4 --gpu H100-SXM --price 2/h --teacher qwen3-8b --method full";
     let beside = answered(run);
