@@ -505,3 +505,86 @@ fn reinforcement_learning_is_planned() {
     ]);
     assert_eq!(output.status.code(), Some(2));
 }
+
+/// A GGUF header of a small Llama whose tensors hold 30,020,096 parameters, in a file of so many bytes for each.
+fn gguf(path: &std::path::Path, bytes_per_parameter: f64) {
+    let mut out = b"GGUF".to_vec();
+    let text = |out: &mut Vec<u8>, text: &str| {
+        out.extend_from_slice(&(text.len() as u64).to_le_bytes());
+        out.extend_from_slice(text.as_bytes());
+    };
+    let numbers = [
+        ("llama.block_count", 4u32),
+        ("llama.embedding_length", 512),
+        ("llama.attention.head_count", 8),
+        ("llama.feed_forward_length", 1536),
+        ("llama.vocab_size", 32_000),
+        ("llama.context_length", 8192),
+    ];
+    out.extend_from_slice(&3u32.to_le_bytes());
+    out.extend_from_slice(&2u64.to_le_bytes());
+    out.extend_from_slice(&(1 + numbers.len() as u64).to_le_bytes());
+    text(&mut out, "general.architecture");
+    out.extend_from_slice(&8u32.to_le_bytes());
+    text(&mut out, "llama");
+    for (key, value) in numbers {
+        text(&mut out, key);
+        out.extend_from_slice(&4u32.to_le_bytes());
+        out.extend_from_slice(&value.to_le_bytes());
+    }
+    // Embeddings that the output shares, and everything else in one tensor.
+    let embeddings = 512 * 32_000u64;
+    let layers = 4 * (4 * 512 * 512 + 3 * 512 * 1536 + 2 * 512) + 512u64;
+    for (name, size) in [("token_embd.weight", embeddings), ("layers", layers)] {
+        text(&mut out, name);
+        out.extend_from_slice(&1u32.to_le_bytes());
+        out.extend_from_slice(&size.to_le_bytes());
+        out.extend_from_slice(&[0; 12]);
+    }
+    std::fs::write(path, out).unwrap();
+    let length = ((embeddings + layers) as f64 * bytes_per_parameter) as u64;
+    // The weights are a hole: no byte of them is read.
+    std::fs::OpenOptions::new()
+        .write(true)
+        .open(path)
+        .unwrap()
+        .set_len(length)
+        .unwrap();
+}
+
+#[test]
+fn a_gguf_file_is_served_in_the_format_that_it_holds() {
+    let here = folder("gguf");
+    for (bits, format) in [(4.5, "int4"), (8.5, "int8"), (16.0, "bf16")] {
+        let path = here.join("model.gguf");
+        gguf(&path, bits / 8.0);
+        let path = path.display().to_string();
+        let run = |more: &[&str]| {
+            let mut args = vec![
+                "plan",
+                "serve",
+                &path,
+                "--gpu",
+                "RTX-4090",
+                "--requests",
+                "5000/day",
+                "--price",
+                "1/h",
+            ];
+            args.extend(more);
+            outlay(&args)
+        };
+        let output = run(&["--json"]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let answer: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+        assert_eq!(answer["parameters"], 30_020_096u64, "{answer}");
+        assert_eq!(answer["best"]["format"], format);
+        let said = stdout(&run(&[])).replace('\n', " ");
+        assert!(said.contains("bits"), "{said}");
+        // Another format is used where one asks for it.
+        let other = run(&["--json", "--precision", "bf16"]);
+        assert!(other.status.success(), "{}", stderr(&other));
+        let answer: serde_json::Value = serde_json::from_str(&stdout(&other)).unwrap();
+        assert_eq!(answer["best"]["format"], "bf16");
+    }
+}

@@ -69,6 +69,37 @@ fn a_plan_at_a_later_month_is_marked_as_a_projection() {
 }
 
 #[test]
+fn budgets_and_tunings_are_projected_too() {
+    let answer = |run: &str| -> serde_json::Value {
+        let output = outlay(&run.split_whitespace().collect::<Vec<_>>());
+        assert!(output.status.success(), "{run}: {}", stderr(&output));
+        serde_json::from_str(&stdout(&output)).unwrap()
+    };
+    let tuned = "plan finetune llama-3.1-8b --tokens 20M --gpu H100-SXM --json";
+    let later = answer(&format!("{tuned} --at 2028-06"));
+    assert!(
+        later["best"]["usd"]["p50"].as_f64().unwrap()
+            < answer(tuned)["best"]["usd"]["p50"].as_f64().unwrap()
+    );
+    assert!(
+        later["best"]["price_source"]
+            .as_str()
+            .unwrap()
+            .starts_with("projected")
+    );
+    // The same money buys more tokens of a model.
+    let budget = "plan budget 5000usd --model llama-3.1-8b --gpus 8xH100-SXM --json";
+    let tokens = |answer: &serde_json::Value| answer["best"]["tokens"].as_f64().unwrap();
+    let later = answer(&format!("{budget} --at 2028-06"));
+    assert!(tokens(&later) > 1.05 * tokens(&answer(budget)));
+    assert!(
+        later["notes"].to_string().contains("2028-06"),
+        "{}",
+        later["notes"]
+    );
+}
+
+#[test]
 fn an_import_keeps_its_day() {
     let here = folder("imports");
     let _ = std::fs::remove_dir_all(here.join(".outlay"));
