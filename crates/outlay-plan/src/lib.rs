@@ -18,6 +18,7 @@ mod lifecycle;
 mod measured;
 mod memory;
 mod minimise;
+mod misfit;
 mod operator;
 mod preference;
 mod random;

@@ -26,6 +26,7 @@ mod serve_picture;
 mod serve_show;
 pub mod server;
 mod serving_runs;
+mod train_show;
 pub mod trends;
 pub mod validate;
 

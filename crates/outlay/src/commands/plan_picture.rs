@@ -5,7 +5,7 @@ use std::path::Path;
 use outlay_plan::{Answer, Plan};
 use outlay_units::{Estimate, bytes, duration, usd};
 
-use super::plan_train::amount;
+use super::train_show::amount;
 use crate::failure::Failure;
 use crate::plot::{Bar, Panel, Picture, Point};
 
