@@ -130,27 +130,19 @@ pub fn country_intensity(country: &str) -> Option<CarbonIntensity> {
 
 /// Intensity of a provider's region: the region's own, else its country's, else the world's average.
 pub fn carbon_intensity(provider: &str, region: &str) -> CarbonIntensity {
-    let lower = region.to_ascii_lowercase();
-    let key = (provider.to_ascii_lowercase(), lower.clone());
-    if let Some((country, own)) = GRID.regions.get(&key) {
-        if let Some(own) = own {
-            return CarbonIntensity {
-                g_co2e_per_kwh: *own,
-                basis: format!("{provider} {region} (provider, via CodeCarbon)"),
-            };
-        }
-        if let Some(found) = country_intensity(country) {
-            return found;
-        }
+    let key = (provider.to_ascii_lowercase(), region.to_ascii_lowercase());
+    if let Some((_, Some(own))) = GRID.regions.get(&key) {
+        return CarbonIntensity {
+            g_co2e_per_kwh: *own,
+            basis: format!("{provider} {region} (provider, via CodeCarbon)"),
+        };
     }
-    let first = lower.split(['-', ' ']).next().unwrap_or("");
-    if let Some(found) = country_intensity(region).or_else(|| country_intensity(first)) {
-        return found;
-    }
-    CarbonIntensity {
-        g_co2e_per_kwh: 475.0,
-        basis: "world average of 2018, the region is not known (IEA)".to_owned(),
-    }
+    country_of(provider, region)
+        .and_then(|country| country_intensity(&country))
+        .unwrap_or_else(|| CarbonIntensity {
+            g_co2e_per_kwh: 475.0,
+            basis: "world average of 2018, the region is not known (IEA)".to_owned(),
+        })
 }
 
 #[cfg(test)]

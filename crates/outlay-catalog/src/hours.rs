@@ -105,7 +105,7 @@ impl CarbonHours {
     }
 
     /// Reads hours that a person has: CSV as Electricity Maps, WattTime or Britain's carbon intensity service write it, or
-    /// the JSON of the latter two; the mean of each month and hour counts, and months that are missing have the hours of the
+    /// their JSON; the mean of each month and hour counts, and months that are missing have the hours of the
     /// others.
     ///
     /// Life-cycle figures are preferred to direct ones, actual ones to forecasts. Pounds for each MWh (WattTime) are turned
@@ -274,7 +274,10 @@ fn points_of_csv(name: &str, text: &str) -> Result<Vec<Point>, String> {
     .next()
     .map(|column| (Some(column), 1.0))
     .unwrap_or_else(|| {
-        let pounds = column(&|name| name == "value" || name.starts_with("moer"));
+        // Marginal rates are given in pounds for each MWh; other values say nothing of their unit.
+        let pounds = column(&|name| name.starts_with("moer")).or_else(|| {
+            column(&|name| name == "point_time").and_then(|_| column(&|name| name == "value"))
+        });
         (pounds, POUND_PER_MWH)
     });
     let (Some(time), Some(value)) = (time, value) else {
@@ -308,10 +311,11 @@ fn points_of_json(name: &str, text: &str) -> Result<Vec<Point>, String> {
         serde_json::from_str(text).map_err(|error| format!("{name} is no JSON: {error}"))?;
     let rows = value
         .get("data")
+        .or_else(|| value.get("history"))
         .unwrap_or(&value)
         .as_array()
         .ok_or_else(|| {
-            format!("{name}: no list `data`; allowed: JSON of WattTime or of Britain's carbon intensity service")
+            format!("{name}: no list `data` or `history`; allowed: JSON of Electricity Maps, WattTime or Britain's carbon intensity service")
         })?;
     let units = value
         .pointer("/meta/units")
@@ -350,6 +354,13 @@ fn points_of_json(name: &str, text: &str) -> Result<Vec<Point>, String> {
             )
         };
         let when = when.and_then(Value::as_str).unwrap_or("");
+        let empty = |field: &str| row.get(field).is_some_and(Value::is_null);
+        if value.is_none()
+            && (empty("value") || empty("carbonIntensity") || row.get("intensity").is_some())
+        {
+            // An hour that was not measured.
+            continue;
+        }
         out.push(point(name, &place, when, value, factor)?);
     }
     Ok(out)
@@ -417,7 +428,23 @@ mod tests {
             })).collect::<Vec<_>>(),
         })
         .to_string();
-        for text in [electricity_maps, old, britain, watttime, json, british] {
+        let history = serde_json::json!({
+            "zone": "DE",
+            "history": (0..25).map(|hour| serde_json::json!({
+                "datetime": format!("2024-07-01T{:02}:00:00.000Z", hour % 24),
+                "carbonIntensity": if hour < 24 { Some(200 + hour) } else { None },
+            })).collect::<Vec<_>>(),
+        })
+        .to_string();
+        for text in [
+            electricity_maps,
+            old,
+            britain,
+            watttime,
+            json,
+            british,
+            history,
+        ] {
             let hours = CarbonHours::read("hours", &text).unwrap();
             assert!((hours.g_co2e_per_kwh[6][5] - 205.0).abs() < 1e-9, "{text}");
             // January has July's hours, as there is nothing else.
@@ -444,6 +471,10 @@ mod tests {
                 "allowed: UTC",
             ),
             ("{\"data\": 3}".to_owned(), "no list `data`"),
+            (
+                "datetime,value\n2024-07-01 00:00:00,400\n".to_owned(),
+                "no column of times",
+            ),
             ("[".to_owned(), "is no JSON"),
             (
                 r#"{"data": [], "meta": {"units": "stone"}}"#.to_owned(),

@@ -15,6 +15,8 @@ pub const USUAL_PREEMPTIONS_PER_NODE_DAY: f64 = 1.0;
 pub struct Preemptions {
     /// For each node and day in which it is held.
     pub per_node_day: f64,
+    /// Accelerators of such a node; `None`: as many as the accelerator's servers hold.
+    pub accelerators: Option<u32>,
     /// Where the rate comes from.
     pub basis: String,
 }
@@ -24,6 +26,7 @@ struct Measured {
     provider: String,
     accelerator: String,
     region: String,
+    accelerators: u32,
     per_node_day: f64,
     node_days: f64,
     source: String,
@@ -49,6 +52,7 @@ impl Offer {
         if let Some(per_node_day) = self.preemptions_per_node_day {
             return Preemptions {
                 per_node_day,
+                accelerators: Some(self.count),
                 basis: "the price list's own rate".to_owned(),
             };
         }
@@ -60,10 +64,12 @@ impl Offer {
         match measured {
             Some(row) => Preemptions {
                 per_node_day: row.per_node_day,
+                accelerators: Some(row.accelerators),
                 basis: format!("measured over {} node-days: {}", row.node_days, row.source),
             },
             None => Preemptions {
                 per_node_day: USUAL_PREEMPTIONS_PER_NODE_DAY,
+                accelerators: None,
                 basis: "assumed, as no rate of this offer is known".to_owned(),
             },
         }

@@ -364,7 +364,38 @@ impl Block {
     }
 }
 
+/// What the names of a model's own blocks begin with where they are frozen; other frozen blocks belong to other networks.
+pub(crate) const FROZEN: &str = "frozen: ";
+
+impl Block {
+    /// Whether it is part of the model itself: no network that runs forward beside it.
+    pub fn is_own(&self) -> bool {
+        self.kind != BlockKind::Frozen || self.name.starts_with(FROZEN)
+    }
+}
+
 impl Model {
+    /// Whether the output product shares the table of the embeddings: it then holds no parameters of its own.
+    pub fn ties_embeddings(&self) -> bool {
+        self.blocks
+            .iter()
+            .filter(|block| block.kind == BlockKind::Head)
+            .flat_map(|block| &block.operators)
+            .any(|operator| {
+                operator.parameters == 0
+                    && matches!(operator.kind, Kind::MatMul { outputs, .. } if outputs == self.vocabulary)
+            })
+    }
+
+    /// Parameters of the model itself, frozen ones among them: without the networks that run forward beside it.
+    pub fn own_parameters(&self) -> u64 {
+        self.blocks
+            .iter()
+            .filter(|block| block.is_own())
+            .map(|block| block.repeat * block.parameters())
+            .sum()
+    }
+
     /// Whether a diffusion model's network runs in steps; an autoencoder, which has a decoder, does not.
     pub fn runs_in_steps(&self) -> bool {
         !self
@@ -394,7 +425,7 @@ impl Model {
     pub fn active_parameters(&self) -> u64 {
         self.blocks
             .iter()
-            .filter(|block| block.kind != BlockKind::PredictAhead)
+            .filter(|block| block.kind != BlockKind::PredictAhead && block.is_own())
             .map(|block| {
                 block.repeat
                     * block
@@ -474,11 +505,12 @@ impl Model {
         }
     }
 
-    /// Freezes the embeddings and the first `n` layers: they run forward alone, and no gradient reaches them. The head stays
-    /// trained, and so does at least one layer.
+    /// Freezes the embeddings and the first `n` layers: they run forward alone, and no gradient reaches them. At least one
+    /// layer stays trained, and so does the head but for a table that it shares with the embeddings.
     ///
-    /// Layers are taken in the order in which the reader lists them; neighbouring groups of equal size are taken to alternate
-    /// (sliding and full attention), and give their share.
+    /// Kinds of layers in the main stream are taken to alternate (sliding and full attention, recurrences and experts), and
+    /// give their shares, whatever the order in which the reader lists them; networks whose layers run at positions of their
+    /// own (points of a feature map) are frozen in the order listed.
     ///
     /// ```
     /// let mut model = outlay_model::find("llama-3.1-8b").unwrap().model().unwrap();
@@ -504,6 +536,7 @@ impl Model {
                 let mut block = block.clone();
                 if block.kind == BlockKind::Embedding {
                     block.kind = BlockKind::Frozen;
+                    block.name = format!("{FROZEN}{}", block.name);
                 }
                 blocks.push(block);
                 index += 1;
@@ -516,7 +549,8 @@ impl Model {
                     .take_while(|other| {
                         other.kind == BlockKind::Layer
                             && other.positions == block.positions
-                            && other.parameters() == block.parameters()
+                            && (block.positions == Positions::Stream
+                                || other.parameters() == block.parameters())
                     })
                     .count();
             let mut together: u64 = self.blocks[index..end]
@@ -533,7 +567,7 @@ impl Model {
                 frozen -= here;
                 if here > 0 {
                     blocks.push(Block {
-                        name: format!("frozen: {}", block.name),
+                        name: format!("{FROZEN}{}", block.name),
                         kind: BlockKind::Frozen,
                         repeat: here,
                         ..block.clone()

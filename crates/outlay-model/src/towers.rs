@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::config::Fields;
 use crate::error::Error;
-use crate::graph::{Block, BlockKind, Kind, Model, Operator, Pattern, Positions, Split};
+use crate::graph::{Block, BlockKind, FROZEN, Kind, Model, Operator, Pattern, Positions, Split};
 use crate::net::{
     Input, Net, PlainLayer, activation, attention, gate, learned, linear, norm, pointwise, residual,
 };
@@ -65,6 +65,13 @@ pub(crate) fn tower(seeing: &Seeing<'_>, model_type: &str) -> Result<Option<Vec<
 }
 
 impl Model {
+    /// Whether it has a vision or audio tower that does not run yet.
+    pub fn has_towers(&self) -> bool {
+        self.blocks
+            .iter()
+            .any(|block| block.kind == BlockKind::Tower)
+    }
+
     /// Lets the vision tower run for so many images in every sequence, and gives the tokens that they take of it; no image
     /// changes nothing. Tokens that mark where an image begins and ends are not among them.
     ///
@@ -111,6 +118,7 @@ impl Model {
                 continue;
             }
             block.kind = if frozen {
+                block.name = format!("{FROZEN}{}", block.name);
                 BlockKind::Frozen
             } else {
                 BlockKind::TrainedTower

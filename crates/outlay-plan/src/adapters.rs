@@ -91,6 +91,24 @@ pub(crate) fn n_products(operator: &Operator) -> u32 {
     }
 }
 
+/// Width of what an operator gives where it ends a sublayer: its product is divided by rows, as the output of attention and
+/// of the feed-forward layer are.
+fn ends_sublayer(operator: &Operator) -> Option<f64> {
+    match operator.kind {
+        Kind::MatMul {
+            outputs,
+            split: Split::Rows,
+            ..
+        }
+        | Kind::ExpertMatMul {
+            outputs,
+            split: Split::Rows,
+            ..
+        } => Some(outputs as f64),
+        _ => None,
+    }
+}
+
 impl Adapters {
     /// The adapted products of a block.
     pub(crate) fn of_block(&self, block: &Block) -> Adapted {
@@ -99,24 +117,22 @@ impl Adapters {
             return out;
         }
         if self.bottleneck {
+            let mut feeds_forward = false;
             for operator in &block.operators {
-                // What ends a sublayer is divided by rows: the output of attention, and of the feed-forward layer.
-                if let Kind::MatMul {
-                    outputs,
-                    split: Split::Rows,
-                    ..
+                let Some(width) = ends_sublayer(operator) else {
+                    continue;
+                };
+                // Shared and routed experts are one sublayer.
+                if operator.name.contains("feed-forward") || operator.name.contains("expert") {
+                    if feeds_forward {
+                        continue;
+                    }
+                    feeds_forward = true;
                 }
-                | Kind::ExpertMatMul {
-                    outputs,
-                    split: Split::Rows,
-                    ..
-                } = operator.kind
-                {
-                    out.n += 1.0;
-                    out.inputs += outputs as f64;
-                    out.outputs += outputs as f64;
-                    out.kept += outputs as f64;
-                }
+                out.n += 1.0;
+                out.inputs += width;
+                out.outputs += width;
+                out.kept += width;
             }
             return out;
         }

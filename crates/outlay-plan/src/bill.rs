@@ -26,6 +26,8 @@ pub struct Surroundings {
     /// Size of the training data as stored, in bytes; `None`: token ids of two bytes (four where the vocabulary is larger
     /// than 65,536), unknown for models that take no tokens.
     pub data_bytes: Option<f64>,
+    /// Bytes kept beside the data and the checkpoints, such as a teacher's answers.
+    pub other_bytes: f64,
     /// Passes over the training data, which is stored once.
     pub passes: f64,
     /// Checkpoints kept at one time.
@@ -55,6 +57,7 @@ impl Default for Surroundings {
             preemptions_per_node_day: None,
             evaluation_tokens: 0.0,
             data_bytes: None,
+            other_bytes: 0.0,
             passes: 1.0,
             checkpoints_kept: 3.0,
             storage_usd_per_gb_month: 0.023,
@@ -94,7 +97,7 @@ impl Checkpoints {
         let save_s = bytes / (nodes * CHECKPOINT_BYTES_PER_S);
         let mut per_day = failures_per_accelerator_day * f64::from(plan.count);
         if let Some(offers_own) = plan.preemptions_per_node_day {
-            per_day += preemptions_per_node_day.unwrap_or(offers_own) * nodes;
+            per_day += preemptions_per_node_day.unwrap_or(offers_own) * plan.spot_nodes;
         }
         let wall_clock_s = plan.wall_clock_s.p50;
         // Nothing fails: one checkpoint, at the end.
@@ -117,6 +120,11 @@ impl Checkpoints {
             failures: wall_clock_s / between_s,
             lost_share: 1.0 - 1.0 / factor,
         }
+    }
+
+    /// Whether failures take nearly all of the time, so that the run does not get on.
+    pub(crate) fn stand_still(&self) -> bool {
+        self.lost_share.is_nan() || self.lost_share > 0.95
     }
 }
 
@@ -236,9 +244,18 @@ pub fn bill(
             }
         ),
     );
-    // A forward pass is a third of a step's arithmetic (2 N of 6 N FLOPs a token, arXiv:2001.08361, section 2.1), and steps
-    // are what is left of the run's time.
-    let evaluated = (1.0 - allowed) * surroundings.evaluation_tokens / (3.0 * answer.tokens);
+    // A forward pass is a third of a step's arithmetic (2 N of 6 N FLOPs a token, arXiv:2001.08361, section 2.1), or half of
+    // one that trains adapters; steps are what is left of the time in which the model trains.
+    let ahead_s: f64 = plan
+        .stages
+        .iter()
+        .zip(trains(question))
+        .filter(|(_, trains)| !trains)
+        .map(|(stage, _)| stage.wall_clock_s.p50)
+        .sum();
+    let training = 1.0 - ahead_s / plan.wall_clock_s.p50;
+    let evaluated = (1.0 - allowed) * training * surroundings.evaluation_tokens
+        / (workload.method.passes() * answer.tokens);
     if evaluated > 0.0 {
         line(
             "of which evaluation",
@@ -311,17 +328,28 @@ pub fn bill(
     let kept_bytes = surroundings.checkpoints_kept * saved.bytes;
     line(
         "storage",
-        months.scaled((data_bytes + kept_bytes) / GB * surroundings.storage_usd_per_gb_month),
+        months.scaled(
+            (data_bytes + kept_bytes + surroundings.other_bytes) / GB
+                * surroundings.storage_usd_per_gb_month,
+        ),
         false,
         format!(
-            "{} of {of}, {} of checkpoints, at {} a GB and month",
+            "{} of {of}, {} of checkpoints{}, at {} a GB and month",
             outlay_units::bytes(data_bytes),
             outlay_units::bytes(kept_bytes),
+            if surroundings.other_bytes > 0.0 {
+                format!(
+                    ", {} beside them",
+                    outlay_units::bytes(surroundings.other_bytes)
+                )
+            } else {
+                String::new()
+            },
             outlay_units::price_usd(surroundings.storage_usd_per_gb_month)
         ),
     );
     let leaving_bytes = match workload.method {
-        Method::Full => 2.0 * workload.model.parameters() as f64,
+        Method::Full => 2.0 * workload.model.own_parameters() as f64,
         Method::Lora | Method::Qlora | Method::Forward => saved.bytes,
     };
     line(
@@ -345,6 +373,18 @@ pub fn bill(
         checkpoints: saved,
         embodied_kg: embodied_kg(accelerator, plan.accelerator_hours.p50),
     })
+}
+
+/// Whether each part of the run trains, in the order of a plan's parts.
+fn trains(question: &Question<'_>) -> Vec<bool> {
+    let of = |before: bool| {
+        question
+            .stages
+            .iter()
+            .filter(move |stage| stage.before == before)
+            .map(|stage| stage.workload.method != Method::Forward)
+    };
+    of(true).chain([true]).chain(of(false)).collect()
 }
 
 fn added(a: Estimate, b: Estimate) -> Estimate {

@@ -233,6 +233,7 @@ impl Buyer<'_, '_> {
             framework_given: false,
             own_calibration: question.own_calibration,
             exhaustive: false,
+            usual_only: false,
             stages: Vec::new(),
             most_recompute: Recompute::Full,
         };

@@ -285,6 +285,7 @@ impl Costing<'_> {
                 }
             };
         }
+        seconds += self.frozen_gathers_s(layout, batches);
         // DeepSpeed's pipeline reduces gradients after the last micro-batch, when nothing is left to hide them.
         let exposed =
             if self.workload.framework == Framework::MegatronDeepspeed && layout.pipeline > 1 {
@@ -298,6 +299,52 @@ impl Costing<'_> {
             window_s / batches.max(1.0)
         };
         exposed * seconds + ((1.0 - exposed) * seconds - 0.9 * window).max(0.0)
+    }
+
+    /// Gathering the sharded weights of frozen layers, once for each micro-batch, before anything hides it.
+    fn frozen_gathers_s(&self, layout: &Layout, batches: f64) -> f64 {
+        let (dense, experts) = self.frozen_layer_parameters;
+        let pipeline = f64::from(layout.pipeline);
+        let tensor = f64::from(layout.tensor);
+        let spread = f64::from(layout.expert).max(tensor);
+        self.all_gathers_s(
+            layout,
+            batches,
+            (dense / tensor / pipeline, experts / spread / pipeline),
+        )
+    }
+
+    /// Gathering sharded weights (dense, and of experts) once for each micro-batch; nothing where they are not sharded.
+    fn all_gathers_s(&self, layout: &Layout, batches: f64, (dense, experts): (f64, f64)) -> f64 {
+        let ranks = f64::from(layout.data * layout.context);
+        if layout.zero < 3 || ranks <= 1.0 {
+            return 0.0;
+        }
+        let tensor = f64::from(layout.tensor);
+        let spread = f64::from(layout.expert).max(tensor);
+        let buckets = (self.layers / f64::from(layout.pipeline)).max(1.0);
+        [
+            (dense, self.group(ranks, tensor)),
+            (
+                experts,
+                self.group((ranks * tensor / spread).max(1.0), spread),
+            ),
+        ]
+        .into_iter()
+        .filter(|(parameters, group)| *parameters > 0.0 && group.size > 1.0)
+        .map(|(parameters, group)| {
+            let ring = (group.size - 1.0) / group.size;
+            batches * group.seconds(parameters * self.rates.storage * ring, buckets)
+        })
+        .sum()
+    }
+
+    /// Exposed time of gathering the weights of a model that runs forward alone, behind `window_s` seconds of compute.
+    pub(crate) fn gathers_s(&self, layout: &Layout, batches: f64, window_s: f64) -> f64 {
+        let seconds = self.all_gathers_s(layout, batches, self.held(layout, false))
+            + self.frozen_gathers_s(layout, batches);
+        let exposed = self.constants.get(Constant::ExposedData).min(1.0);
+        exposed * seconds + ((1.0 - exposed) * seconds - 0.9 * window_s).max(0.0)
     }
 }
 

@@ -179,7 +179,7 @@ fn beyond_one_model(answer: &Answer) -> Option<String> {
         .filter(|name| *name != "frozen")
         .collect();
     if !networks.is_empty() {
-        Some(format!("a {} beside the model", networks.join(", ")))
+        Some(format!("{} beside the model", networks.join(", ")))
     } else if !answer.beside.is_empty() {
         Some("frozen layers".to_owned())
     } else if answer.adapters.is_some_and(|adapters| adapters.bottleneck) {
@@ -555,6 +555,13 @@ fn deepspeed_settings(answer: &Answer) -> Result<serde_json::Value, String> {
 
 fn megatron(answer: &Answer) -> Result<String, String> {
     let layout = &answer.best.layout;
+    let beyond =
+        beyond_one_model(answer).or_else(|| answer.adapters.map(|_| "adapters".to_owned()));
+    if let Some(what) = beyond {
+        return Err(format!(
+            "Megatron-LM's pretraining script has no setting for {what}; choose another format"
+        ));
+    }
     only(
         "Megatron-LM",
         layout,
@@ -670,6 +677,7 @@ mod tests {
             framework_given: true,
             own_calibration: false,
             exhaustive: false,
+            usual_only: false,
             stages: Vec::new(),
             most_recompute: Recompute::Full,
         };

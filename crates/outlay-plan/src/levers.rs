@@ -106,6 +106,8 @@ pub fn levers<'a>(
     let Some(now) = answer.best.usd else {
         return Vec::new();
     };
+    // What preemptions lose counts on both sides.
+    let now_usd = now.p50 * spot_factor(&answer.best, question.workload, question, calibration);
     let mut changes = Changes {
         question,
         out: Vec::new(),
@@ -129,10 +131,10 @@ pub fn levers<'a>(
     let tried = changes.out;
     let mut out: Vec<Lever> = tried
         .par_iter()
-        .filter_map(|change| tried_out(change, question, answer, now.p50, calibration))
+        .filter_map(|change| tried_out(change, question, answer, now_usd, calibration))
         .collect();
     // Less than half a percent is within what a layout more or less makes.
-    out.retain(|lever| lever.saved_usd > 0.005 * now.p50);
+    out.retain(|lever| lever.saved_usd > 0.005 * now_usd);
     out.sort_by(|a, b| b.saved_usd.total_cmp(&a.saved_usd));
     // The same change in several sizes counts once, in the size that saves most.
     let mut seen = std::collections::BTreeSet::new();
@@ -171,6 +173,8 @@ fn tried_out(
         budget_usd: None,
         layout: None,
         stages: change.stages.clone(),
+        // Hardware that the plan searched was searched with the usual layouts.
+        usual_only: question.choices.iter().any(|choice| choice.count.is_none()),
         most_recompute: change.most_recompute,
         ..question.clone()
     };
@@ -199,12 +203,12 @@ fn tried_out(
         saved_usd: now_usd - usd,
         wall_clock_s: found.best.wall_clock_s.p50 * factor,
         gives_up: match found.best.preemptions_per_node_day {
-            Some(rate) => format!(
+            Some(rate) if change.what == SPOT => format!(
                 "preempted {} times a day and node ({}); checkpoints at Daly's interval",
                 outlay_units::significant(rate),
                 found.best.preemptions_basis
             ),
-            None => change.gives_up.clone(),
+            _ => change.gives_up.clone(),
         },
     })
 }
@@ -212,6 +216,8 @@ fn tried_out(
 /// Changes whose words name the hardware that is found.
 const ANY_HARDWARE: &str = "any hardware";
 const ELSEWHERE: &str = "the same hardware elsewhere";
+/// The change whose price is that of preemptions.
+const SPOT: &str = "the same hardware, spot";
 
 /// Narrower number formats.
 fn formats(changes: &mut Changes<'_, '_>) {
@@ -367,11 +373,7 @@ fn sold_otherwise<'a>(changes: &mut Changes<'a, '_>, answer: &Answer, everywhere
             "the same hardware, reserved",
             "a commitment of a month to three years",
         ),
-        (
-            Pricing::Spot,
-            "the same hardware, spot",
-            "nodes that may be taken away",
-        ),
+        (Pricing::Spot, SPOT, "nodes that may be taken away"),
     ] {
         let choices: Vec<Choice<'_>> = everywhere
             .iter()
@@ -379,7 +381,13 @@ fn sold_otherwise<'a>(changes: &mut Changes<'a, '_>, answer: &Answer, everywhere
             .map(|choice| {
                 let mut choice = choice.clone();
                 choice.count = Some(answer.best.count);
-                choice.offers.retain(|offer| offer.pricing == pricing);
+                let best = &answer.best;
+                choice.offers.retain(|offer| {
+                    offer.pricing == pricing
+                        && (offer.provider != best.provider
+                            || offer.region != best.region
+                            || offer.pricing.name() != best.pricing)
+                });
                 choice
             })
             .collect();

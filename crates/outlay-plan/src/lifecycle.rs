@@ -355,6 +355,7 @@ fn price(
                 framework_given: false,
                 own_calibration: false,
                 exhaustive: false,
+                usual_only: false,
                 stages: Vec::new(),
                 most_recompute: Recompute::Full,
             };

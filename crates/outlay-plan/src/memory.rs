@@ -157,7 +157,18 @@ impl Costing<'_> {
             }
         }
         // Frozen models are sharded where the trained one is.
-        let frozen = self.frozen_parameters / if layout.zero >= 3 { sharers } else { 1.0 };
+        let (sharing, expert_sharing) = if layout.zero >= 3 {
+            (sharers, expert_sharers)
+        } else {
+            (1.0, 1.0)
+        };
+        // Frozen layers are divided as trained ones.
+        let (frozen_dense, frozen_experts) = self.frozen_layer_parameters;
+        let spread = f64::from(layout.expert.max(layout.tensor));
+        let frozen = self.frozen_parameters / sharing
+            + (frozen_dense / f64::from(layout.tensor) / sharing
+                + frozen_experts / spread / expert_sharing)
+                / f64::from(layout.pipeline);
         memory.weights_bytes += frozen * storage.min(2.0);
         let stages = f64::from(layout.pipeline);
         let per_stage = (self.layers / stages).ceil() / self.layers;

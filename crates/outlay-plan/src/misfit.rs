@@ -120,7 +120,9 @@ fn remedies(question: &Question<'_>, costing: &Costing<'_>, count: u32) -> Vec<S
             Method::Lora => method == Method::Qlora,
             Method::Qlora | Method::Forward => false,
         };
-        if less && best(&adapted, count).is_some() {
+        // Frozen layers and adapters are not combined.
+        let whole = workload.model.trained_parameters() == workload.model.own_parameters();
+        if less && whole && best(&adapted, count).is_some() {
             hints.push(format!("adapters on frozen weights: `--method {name}`"));
             break;
         }

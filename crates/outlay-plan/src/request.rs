@@ -20,7 +20,7 @@ pub use market::{At, Market, Terms, is_date, old_price};
 pub use refusal::Refusal;
 pub use serve::{Fleet, ServeReply, ServeRequest, holds, serve};
 pub use surroundings::BillRequest;
-pub use train::{Extras, TrainRequest, train};
+pub use train::{Extras, KEPT_BYTES, KEPT_TOKENS, TrainRequest, images_fit, run_images, train};
 pub use values::{
     accelerators_of, carbon, choice, deadline_seconds, latency, number, precision_or_usual,
     sample_size, tokens, whole, whole_number,

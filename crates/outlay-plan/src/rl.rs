@@ -299,6 +299,7 @@ fn training(
             framework_given: false,
             own_calibration: false,
             exhaustive: false,
+            usual_only: false,
             stages: Vec::new(),
             most_recompute: Recompute::Full,
         };

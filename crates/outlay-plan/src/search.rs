@@ -445,8 +445,8 @@ fn best_of(
                             {
                                 continue;
                             }
-                            if forward && zero > 0 {
-                                // There is no state to share out.
+                            if forward && !matches!(zero, 0 | 3) {
+                                // There is no state to share out, but weights.
                                 continue;
                             }
                             if zero >= 2 && degrees.pipeline > 1 {

@@ -144,6 +144,17 @@ pub(crate) fn tokens_trained(main: &Workload, stages: &[Stage]) -> f64 {
             .sum::<f64>()
 }
 
+/// Samples that are trained on in all parts.
+pub(crate) fn samples_trained(main: &Workload, stages: &[Stage]) -> f64 {
+    let samples = |workload: &Workload| workload.tokens_total / workload.sequence_tokens as f64;
+    samples(main)
+        + stages
+            .iter()
+            .filter(|stage| stage.workload.method != Method::Forward)
+            .map(|stage| samples(&stage.workload))
+            .sum::<f64>()
+}
+
 /// What the main part is called beside others.
 pub(crate) fn main_name(workload: &Workload) -> String {
     format!("{} tokens", workload.sequence_tokens)

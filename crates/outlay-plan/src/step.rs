@@ -34,7 +34,10 @@ pub struct Costing<'a> {
     pub(crate) head_parameters: f64,
     pub(crate) predict_parameters: f64,
     pub(crate) predict_expert_parameters: f64,
+    /// Of networks beside the model at positions of their own, which every rank holds whole.
     pub(crate) frozen_parameters: f64,
+    /// Of frozen layers of the stream, which are divided as trained ones are: dense, and of experts.
+    pub(crate) frozen_layer_parameters: (f64, f64),
     pub(crate) tower_parameters: f64,
     pub(crate) adapter_parameters: f64,
     pub(crate) layer_parameters_most: f64,
@@ -76,6 +79,27 @@ pub struct Slice {
     pub inputs_bytes: f64,
     /// Vision towers that run and are trained.
     pub tower: TowerSlice,
+    /// What runs forward alone.
+    pub frozen: FrozenSlice,
+}
+
+/// One micro-batch of what runs forward alone: frozen layers, and networks beside the model. Times in seconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FrozenSlice {
+    /// Forward.
+    pub forward_s: f64,
+    /// Exposed tensor-parallel communication.
+    pub tensor_s: f64,
+    /// Expert exchange.
+    pub expert_s: f64,
+    /// Exposed context-parallel communication.
+    pub context_s: f64,
+}
+
+impl FrozenSlice {
+    fn total_s(&self) -> f64 {
+        self.forward_s + self.tensor_s + self.expert_s + self.context_s
+    }
 }
 
 /// One micro-batch of the vision towers that are trained, all of which stand on the first pipeline stage.
@@ -191,6 +215,7 @@ impl<'a> Costing<'a> {
             predict_parameters: 0.0,
             predict_expert_parameters: 0.0,
             frozen_parameters: 0.0,
+            frozen_layer_parameters: (0.0, 0.0),
             tower_parameters: 0.0,
             adapter_parameters: workload.adapters.parameters(&workload.model),
             layer_parameters_most: 0.0,
@@ -223,6 +248,10 @@ impl<'a> Costing<'a> {
                 }
                 BlockKind::Tower => {}
                 BlockKind::TrainedTower => costing.tower_parameters += repeat * (dense + experts),
+                BlockKind::Frozen if divided_as_layers(block) => {
+                    costing.frozen_layer_parameters.0 += repeat * dense;
+                    costing.frozen_layer_parameters.1 += repeat * experts;
+                }
                 BlockKind::Frozen => costing.frozen_parameters += repeat * (dense + experts),
             }
         }
@@ -414,7 +443,15 @@ impl<'a> Costing<'a> {
                     tower.kept_layer_bytes = tower.kept_layer_bytes.max(sum.kept_bytes);
                 }
                 // No gradient flows through it: forward alone, and nothing is kept.
-                BlockKind::Frozen => slice.embedding_s += repeat * forward,
+                BlockKind::Frozen => {
+                    let frozen = &mut slice.frozen;
+                    frozen.forward_s += repeat * forward;
+                    if divided_as_layers(block) {
+                        frozen.tensor_s += repeat * tensor_s;
+                        frozen.expert_s += repeat * expert_s;
+                        frozen.context_s += repeat * context_s;
+                    }
+                }
             }
             if matches!(block.kind, BlockKind::Layer | BlockKind::TrainedTower) {
                 let split = if layout.sequence_parallel {
@@ -520,7 +557,8 @@ impl<'a> Costing<'a> {
         let tower = &slice.tower;
         let tower_again_s = tower.repeated_s(layout.recompute);
         let tower_s = tower.forward_s + tower.backward_s + tower_again_s;
-        let ends_s = slice.head_s + slice.predict_s + slice.embedding_s + tower_s;
+        let frozen_s = slice.frozen.total_s();
+        let ends_s = slice.head_s + slice.predict_s + slice.embedding_s + tower_s + frozen_s;
         let mean_s = layers_s / stages;
         let slow_s = if layout.pipeline == 1 {
             layers_s + ends_s
@@ -558,9 +596,10 @@ impl<'a> Costing<'a> {
         let hand_over = self.hand_over_s(layout, slice, batches);
         let imbalance = (batches * slow_s - ideal).max(0.0);
         let part = |seconds: f64| batches * seconds * share_of_layers;
-        let ends_forward = batches * (ends_s - tower_again_s) / stages / 3.0;
+        let ends_forward = batches * (ends_s - tower_again_s - frozen_s) / stages / 3.0;
+        let frozen = |seconds: f64| batches * seconds / stages;
         let mut time = StepTime {
-            forward_s: part(slice.forward_s) + ends_forward,
+            forward_s: part(slice.forward_s) + ends_forward + frozen(slice.frozen.forward_s),
             backward_s: part(slice.backward_s) + 2.0 * ends_forward,
             recompute_s: match layout.recompute {
                 Recompute::None => 0.0,
@@ -574,9 +613,10 @@ impl<'a> Costing<'a> {
         } else {
             2.0
         };
-        time.tensor_s = part(slice.tensor_s) * (passes + gathered_again(layout));
-        time.expert_s = part(slice.expert_s) * passes;
-        time.context_s = part(slice.context_s) * (passes + 1.0);
+        time.tensor_s = part(slice.tensor_s) * (passes + gathered_again(layout))
+            + frozen(slice.frozen.tensor_s);
+        time.expert_s = part(slice.expert_s) * passes + frozen(slice.frozen.expert_s);
+        time.context_s = part(slice.context_s) * (passes + 1.0) + frozen(slice.frozen.context_s);
         time.bubble_s = imbalance + ramp + hand_over;
         let window = time.forward_s + time.backward_s + time.recompute_s;
         time.data_s = self.data_parallel_s(layout, batches, window);
@@ -595,18 +635,25 @@ impl<'a> Costing<'a> {
         let stages = f64::from(layout.pipeline);
         let batches = self.micro_batches(layout);
         // Embeddings and heads are summed forward and backward: a third of them is forward.
-        let ends_s = (slice.head_s + slice.embedding_s) / 3.0;
+        let ends_s = (slice.head_s + slice.embedding_s) / 3.0 + slice.tower.forward_s;
+        let frozen = &slice.frozen;
         let part = |seconds: f64| batches * seconds / stages;
         let mut time = StepTime {
-            forward_s: part(slice.forward_s + ends_s),
-            tensor_s: part(slice.tensor_s),
-            expert_s: part(slice.expert_s),
-            context_s: part(slice.context_s),
+            forward_s: part(slice.forward_s + ends_s + frozen.forward_s),
+            tensor_s: part(slice.tensor_s + frozen.tensor_s),
+            expert_s: part(slice.expert_s + frozen.expert_s),
+            context_s: part(slice.context_s + frozen.context_s),
             overhead_s: self.constants.get(Constant::StepMs) * 1e-3,
             ..StepTime::default()
         };
         time.bubble_s = (stages - 1.0) / stages
-            * (slice.forward_s + slice.tensor_s + slice.expert_s + slice.context_s + ends_s);
+            * (slice.forward_s
+                + slice.tensor_s
+                + slice.expert_s
+                + slice.context_s
+                + ends_s
+                + frozen.total_s());
+        time.data_s = self.gathers_s(layout, batches, time.forward_s);
         time
     }
 
@@ -651,6 +698,12 @@ impl<'a> Costing<'a> {
         };
         seconds + parameters * (self.gradient_bytes() + 2.0) / over + parameters * 28.0 / 100e9
     }
+}
+
+/// Whether a frozen block stands in the stream, and is divided among ranks as trained layers are; others (text encoders, an
+/// autoencoder, a tower) every rank holds whole.
+pub(crate) fn divided_as_layers(block: &Block) -> bool {
+    !matches!(block.positions, Positions::Fixed(_))
 }
 
 /// Elements of one token's queries and keys in a block that attends.

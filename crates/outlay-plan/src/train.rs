@@ -14,7 +14,7 @@ use crate::layout::{Layout, Recompute};
 use crate::measured::model_flops_per_token;
 use crate::memory::Memory;
 use crate::search::{Candidate, Found, Space, illegal, search};
-use crate::stages::{Parts, PlanStage, Stage, main_name, tokens_trained};
+use crate::stages::{Parts, PlanStage, Stage, main_name, samples_trained, tokens_trained};
 use crate::step::{Costing, StepTime};
 use crate::workload::{Framework, Method, Optimizer, Precision, Workload};
 
@@ -52,6 +52,9 @@ pub struct Question<'a> {
     pub own_calibration: bool,
     /// Search every legal layout rather than the usual ones (always done where hardware is fixed).
     pub exhaustive: bool,
+    /// Search the usual layouts alone even where hardware is fixed, as is done where it is not: for comparisons with such a
+    /// search.
+    pub usual_only: bool,
     /// Other parts of the run, on the same accelerators.
     pub stages: Vec<Stage>,
     /// Most that may be computed again in the backward pass.
@@ -80,6 +83,9 @@ pub struct Plan {
     /// Preemptions of a node in a day; `None` where the offer is none of spot.
     #[serde(default)]
     pub preemptions_per_node_day: Option<f64>,
+    /// Nodes that can be preempted, each at that rate.
+    #[serde(default)]
+    pub spot_nodes: f64,
     /// Where that rate comes from.
     #[serde(default)]
     pub preemptions_basis: String,
@@ -119,13 +125,13 @@ pub struct Plan {
     pub tflops_per_accelerator: Estimate,
     /// Model FLOPs utilisation, against the dense peak of the number format that products use.
     pub mfu: Estimate,
-    /// Peak memory of one accelerator, in GiB.
+    /// Peak memory of one accelerator, in GiB: of the part that needs most, where the run has several.
     pub memory_gib: Estimate,
     /// Memory of one accelerator, in GiB.
     pub memory_capacity_gib: f64,
     /// Where the step's time goes.
     pub time: StepTime,
-    /// Where the memory goes.
+    /// Where the memory goes, in the main part.
     pub memory: Memory,
 }
 
@@ -138,6 +144,9 @@ pub struct Answer {
     pub model: String,
     /// Parameters that are trained.
     pub parameters: u64,
+    /// Parameters of the model, frozen ones among them and networks beside it not; 0 in answers of versions that did not say.
+    #[serde(default)]
+    pub model_parameters: u64,
     /// Parameters that a token touches.
     pub active_parameters: u64,
     /// Training FLOPs of a token: three forwards (two where weights are frozen), attention over all pairs.
@@ -300,7 +309,7 @@ pub fn plan_train(question: &Question<'_>, calibration: &Calibration) -> Result<
     let workload = question.workload;
     let fixed = question.choices.iter().all(|choice| choice.count.is_some());
     let space = Space {
-        common_only: !(question.exhaustive || fixed),
+        common_only: question.usual_only || !(question.exhaustive || fixed),
         most_recompute: question.most_recompute,
         ..Space::default()
     };
@@ -409,16 +418,7 @@ pub fn plan_train(question: &Question<'_>, calibration: &Calibration) -> Result<
         }
     }
     if plans.is_empty() {
-        for stage in &question.stages {
-            let alone = Question {
-                workload: &stage.workload,
-                stages: Vec::new(),
-                layout: None,
-                ..question.clone()
-            };
-            plan_train(&alone, calibration)?;
-        }
-        return Err(crate::misfit::explain_misfit(question, &priced));
+        return Err(nothing_fits(question, &priced, calibration));
     }
     let mut notes: Vec<String> = workload.model.notes.clone();
     let within = |plan: &Plan| {
@@ -522,11 +522,12 @@ pub fn plan_train(question: &Question<'_>, calibration: &Calibration) -> Result<
         format: 1,
         model: model.name.clone(),
         parameters: model.trained_parameters(),
+        model_parameters: model.own_parameters(),
         active_parameters: model.active_parameters(),
         flops_per_token: workload.method.passes()
             * model_flops_per_token(model, workload.sequence_tokens, false),
         tokens: tokens_trained(workload, &question.stages),
-        samples: workload.tokens_total / workload.sequence_tokens as f64,
+        samples: samples_trained(workload, &question.stages),
         sample_unit: model.sample.unit.plural().to_owned(),
         height_px: model.sample.height_px,
         width_px: model.sample.width_px,
@@ -754,6 +755,12 @@ fn plan_of(
         .map(|stage| stage.wall_clock_s.p50)
         .sum();
     let wall_s = Estimate::around(steps * step_s / goodput + others_s, run_spread);
+    let most_bytes = priced
+        .stages
+        .iter()
+        .map(|stage| stage.memory.total_bytes())
+        .fold(candidate.memory.total_bytes(), f64::max);
+    let memory_gib = Estimate::around(most_bytes / GIB, memory_spread);
     let hours = wall_s.scaled(f64::from(count) / 3600.0);
     let price = offer.map(Offer::usd_per_accelerator_hour);
     // Training boards draw most of their limit; the rest of the server (processors, memory, fans, network)
@@ -779,6 +786,10 @@ fn plan_of(
         .map(Offer::preemptions);
     Plan {
         preemptions_per_node_day: preemptions.as_ref().map(|rate| rate.per_node_day),
+        spot_nodes: preemptions.as_ref().map_or(0.0, |rate| {
+            let each = rate.accelerators.unwrap_or(accelerator.node_size).max(1);
+            (f64::from(count) / f64::from(each)).ceil()
+        }),
         preemptions_basis: preemptions.map_or_else(String::new, |rate| rate.basis),
         accelerator: accelerator.id.clone(),
         count,
@@ -810,7 +821,7 @@ fn plan_of(
         samples_per_s: rate.scaled(1.0 / workload.sequence_tokens as f64),
         tflops_per_accelerator: tflops,
         mfu: tflops.scaled(1.0 / peak),
-        memory_gib: Estimate::around(candidate.memory.total_bytes() / GIB, memory_spread),
+        memory_gib,
         memory_capacity_gib: accelerator.memory_gib,
         time: candidate.time,
         memory: candidate.memory,
@@ -835,6 +846,36 @@ fn pareto(plans: &[Plan]) -> Vec<Plan> {
         }
     }
     out
+}
+
+/// Why no plan is left: of a run of several parts, the part that does not fit is named.
+fn nothing_fits(
+    question: &Question<'_>,
+    priced: &[Priced<'_>],
+    calibration: &Calibration,
+) -> PlanError {
+    let fault = question.stages.iter().find_map(|stage| {
+        let alone = Question {
+            workload: &stage.workload,
+            stages: Vec::new(),
+            layout: None,
+            ..question.clone()
+        };
+        let error = plan_train(&alone, calibration).err()?;
+        Some((stage.name.clone(), error))
+    });
+    let (part, mut error) = fault.unwrap_or_else(|| {
+        let error = crate::misfit::explain_misfit(question, priced);
+        (main_name(question.workload), error)
+    });
+    if !question.stages.is_empty()
+        && let PlanError::FitsNowhere { model, hints, .. } = &mut error
+    {
+        *model = format!("{model}, part {part}");
+        // The part's length is what was asked for.
+        hints.retain(|hint| !hint.contains("--sequence"));
+    }
+    error
 }
 
 /// The parts of a run in their order; none where there is only one.

@@ -117,7 +117,15 @@ pub(super) fn by_hour(answer: &mut Answer, start_s: Option<i64>, named: Option<&
     let energy = kg(hours.over(start_s, duration_s));
     // A normal deviate of 1.2816 has a tenth above it.
     let spread = 1.2816 * weather(duration_s);
-    let wider = |edge: f64| ((edge / energy.p50 - 1.0).powi(2) + spread.powi(2)).sqrt();
+    // A grid without emissions leaves nothing to be unsure of.
+    let relative = |edge: f64| {
+        if energy.p50 > 0.0 {
+            edge / energy.p50 - 1.0
+        } else {
+            0.0
+        }
+    };
+    let wider = |edge: f64| relative(edge).hypot(spread);
     let co2e_kg = Estimate {
         p10: energy.p50 * (1.0 - wider(energy.p10)).max(0.0),
         p50: energy.p50,

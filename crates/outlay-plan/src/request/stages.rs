@@ -72,7 +72,12 @@ pub(super) fn parts(request: &TrainRequest, model: &Model) -> Result<Option<Vec<
                 .ok_or_else(|| wrong(part))
         };
         let sequence_tokens = number(length, 100_000_000)?;
-        learned_positions(model, sequence_tokens)?;
+        learned_positions(model, sequence_tokens).map_err(|refusal| {
+            Refusal::new(
+                "stages",
+                refusal.message.replace("--sequence is", "--stages has"),
+            )
+        })?;
         let tokens = parse_tokens(tokens).map_err(|_| wrong(part))?;
         let batch = batch
             .map(|batch| number(batch, 1_000_000_000))
@@ -155,7 +160,7 @@ pub(super) fn cycles(request: &TrainRequest) -> Result<Option<(f64, String)>, Re
         Some(factor) if (1.0..=10.0).contains(&factor) => factor,
         Some(factor) => {
             return Err(Refusal::new(
-                "restart_factor",
+                "restart-factor",
                 format!("--restart-factor is {factor}; allowed: 1 to 10"),
             ));
         }
@@ -163,13 +168,22 @@ pub(super) fn cycles(request: &TrainRequest) -> Result<Option<(f64, String)>, Re
     let Some(n) = n else {
         if request.restart_factor.is_some() {
             return Err(Refusal::new(
-                "restart_factor",
+                "restart-factor",
                 "--restart-factor needs --restarts",
             ));
         }
         return Ok(None);
     };
     let total: f64 = (0..=n).map(|cycle| factor.powi(cycle as i32)).sum();
+    if total > 1e6 {
+        return Err(Refusal::new(
+            "restarts",
+            format!(
+                "--restarts {n} with --restart-factor {factor} takes {} times the tokens of the first cycle; allowed: up to a million times",
+                count(total)
+            ),
+        ));
+    }
     let note = format!(
         "{} cycles of the learning rate (warm restarts, arXiv:1608.03983){}: {} times the tokens of the first.",
         n + 1,

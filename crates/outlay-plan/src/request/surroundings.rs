@@ -72,6 +72,7 @@ impl BillRequest {
             })?,
         };
         Ok(Surroundings {
+            other_bytes: 0.0,
             preemptions_per_node_day: match self.preemptions {
                 None => None,
                 given => Some(within("preemptions", given, 0.0, 0.0, 1000.0)?),

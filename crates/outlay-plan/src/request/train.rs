@@ -10,6 +10,7 @@ use super::amounts::{given_batch, how_much, learned_positions, sequence_of, usua
 use super::values::{accelerators_of, carbon, choice, deadline_seconds, precision_or_usual, whole};
 use super::{At, BillRequest, Market, Refusal, Terms, emissions, old_price, said, stages};
 use crate::adapters::Adapters;
+use crate::bill::Surroundings;
 use crate::constants::Calibration;
 use crate::layout::{Layout, Recompute};
 use crate::stages::Stage;
@@ -174,8 +175,8 @@ pub fn train(
     let deadline_s = deadline_seconds(request.deadline.as_deref())?;
     let mut assumed = Vec::new();
     let mut notes = freeze(request, &mut model)?;
-    see(request, &mut model, sequence)?;
     let parts = stages::parts(request, &model)?;
+    see(request, &mut model, sequence, parts.as_deref())?;
     let cycles = stages::cycles(request)?;
     let repeats = epochs * cycles.as_ref().map_or(1.0, |(total, _)| *total);
     notes.extend(cycles.map(|(_, note)| note));
@@ -204,8 +205,10 @@ pub fn train(
         };
         once
     };
+    let mut kept_bytes = 0.0;
     if let Some(teacher) = extras.ahead {
-        other_parts.insert(0, ahead(teacher, &workload, once));
+        other_parts.insert(0, ahead(teacher, &workload, once)?);
+        kept_bytes = once * KEPT_TOKENS * KEPT_BYTES;
     }
     let terms = Terms {
         price: request.price.as_deref(),
@@ -231,14 +234,19 @@ pub fn train(
         framework_given: request.framework.is_some() || workload.method != Method::Full,
         own_calibration: extras.own_calibration,
         exhaustive: false,
+        usual_only: false,
         stages: other_parts,
         most_recompute: Recompute::Full,
     };
     let bill = request
         .bill
         .as_ref()
-        .map(|bill| bill.surroundings(epochs))
-        .transpose()?;
+        .map(|bill| bill.surroundings(repeats))
+        .transpose()?
+        .map(|surroundings| Surroundings {
+            other_bytes: kept_bytes,
+            ..surroundings
+        });
     let start_s = emissions::start_s(request.start.as_deref())?;
     let grid = emissions::grid(request.grid.as_deref(), extras.carbon_hours)?;
     let mut answer = plan_train(&question, calibration).map_err(|error| refused(&error))?;
@@ -256,8 +264,20 @@ pub fn train(
     }
     if let Some(surroundings) = bill {
         answer.bill = crate::bill::bill(&question, &answer, &surroundings, calibration);
-        if answer.bill.is_none() {
-            return Err(no_price("bill", "--bill:", &answer));
+        match &answer.bill {
+            None => return Err(no_price("bill", "--bill:", &answer)),
+            Some(bill) if bill.checkpoints.stand_still() => {
+                return Err(Refusal::new(
+                    "bill",
+                    format!(
+                        "--bill: with {} failures in {} the run does not get on: starting again takes longer than what it does between them",
+                        outlay_units::significant(bill.checkpoints.failures),
+                        outlay_units::duration(answer.best.wall_clock_s.p50)
+                    ),
+                )
+                .hint("use fewer or steadier nodes, or say a lower rate: `--preemptions 0.1`"));
+            }
+            Some(_) => {}
         }
     }
     if budget_usd.is_some() && answer.best.usd.is_none() {
@@ -309,6 +329,11 @@ fn between(
     }
 }
 
+/// Tokens of a teacher's answer that are kept at each place, and bytes of each: its number in four, its probability in two.
+pub const KEPT_TOKENS: f64 = 64.0;
+/// See [`KEPT_TOKENS`].
+pub const KEPT_BYTES: f64 = 6.0;
+
 /// Freezes layers where that is asked for; gives a sentence about it.
 fn freeze(request: &TrainRequest, model: &mut Model) -> Result<Vec<String>, Refusal> {
     let Some(text) = request.freeze.as_deref() else {
@@ -325,64 +350,122 @@ fn freeze(request: &TrainRequest, model: &mut Model) -> Result<Vec<String>, Refu
                 .to_owned(),
         ));
     }
-    let all = model.parameters();
     let layers = model.layers();
+    let most = layers.saturating_sub(1);
     let n = text.trim().parse::<u64>().map_err(|_| {
         refuse(format!(
             "is `{text}`; allowed: a number of layers, such as 24"
         ))
     })?;
-    model.freeze_first(n).map_err(|most| {
-        refuse(format!(
-            "is {n}, but {} has {layers} layers, of which at least one is trained; allowed: 0 to {most}",
+    if n == 0 || model.freeze_first(n).is_err() {
+        return Err(refuse(format!(
+            "is {n}, but {} has {layers} layers, of which at least one is trained; allowed: 1 to {most}",
             model.name
-        ))
-    })?;
+        )));
+    }
     Ok(vec![format!(
-        "Embeddings and the first {n} of {layers} layers are frozen, and run forward alone: {} of {} parameters are trained.",
+        "The embeddings{} and the first {n} of {layers} layers are frozen, and run forward alone: {} of {} parameters are trained.",
+        if model.ties_embeddings() {
+            ", which the output shares,"
+        } else {
+            ""
+        },
         count(model.trained_parameters() as f64),
-        count(all as f64)
+        count(model.own_parameters() as f64)
     )])
 }
 
 /// Lets a vision tower run for the images of every sequence; the model says so in its notes.
-fn see(request: &TrainRequest, model: &mut Model, sequence: Option<u64>) -> Result<(), Refusal> {
-    let option = "images_per_sequence";
-    let Some(images) = whole(option, request.images_per_sequence.as_deref(), 100_000)? else {
-        if request.freeze_tower {
-            return Err(Refusal::new(
-                "freeze_tower",
-                "--freeze-tower needs --images-per-sequence",
-            ));
-        }
-        return Ok(());
-    };
+fn see(
+    request: &TrainRequest,
+    model: &mut Model,
+    sequence: Option<u64>,
+    parts: Option<&[stages::Part]>,
+) -> Result<(), Refusal> {
+    let images = request.images_per_sequence.as_deref();
+    if images.is_none() && request.freeze_tower {
+        return Err(Refusal::new(
+            "freeze-tower",
+            "--freeze-tower needs --images-per-sequence",
+        ));
+    }
     let trains = request
         .method
         .as_deref()
         .is_none_or(|method| method == "full");
     let frozen = request.freeze_tower || request.freeze.is_some() || !trains;
-    let tokens = model.run_towers(images, frozen).map_err(|error| {
-        Refusal::new(option, format!("--images-per-sequence: {error}"))
+    let room = parts
+        .and_then(|parts| parts.iter().map(|part| part.sequence_tokens).min())
+        .or(sequence)
+        .or(model.max_sequence_tokens.map(|most| most.min(4096)));
+    let tokens = run_images(images, model, frozen)?;
+    images_fit(images, tokens, room)
+}
+
+/// Lets a model's vision tower run for so many images in every sequence; gives the tokens that they take.
+///
+/// # Errors
+/// Where the number is none, or the model has no tower that can run.
+pub fn run_images(images: Option<&str>, model: &mut Model, frozen: bool) -> Result<u64, Refusal> {
+    let option = "images-per-sequence";
+    let Some(images) = whole(option, images, 100_000)? else {
+        return Ok(0);
+    };
+    model.run_towers(images, frozen).map_err(|error| {
+        Refusal::new(option, format!("--{option}: {error}"))
             .hint("where images of any size are taken, give theirs: `--resolution 1024`")
-    })?;
-    let room = sequence.or(model.max_sequence_tokens.map(|most| most.min(4096)));
-    if room.is_some_and(|room| tokens > room) {
-        return Err(Refusal::new(
-            option,
+    })
+}
+
+/// Whether the tokens of images fit into the shortest sequence.
+///
+/// # Errors
+/// Where they do not.
+pub fn images_fit(images: Option<&str>, tokens: u64, room: Option<u64>) -> Result<(), Refusal> {
+    match room {
+        Some(room) if tokens > room => Err(Refusal::new(
+            "images-per-sequence",
             format!(
-                "--images-per-sequence: {images} images take {tokens} tokens, but a sequence has {}; allowed: fewer images, or a longer --sequence",
-                room.unwrap_or(0)
+                "--images-per-sequence: {} images take {tokens} tokens, but a sequence has {room}; allowed: fewer images, or longer sequences",
+                images.unwrap_or_default()
             ),
-        ));
+        )),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// A teacher's pass over the data, once, before training: forward alone, in batches of the same sequences.
-fn ahead(teacher: Model, student: &Workload, tokens: f64) -> Stage {
-    Stage {
-        name: format!("{}, forward once", teacher.name),
+///
+/// # Errors
+/// Where the teacher takes no text, or not as much at a time.
+fn ahead(teacher: Model, student: &Workload, tokens: f64) -> Result<Stage, Refusal> {
+    if teacher.sample.unit != student.model.sample.unit || teacher.sample.positions.is_some() {
+        return Err(Refusal::new(
+            "teacher",
+            format!(
+                "--teacher {} takes {}; allowed: a language model",
+                teacher.name,
+                teacher.sample.unit.plural()
+            ),
+        ));
+    }
+    if let Some(positions) = teacher
+        .learned_positions()
+        .filter(|positions| student.sequence_tokens > *positions)
+    {
+        return Err(Refusal::new(
+            "teacher",
+            format!(
+                "--teacher {} has learned positions for {positions} tokens, and sequences have {}; allowed: a shorter --sequence, or another teacher",
+                teacher.name, student.sequence_tokens
+            ),
+        ));
+    }
+    Ok(Stage {
+        name: format!(
+            "{} tokens through {}",
+            student.sequence_tokens, teacher.name
+        ),
         workload: Workload {
             model: teacher,
             tokens_total: tokens,
@@ -390,7 +473,7 @@ fn ahead(teacher: Model, student: &Workload, tokens: f64) -> Stage {
             ..student.clone()
         },
         before: true,
-    }
+    })
 }
 
 /// The workload, but for its sizes.

@@ -24,6 +24,7 @@ fn on_h100<'a>(workload: &'a Workload, offer: &'a Offer, count: Option<u32>) -> 
         framework_given: true,
         own_calibration: false,
         exhaustive: false,
+        usual_only: false,
         stages: Vec::new(),
         most_recompute: Recompute::Full,
     }
@@ -201,4 +202,84 @@ fn less_is_computed_again_on_more_accelerators() {
         .find(|lever| lever.change.contains("computed again, on"))
         .unwrap_or_else(|| panic!("{:?} {levers:#?}", answer.best.layout_brief));
     assert!(lever.usd < answer.best.usd.unwrap().p50);
+}
+
+#[test]
+fn frozen_layers_are_divided_and_talk_as_trained_ones() {
+    let calibration = Calibration::built_in();
+    let accelerator = find_accelerator("H100-SXM").unwrap();
+    for (model, frozen, layout, count) in [
+        ("llama-3.2-3b", 24, "TP8 mb1", 8),
+        ("llama-3.1-70b", 70, "TP8 PP2 ZeRO-1 mb1 selective", 64),
+        ("qwen3-30b-a3b", 40, "EP8 DP64 ZeRO-1 mb1", 64),
+        ("llama-3.1-70b", 70, "FSDP mb1", 64),
+    ] {
+        let whole = workload(model, 4096, 256, 1e10);
+        let mut tuned = whole.clone();
+        tuned.model.freeze_first(frozen).unwrap();
+        let layout = Layout::parse(layout, count).unwrap();
+        let of = |workload: &Workload| {
+            let costing = Costing::new(workload, accelerator, &calibration).unwrap();
+            let slice = costing.slice(&layout);
+            (
+                costing.step(&layout, &slice),
+                costing.memory(&layout, &slice),
+            )
+        };
+        let ((time, memory), (less_time, less_memory)) = (of(&whole), of(&tuned));
+        // What a rank holds of 16-bit weights is the same, whether they are trained or not.
+        let ratio = less_memory.weights_bytes / memory.weights_bytes;
+        if layout.zero < 3 {
+            assert!((0.9..1.15).contains(&ratio), "{model}: {ratio}");
+        }
+        assert!(less_memory.total_bytes() < memory.total_bytes(), "{model}");
+        // Every forward pass is there, and of exchanges at least a third.
+        let forward = less_time.forward_s / time.forward_s;
+        assert!((0.95..1.05).contains(&forward), "{model}: {forward}");
+        assert!(less_time.backward_s < 0.6 * time.backward_s, "{model}");
+        for (less, all) in [
+            (less_time.tensor_s, time.tensor_s),
+            (less_time.expert_s, time.expert_s),
+        ] {
+            assert!(
+                all == 0.0 || (less / all > 0.33 && less < all),
+                "{model}: {less} of {all}"
+            );
+        }
+        assert!(less_time.total_s() < time.total_s());
+    }
+}
+
+#[test]
+fn kinds_of_layers_that_alternate_are_frozen_in_shares() {
+    let whole = workload("nemotron-3-nano-30b-a3b", 4096, 64, 1e9).model;
+    let mut half = whole.clone();
+    half.freeze_first(whole.layers() / 2).unwrap();
+    let share = half.trained_parameters() as f64 / whole.parameters() as f64;
+    assert!((0.45..0.6).contains(&share), "{share}");
+    assert_eq!(half.own_parameters(), whole.parameters());
+    assert_eq!(half.active_parameters(), whole.active_parameters());
+}
+
+#[test]
+fn levers_of_a_spot_plan_count_preemptions_on_both_sides() {
+    let mut spot = offer(2.0);
+    spot.pricing = outlay_catalog::Pricing::Spot;
+    let calibration = Calibration::built_in();
+    let run = workload("llama-3.1-8b", 4096, 1024, 1e11);
+    let question = on_h100(&run, &spot, Some(64));
+    let answer = plan_train(&question, &calibration).unwrap();
+    assert_eq!(answer.best.spot_nodes, 8.0);
+    assert_eq!(answer.best.preemptions_per_node_day, Some(1.0));
+    let levers = outlay_plan::levers(&question, &answer, &[], Some(0.5), &calibration);
+    let packing = levers
+        .iter()
+        .find(|lever| lever.change.contains("packing"))
+        .unwrap();
+    // Half of the work costs half of the money: so much is saved as is still paid.
+    assert!(
+        (packing.saved_usd / packing.usd - 1.0).abs() < 0.01,
+        "{packing:?}"
+    );
+    assert!(packing.gives_up.contains("masked"), "{packing:?}");
 }

@@ -65,6 +65,7 @@ fn cost(workload: &Workload, price: f64) -> f64 {
         framework_given: true,
         own_calibration: false,
         exhaustive: false,
+        usual_only: false,
         stages: Vec::new(),
         most_recompute: Recompute::Full,
     };
@@ -422,6 +423,7 @@ fn levers_save_what_they_say_most_first() {
         framework_given: true,
         own_calibration: false,
         exhaustive: false,
+        usual_only: false,
         stages: Vec::new(),
         most_recompute: Recompute::Full,
     };
@@ -476,6 +478,7 @@ fn a_bill_adds_up_and_grows_with_what_surrounds_the_run() {
         framework_given: true,
         own_calibration: false,
         exhaustive: false,
+        usual_only: false,
         stages: Vec::new(),
         most_recompute: Recompute::Full,
     };

@@ -68,7 +68,9 @@ pub fn side_by_side(names: &[String], answers: &[Answer], printer: &mut Printer)
         rows.push(row);
     };
     texts("model", &|answer| answer.model.clone());
-    texts("parameters", &|answer| count(answer.parameters as f64));
+    texts("parameters", &|answer| {
+        count(answer.model_parameters.max(answer.parameters) as f64)
+    });
     texts("active", &|answer| count(answer.active_parameters as f64));
     texts("trained on", &|answer| {
         if answer.sample_unit == "sequences" {

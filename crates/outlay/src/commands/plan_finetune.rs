@@ -2,22 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
-use outlay_plan::request::{Extras, choice, whole};
+use outlay_plan::request::{
+    Extras, KEPT_BYTES, KEPT_TOKENS, choice, images_fit, run_images, whole,
+};
 use outlay_plan::{Adapters, Preference, Targets};
 use outlay_units::count;
 
 use crate::commands::bill::BillArgs;
-use crate::commands::plan_train::{self, load_model, load_model_at};
+use crate::commands::plan_train::{self, load_model_at};
 use crate::data::read_lengths;
 use crate::failure::Failure;
 use crate::printer::Printer;
 
 /// Samples that are padded to the longest among them where none are packed.
 const PADDED_TOGETHER: usize = 8;
-
-/// Tokens of a teacher's answer that are kept at each place, and bytes of each: its number in four, its probability in two.
-const KEPT_TOKENS: f64 = 64.0;
-const KEPT_BYTES: f64 = 6.0;
 
 /// Arguments of `outlay plan finetune`.
 #[derive(clap::Args, Debug)]
@@ -55,9 +53,9 @@ pub struct Args {
     /// Rank of the adapters; with --method adapter the width of their narrow part
     #[arg(long, default_value = "16", allow_hyphen_values = true)]
     rank: String,
-    /// Products with adapters: query-value, attention or all
-    #[arg(long, default_value = "query-value")]
-    targets: String,
+    /// Products with adapters: query-value, attention or all [default: query-value]
+    #[arg(long)]
+    targets: Option<String>,
     /// Pack samples into full sequences, rather than pad them to the longest of their batch
     #[arg(long)]
     packing: bool,
@@ -148,13 +146,18 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         }
     };
     let targets = choice(
-        Some(&args.targets),
+        args.targets.as_deref(),
         "targets",
         Targets::from_name,
         &Targets::ALL.map(Targets::name),
     )?
     .unwrap_or(Targets::QueryValue);
     let method = match args.method.as_str() {
+        "adapter" if args.targets.is_some() => {
+            return Err(Failure::input(
+                "--targets is of no use to --method adapter, whose adapters stand behind attention and feed-forward",
+            ));
+        }
         "dora" | "adapter" => "lora",
         method @ ("full" | "lora" | "qlora") => method,
         other => {
@@ -174,11 +177,20 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     if method != "full" {
         let trained = adapters.parameters(&model);
         if trained < 1.0 {
-            return Err(Failure::input(format!(
-                "--targets {} are products that {} does not have; allowed: all",
-                targets.name(),
-                model.name
-            )));
+            return Err(Failure::input(
+                if targets == Targets::All || adapters.bottleneck {
+                    format!(
+                        "{} has no products that adapters go to; allowed: --method full",
+                        model.name
+                    )
+                } else {
+                    format!(
+                        "--targets {} are products that {} does not have; allowed: all",
+                        targets.name(),
+                        model.name
+                    )
+                },
+            ));
         }
         let how = match targets {
             _ if adapters.bottleneck => {
@@ -194,6 +206,10 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
             count(model.parameters() as f64),
         ));
     }
+    let images = args.images_per_sequence.as_deref();
+    // Before other models are added, so that a reference sees what the model sees.
+    let frozen_tower = method != "full" || args.freeze.is_some();
+    let image_tokens = run_images(images, &mut model, frozen_tower)?;
     let preference = choice(
         args.preference.as_deref(),
         "preference",
@@ -205,7 +221,11 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
     }
     let mut ahead = None;
     if let Some(name) = &args.teacher {
-        let teacher = load_model(name)?;
+        let mut teacher = load_model_at(name, args.resolution.as_deref())?;
+        if teacher.has_towers() {
+            // Beside a student it becomes a frozen network as a whole.
+            run_images(images, &mut teacher, args.offline)?;
+        }
         if args.offline {
             notes.push(format!(
                 "The teacher, {}, runs forward once over the data; its {KEPT_TOKENS:.0} likeliest tokens at each place are {} for each million tokens of data.",
@@ -292,6 +312,7 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
             (Some(format!("{computed}")), sequence, Some(samples))
         }
     };
+    images_fit(images, image_tokens, Some(sequence))?;
     if tokens.is_none() {
         return Err(Failure::input("what to train on is not given")
             .hint("add `--data train.jsonl`, or `--tokens 50M`"));
@@ -328,7 +349,6 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<(), Failure> {
         levers: args.levers,
         bill: args.bill.clone(),
         freeze: args.freeze.clone(),
-        images_per_sequence: args.images_per_sequence.clone(),
         export: args.export.clone(),
         json: args.json,
         ..plan_train::Args::of(&args.model)

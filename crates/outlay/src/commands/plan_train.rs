@@ -64,11 +64,12 @@ pub struct Args {
     /// Sequences in an optimizer step (default: about 4M tokens)
     #[arg(long, value_name = "SEQUENCES", allow_hyphen_values = true)]
     pub(super) batch: Option<String>,
-    /// Parts of the run with sequences of their own, in their order, as LENGTH:TOKENS or LENGTH:TOKENS:BATCH, each with a
-    /// layout of its own: a curriculum, an extension to long contexts (in place of --tokens and --sequence)
+    /// Parts of the run with sequences of their own, in their order, such as 8192:15T,131072:100B (LENGTH:TOKENS or
+    /// LENGTH:TOKENS:BATCH), each with a layout of its own: a curriculum, an extension to long contexts; in place of --tokens
+    /// and --sequence
     #[arg(
         long,
-        value_name = "8192:15T,131072:100B",
+        value_name = "PARTS",
         allow_hyphen_values = true,
         conflicts_with_all = ["tokens", "samples", "sequence", "batch", "export"]
     )]
@@ -537,9 +538,7 @@ fn load(args: &mut Args) -> Result<Model, Failure> {
             .or(number(train.images_per_sequence));
         args.freeze_tower |= train.freeze_tower.unwrap_or(false);
         args.freeze = args.freeze.take().or(number(train.freeze));
-        if args.tokens.is_none() && args.sequence.is_none() {
-            args.stages = args.stages.take().or(train.stages);
-        }
+        args.stages = args.stages.take().or(train.stages);
         args.precision = args.precision.take().or(train.precision);
         args.optimizer = args.optimizer.take().or(train.optimizer);
         args.method = args.method.take().or(train.method);

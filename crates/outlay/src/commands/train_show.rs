@@ -31,15 +31,23 @@ pub(super) fn amount(answer: &Answer) -> String {
 /// Shows a plan.
 pub(super) fn show(answer: &Answer, printer: &mut Printer) {
     let best = &answer.best;
-    let active = if answer.active_parameters < answer.parameters {
-        format!(" ({} active)", count(answer.active_parameters as f64))
-    } else {
+    let all = answer.model_parameters.max(answer.parameters);
+    let mut shares = Vec::new();
+    if answer.active_parameters < all {
+        shares.push(format!("{} active", count(answer.active_parameters as f64)));
+    }
+    if answer.parameters < all {
+        shares.push(format!("{} trained", count(answer.parameters as f64)));
+    }
+    let shares = if shares.is_empty() {
         String::new()
+    } else {
+        format!(" ({})", shares.join(", "))
     };
     printer.heading(&format!(
-        "{}: {} parameters{active}, {}",
+        "{}: {} parameters{shares}, {}",
         answer.model,
-        count(answer.parameters as f64),
+        count(all as f64),
         amount(answer)
     ));
     let at = if best.provider == "none" {
@@ -105,14 +113,14 @@ pub(super) fn show(answer: &Answer, printer: &mut Printer) {
             .iter()
             .map(|stage| {
                 vec![
-                    if stage.main {
-                        format!("{} (main)", stage.name)
-                    } else {
-                        stage.name.clone()
-                    },
+                    format!(
+                        "{} x {}{}",
+                        stage.global_batch_sequences,
+                        stage.name,
+                        if stage.main { " (main)" } else { "" }
+                    ),
                     count(stage.tokens),
                     duration(stage.wall_clock_s.p50),
-                    duration(stage.step_s.p50),
                     format!("{:.1} GiB", stage.memory_gib.p50),
                     stage.layout_brief.clone(),
                 ]
@@ -120,10 +128,9 @@ pub(super) fn show(answer: &Answer, printer: &mut Printer) {
             .collect();
         printer.table(
             &[
-                ("part", Align::Left),
+                ("sequences in a step", Align::Left),
                 ("tokens", right),
                 ("time", right),
-                ("step", right),
                 ("memory", right),
                 ("layout", Align::Left),
             ],

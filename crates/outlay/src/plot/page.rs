@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 use super::{Panel, Picture};
 use crate::failure::Failure;
 
-/// Colours of the series, as the drawing has them.
-const COLOURS: [&str; 6] = [
-    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9",
-];
+/// A series' colour, as the drawing has it.
+fn colour(series: usize) -> String {
+    let colour = super::COLOURS[series % super::COLOURS.len()];
+    format!("#{:02x}{:02x}{:02x}", colour.0, colour.1, colour.2)
+}
 
 /// Text that stands in HTML.
 fn escaped(text: &str) -> String {
@@ -115,8 +116,8 @@ fn points(picture: &Picture<'_>) -> Value {
                 "y": members().map(|point| point.y).collect::<Vec<_>>(),
                 "text": said,
                 "hoverinfo": "text+name",
-                "marker": {"color": COLOURS[index % COLOURS.len()], "size": 9, "opacity": 0.8},
-                "line": {"color": COLOURS[index % COLOURS.len()]},
+                "marker": {"color": colour(index), "size": 9, "opacity": 0.8},
+                "line": {"color": colour(index)},
             });
             if ranged {
                 trace["error_x"] = json!({
@@ -198,7 +199,7 @@ fn bars(panel: &Panel) -> Value {
     if let Some(limit) = panel.limit {
         shapes.push(json!({
             "type": "line", "x0": limit, "x1": limit, "yref": "paper", "y0": 0, "y1": 1,
-            "line": {"color": COLOURS[1], "width": 2},
+            "line": {"color": colour(1), "width": 2},
         }));
     }
     json!({
@@ -213,7 +214,7 @@ fn bars(panel: &Panel) -> Value {
             "textposition": "outside",
             "cliponaxis": false,
             "hoverinfo": "y+text",
-            "marker": {"color": COLOURS[0], "opacity": 0.8},
+            "marker": {"color": colour(0), "opacity": 0.8},
         }],
         "layout": {
             "title": {"text": plain(&panel.title)},

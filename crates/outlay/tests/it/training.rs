@@ -54,7 +54,7 @@ fn runs_of_several_parts_are_planned_as_a_whole() {
     ));
     assert!((usd(&cycles) / usd(&first) - 7.0).abs() < 0.01);
     let output = said_lines(&format!("{run} --stages 8192:100B,131072:5B"));
-    assert!(output.contains("8192 tokens (main)"), "{output}");
+    assert!(output.contains("512 x 8192 tokens (main)"), "{output}");
     for (more, expected) in [
         ("--stages 8192", "--stages has `8192`"),
         ("--stages 8192:10B,,", "--stages has ``"),
@@ -99,7 +99,7 @@ fn what_is_trained_is_what_is_paid_for() {
     refused(&format!("{run} --freeze 8"), "freeze every layer");
     refused(
         &format!("{run} --method full --freeze 32"),
-        "allowed: 0 to 31",
+        "allowed: 1 to 31",
     );
     refused(
         &format!("{run} --method full --freeze some"),
@@ -253,4 +253,141 @@ fn a_page_holds_its_charts_and_needs_no_network() {
     let figures: Value = serde_json::from_str(&page[start..end]).unwrap();
     assert_eq!(figures.as_array().unwrap().len(), 3);
     assert_eq!(figures[0]["layout"]["xaxis"]["type"], "log");
+}
+
+#[test]
+fn bills_count_what_is_the_models_own() {
+    let bill = |more: &str| {
+        let answer = answered(&format!(
+            "plan finetune llama-3.1-8b --tokens 200M --epochs 1 --gpus 8xH100-SXM --price 2/h --bill --method full {more}"
+        ));
+        let lines = answer["bill"]["lines"].as_array().unwrap().clone();
+        move |what: &str| -> (f64, String) {
+            let line = lines
+                .iter()
+                .find(|line| line["what"] == what)
+                .unwrap_or_else(|| panic!("no {what} in {lines:?}"));
+            (
+                line["usd"]["p50"].as_f64().unwrap(),
+                line["basis"].as_str().unwrap().to_owned(),
+            )
+        }
+    };
+    // A reference stays where it is: two bytes of each of 8.03e9 parameters leave.
+    let alone = bill("");
+    let tuned = bill("--preference dpo");
+    assert_eq!(alone("egress"), tuned("egress"));
+    assert!(
+        alone("egress").1.starts_with("15.0 GiB"),
+        "{:?}",
+        alone("egress")
+    );
+    // A teacher's answers are kept: 200M times 64 of six bytes.
+    let ahead = bill("--teacher llama-3.1-70b --offline");
+    assert!(
+        ahead("storage").1.contains("71.5 GiB beside them"),
+        "{:?}",
+        ahead("storage")
+    );
+    // Evaluation is the student's alone: it costs the same with a teacher that ran ahead, to the layouts' difference.
+    let evaluations = "--evaluations 10 --evaluation-tokens 1M";
+    let (with, without) = (
+        bill(&format!("--teacher llama-3.1-70b --offline {evaluations}")),
+        bill(evaluations),
+    );
+    let ratio = with("of which evaluation").0 / without("of which evaluation").0;
+    assert!((0.98..1.02).contains(&ratio), "{ratio}");
+    // Warm restarts go over the same data.
+    let stored = |more: &str| {
+        let answer = answered(&format!(
+            "plan train llama-3.1-8b --tokens 1B --gpus 8xH100-SXM --price 2/h --bill {more}"
+        ));
+        let lines = answer["bill"]["lines"].as_array().unwrap();
+        let storage = lines.iter().find(|line| line["what"] == "storage").unwrap();
+        storage["basis"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(stored(""), stored("--restarts 2"));
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_in_words() {
+    let run = "plan finetune qwen3-0.6b --tokens 20M --gpus 8xH100-SXM --price 2/h";
+    // A teacher that is sharded fits where a whole one would not.
+    let sharded = answered(&format!("{run} --teacher llama-3.1-70b --offline"));
+    assert_eq!(sharded["best"]["stages"][0]["layout"]["zero"], 3);
+    for (command, expected) in [
+        (format!("{run} --teacher resnet-50 --offline"), "takes images"),
+        (
+            format!("{run} --teacher gpt2 --sequence 4096 --offline"),
+            "learned positions for 1024 tokens",
+        ),
+        (
+            format!("{run} --method adapter --targets all"),
+            "--targets is of no use",
+        ),
+        (
+            "plan train llama-3.1-8b --tokens 1B --gpus 8xH100-SXM --restarts 100 --restart-factor 10".to_owned(),
+            "up to a million times",
+        ),
+        (
+            "plan train bert-large --stages 512:1B,1024:1B --gpus 8xH100-SXM".to_owned(),
+            "--stages has 1024",
+        ),
+        (
+            "plan train gemma-3-4b --stages 1024:1B,4096:1B --gpus 8xH100-SXM --images-per-sequence 8".to_owned(),
+            "a sequence has 1024",
+        ),
+        (
+            "plan train gemma-3-4b --tokens 1B --gpus 8xH100-SXM --images-per-sequence 0".to_owned(),
+            "--images-per-sequence is `0`",
+        ),
+        (
+            "plan train llama-3.1-8b --stages 8192:1T,50000000:50B --gpus 8xH100-SXM".to_owned(),
+            "part 50000000 tokens",
+        ),
+    ] {
+        refused(&command, expected);
+    }
+    for export in ["megatron", "axolotl", "nemo", "torchtitan"] {
+        let command = format!(
+            "plan train llama-3.1-8b --freeze 24 --tokens 1B --gpus 8xH100-SXM --framework fsdp --layout FSDP,mb1 --export {export}=x"
+        );
+        refused(&command, "frozen layers");
+    }
+    let here = folder("parts");
+    let project = "[train]\nmodel = \"llama-3.1-8b\"\ntokens = \"1T\"\nstages = \"8192:1T\"\ngpus = \"64xH100-SXM\"\n";
+    std::fs::write(here.join("outlay.toml"), project).unwrap();
+    let output = outlay_in(&here, &["plan", "train", "outlay.toml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains("both --stages and --tokens"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn a_reference_sees_the_images_too() {
+    let run = "plan finetune gemma-3-4b --tokens 50M --gpus 8xH100-SXM --price 2/h --method full";
+    let added = |more: &str| {
+        usd(&answered(&format!("{run} --preference dpo {more}")))
+            - usd(&answered(&format!("{run} {more}")))
+    };
+    assert!(added("--images-per-sequence 4") > added(""));
+}
+
+#[test]
+fn a_grid_without_emissions_is_a_plan_that_can_be_read_again() {
+    let here = folder("clean");
+    let mut csv = "point_time,value\n".to_owned();
+    for hour in 0..24 {
+        csv.push_str(&format!("2026-01-01T{hour:02}:00:00Z,0\n"));
+    }
+    std::fs::write(here.join("grid.csv"), csv).unwrap();
+    let plan = "plan train gpt2 --tokens 1B --gpus 1xH100-SXM --price 2/h --carbon grid.csv --start 2026-12-01 --json";
+    let output = outlay_in(&here, &plan.split_whitespace().collect::<Vec<_>>());
+    assert!(output.status.success(), "{}", stderr(&output));
+    std::fs::write(here.join("plan.json"), &output.stdout).unwrap();
+    let compared = outlay_in(&here, &["compare", "plan.json", "plan.json"]);
+    assert!(compared.status.success(), "{}", stderr(&compared));
 }
