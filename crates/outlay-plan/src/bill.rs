@@ -30,6 +30,11 @@ pub struct Surroundings {
     pub other_bytes: f64,
     /// Passes over the training data, which is stored once.
     pub passes: f64,
+    /// Bytes of training data that one node reads and unpacks in a second, beside its accelerators' work.
+    ///
+    /// By default 2e9, the rate at which a node is taken to write checkpoints, too. Pictures that processors unpack are
+    /// mostly slower.
+    pub loading_bytes_per_s: f64,
     /// Checkpoints kept at one time.
     pub checkpoints_kept: f64,
     /// Price of storage in US dollars for each GB (1e9 bytes) and month of 30 days.
@@ -59,6 +64,7 @@ impl Default for Surroundings {
             data_bytes: None,
             other_bytes: 0.0,
             passes: 1.0,
+            loading_bytes_per_s: CHECKPOINT_BYTES_PER_S,
             checkpoints_kept: 3.0,
             storage_usd_per_gb_month: 0.023,
             egress_usd_per_gb: 0.09,
@@ -288,6 +294,44 @@ pub fn bill(
             ),
         );
     }
+    let months = plan.wall_clock_s.scaled(1.0 / (30.0 * DAY_S));
+    let (data_bytes, of) = match (surroundings.data_bytes, workload.model.sample.positions) {
+        (Some(bytes), _) => (bytes, "data"),
+        (None, None) => {
+            let id_bytes = if workload.model.vocabulary > 65_536 {
+                4.0
+            } else {
+                2.0
+            };
+            (answer.tokens / surroundings.passes * id_bytes, "token ids")
+        }
+        (None, Some(_)) => (0.0, "data (size not said)"),
+    };
+    if data_bytes > 0.0 {
+        let nodes = (f64::from(plan.count) / f64::from(accelerator.node_size.max(1))).ceil();
+        // While the steps of training run.
+        let needed_bytes_per_s = data_bytes * surroundings.passes
+            / (plan.wall_clock_s.p50 * training * (1.0 - allowed))
+            / nodes;
+        let waiting = (needed_bytes_per_s / surroundings.loading_bytes_per_s - 1.0).max(0.0);
+        let waited = compute.scaled(waiting * training);
+        line(
+            "waiting for data",
+            waited,
+            false,
+            format!(
+                "steps need {}/s of each node, which loads {}/s{}",
+                outlay_units::bytes(needed_bytes_per_s),
+                outlay_units::bytes(surroundings.loading_bytes_per_s),
+                if waiting > 0.0 {
+                    ""
+                } else {
+                    ": loading hides behind them"
+                }
+            ),
+        );
+        compute = added(compute, waited);
+    }
     if surroundings.idle_share > 0.0 {
         let idle = compute.scaled(surroundings.idle_share);
         line(
@@ -312,19 +356,6 @@ pub fn bill(
             ),
         );
     }
-    let months = plan.wall_clock_s.scaled(1.0 / (30.0 * DAY_S));
-    let (data_bytes, of) = match (surroundings.data_bytes, workload.model.sample.positions) {
-        (Some(bytes), _) => (bytes, "data"),
-        (None, None) => {
-            let id_bytes = if workload.model.vocabulary > 65_536 {
-                4.0
-            } else {
-                2.0
-            };
-            (answer.tokens / surroundings.passes * id_bytes, "token ids")
-        }
-        (None, Some(_)) => (0.0, "data (size not said)"),
-    };
     let kept_bytes = surroundings.checkpoints_kept * saved.bytes;
     line(
         "storage",

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::constants::{Calibration, Constant};
+use crate::constants::Calibration;
 use crate::layout::{Layout, Recompute};
 use crate::measured::model_flops_per_token;
 use crate::memory::Memory;
@@ -741,20 +741,19 @@ fn plan_of(
     let run_spread = calibration.spread("run", known);
     let step_s = candidate.time.total_s();
     let tokens_per_step = (workload.global_batch_sequences * workload.sequence_tokens) as f64;
-    let steps = (workload.tokens_total / tokens_per_step).ceil();
-    let goodput = costing.constants.get(Constant::Goodput);
     let memory_spread = calibration.spread("memory", known);
     let parts = Parts {
         costing,
         spreads: [step_spread, run_spread, memory_spread],
     };
     let stages = stages_of(question, priced, candidate, &parts);
-    let others_s: f64 = stages
-        .iter()
-        .filter(|stage| !stage.main)
-        .map(|stage| stage.wall_clock_s.p50)
-        .sum();
-    let wall_s = Estimate::around(steps * step_s / goodput + others_s, run_spread);
+    let main = parts.of(&main_name(workload), workload, candidate, false);
+    let whole_s = if stages.is_empty() {
+        main.wall_clock_s.p50
+    } else {
+        stages.iter().map(|stage| stage.wall_clock_s.p50).sum()
+    };
+    let (steps, wall_s) = (main.steps, Estimate::around(whole_s, run_spread));
     let most_bytes = priced
         .stages
         .iter()

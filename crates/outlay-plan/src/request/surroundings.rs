@@ -32,6 +32,9 @@ pub struct BillRequest {
     /// Size of the training data in GB.
     #[serde(deserialize_with = "said::number")]
     pub data_size: Option<f64>,
+    /// GB of training data that one node loads in a second.
+    #[serde(deserialize_with = "said::number")]
+    pub loading: Option<f64>,
     /// Checkpoints kept at one time.
     #[serde(deserialize_with = "said::number")]
     pub checkpoints: Option<f64>,
@@ -73,6 +76,14 @@ impl BillRequest {
         };
         Ok(Surroundings {
             other_bytes: 0.0,
+            loading_bytes_per_s: 1e9
+                * within(
+                    "loading",
+                    self.loading,
+                    usual.loading_bytes_per_s / 1e9,
+                    1e-3,
+                    1e4,
+                )?,
             preemptions_per_node_day: match self.preemptions {
                 None => None,
                 given => Some(within("preemptions", given, 0.0, 0.0, 1000.0)?),

@@ -70,6 +70,23 @@ fn parts_of_a_run_cost_what_they_cost_alone() {
             .collect::<Vec<_>>(),
         [("8192 tokens", true), ("131072 tokens", false)]
     );
+    // The main part may come last, and then takes up the other's checkpoint.
+    let reversed = Question {
+        stages: vec![outlay_plan::Stage {
+            before: true,
+            ..together.stages[0].clone()
+        }],
+        ..on_h100(&short, &offer, Some(64))
+    };
+    let reversed = plan_train(&reversed, &calibration).unwrap().best;
+    let parts: f64 = reversed
+        .stages
+        .iter()
+        .map(|stage| stage.wall_clock_s.p50)
+        .sum();
+    assert!((parts / reversed.wall_clock_s.p50 - 1.0).abs() < 1e-9);
+    assert!((reversed.wall_clock_s.p50 / best.wall_clock_s.p50 - 1.0).abs() < 1e-6);
+    assert!(reversed.stages[1].main);
     // Where a part does not fit, the run does not, and the error is that part's.
     let huge = workload("llama-3.1-405b", 8192, 64, 1e9);
     let hopeless = Question {

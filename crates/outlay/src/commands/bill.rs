@@ -68,6 +68,15 @@ pub struct BillArgs {
     /// In the bill: size of the training data in GB (default: token ids of 2 or 4 bytes)
     #[arg(long, value_name = "GB", requires = "bill", allow_hyphen_values = true)]
     data_size: Option<f64>,
+    /// In the bill: GB of training data that one node reads and unpacks in a second; what steps need beyond it, they wait for
+    /// [default: 2]
+    #[arg(
+        long,
+        value_name = "GB_PER_S",
+        requires = "bill",
+        allow_hyphen_values = true
+    )]
+    loading: Option<f64>,
     /// In the bill: checkpoints kept at one time [default: 3]
     #[arg(long, value_name = "N", requires = "bill", allow_hyphen_values = true)]
     checkpoints: Option<f64>,
@@ -101,6 +110,7 @@ impl BillArgs {
             all_runs,
             idle,
             data_size,
+            loading,
             checkpoints,
             storage,
             egress,
@@ -113,6 +123,7 @@ impl BillArgs {
         self.all_runs = self.all_runs.or(all_runs);
         self.idle = self.idle.or(idle);
         self.data_size = self.data_size.or(data_size);
+        self.loading = self.loading.or(loading);
         self.checkpoints = self.checkpoints.or(checkpoints);
         self.storage = self.storage.or(storage);
         self.egress = self.egress.or(egress);
@@ -128,6 +139,7 @@ impl BillArgs {
             all_runs: self.all_runs,
             idle: self.idle,
             data_size: self.data_size,
+            loading: self.loading,
             checkpoints: self.checkpoints,
             storage: self.storage,
             egress: self.egress,

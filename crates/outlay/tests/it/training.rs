@@ -297,6 +297,31 @@ fn bills_count_what_is_the_models_own() {
     );
     let ratio = with("of which evaluation").0 / without("of which evaluation").0;
     assert!((0.98..1.02).contains(&ratio), "{ratio}");
+    // ImageNet's 150 GB, ninety times over, on eight H100s: loading that is too slow makes the run wait.
+    let images = |more: &str| {
+        answered(&format!(
+            "plan train resnet-50 --samples 1.28M --epochs 90 --gpus 8xH100-SXM --price 2/h --bill --data-size 150 {more}"
+        ))["bill"]
+            .clone()
+    };
+    let line = |bill: &Value| -> (f64, String) {
+        let lines = bill["lines"].as_array().unwrap();
+        let line = lines
+            .iter()
+            .find(|line| line["what"] == "waiting for data")
+            .unwrap();
+        (
+            line["usd"]["p50"].as_f64().unwrap(),
+            line["basis"].as_str().unwrap().to_owned(),
+        )
+    };
+    let (fast, slow) = (images("--loading 100"), images("--loading 0.5"));
+    assert_eq!(line(&fast).0, 0.0);
+    assert!(line(&fast).1.contains("hides behind them"), "{fast}");
+    let run = fast["lines"][0]["usd"]["p50"].as_f64().unwrap();
+    assert!(line(&slow).0 > run, "{slow}");
+    let total = |bill: &Value| bill["total_usd"]["p50"].as_f64().unwrap();
+    assert!((total(&slow) - total(&fast) - line(&slow).0).abs() < 1e-6 * total(&slow));
     // Warm restarts go over the same data.
     let stored = |more: &str| {
         let answer = answered(&format!(
