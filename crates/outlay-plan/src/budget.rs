@@ -83,8 +83,24 @@ pub struct BudgetAnswer {
     pub flat_parameters: (f64, f64),
     /// Active parameters of a mixture of eight experts of equal loss, where the law gives one.
     pub mixture_active_parameters: Option<f64>,
+    /// That mixture, trained on the same tokens; absent where the law gives none, or nothing considered can train it.
+    #[serde(default)]
+    pub mixture: Option<MixtureCandidate>,
     /// Sentences worth reading.
     pub notes: Vec<String>,
+}
+
+/// A mixture of eight experts, one of which a token visits, that reaches the loss of the best dense size on its tokens.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct MixtureCandidate {
+    /// All parameters.
+    pub parameters: f64,
+    /// Parameters that a token touches.
+    pub active_parameters: f64,
+    /// Cost of training.
+    pub training_usd: Estimate,
+    /// How to train it.
+    pub plan: Plan,
 }
 
 /// Why a budget buys nothing.
@@ -373,11 +389,22 @@ pub fn plan_budget(
     if question.served_tokens > 0.0 {
         notes.push("A served token is priced at a third of a trained one: 2 of 6 FLOPs for each parameter, at the same utilisation (arXiv:2401.00448).".to_owned());
     }
+    let active = mixture_of_eight(best.parameters, best.tokens);
+    let mixture = active.and_then(mixture).and_then(|model| {
+        let plan = buyer.plan(&model, best.tokens).ok()?;
+        Some(MixtureCandidate {
+            parameters: model.parameters() as f64,
+            active_parameters: model.active_parameters() as f64,
+            training_usd: plan.usd?,
+            plan,
+        })
+    });
     Ok(BudgetAnswer {
         format: 1,
         budget_usd: question.usd,
         flat_parameters: (flat(false), flat(true)),
-        mixture_active_parameters: mixture_of_eight(best.parameters, best.tokens),
+        mixture_active_parameters: active,
+        mixture,
         best,
         candidates,
         notes,

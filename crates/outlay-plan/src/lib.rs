@@ -36,7 +36,9 @@ mod worth;
 
 pub use adapters::{Adapters, Targets};
 pub use bill::{Bill, BillLine, Checkpoints, Surroundings, bill, embodied_kg};
-pub use budget::{BudgetAnswer, BudgetCandidate, BudgetError, BudgetQuestion, plan_budget};
+pub use budget::{
+    BudgetAnswer, BudgetCandidate, BudgetError, BudgetQuestion, MixtureCandidate, plan_budget,
+};
 pub use collective::Collective;
 pub use complete::complete;
 pub use constants::{Calibration, Constant, DESCRIPTIONS, Description, N_CONSTANTS, Resolved};

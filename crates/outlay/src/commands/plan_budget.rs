@@ -256,8 +256,22 @@ fn show(args: &Args, answer: &BudgetAnswer, printer: &mut Printer) {
         ));
         if let Some(active) = answer.mixture_active_parameters {
             printer.sentence(&format!(
-                "A mixture of 8 experts with {} active parameters would reach the same loss on the same tokens (arXiv:2502.05172{}).",
+                "A mixture of 8 experts with {} active parameters{} would reach the same loss on the same tokens{} (arXiv:2502.05172{}).",
                 count(active),
+                answer.mixture.as_ref().map_or_else(String::new, |mixture| {
+                    format!(" of {}", count(mixture.parameters))
+                }),
+                answer.mixture.as_ref().map_or_else(String::new, |mixture| {
+                    format!(
+                        " for {} ({} to {}), in {} on {} x {}",
+                        usd(mixture.training_usd.p50),
+                        usd(mixture.training_usd.p10),
+                        usd(mixture.training_usd.p90),
+                        duration(mixture.plan.wall_clock_s.p50),
+                        mixture.plan.count,
+                        mixture.plan.accelerator
+                    )
+                }),
                 if active > 2.7e9 {
                     ", carried on beyond the 2.7B that it was measured to"
                 } else {

@@ -416,3 +416,22 @@ fn a_grid_without_emissions_is_a_plan_that_can_be_read_again() {
     let compared = outlay_in(&here, &["compare", "plan.json", "plan.json"]);
     assert!(compared.status.success(), "{}", stderr(&compared));
 }
+
+#[test]
+fn a_budget_compares_dense_models_with_a_mixture_of_equal_quality() {
+    let answer = answered("plan budget 50000usd --gpus 64xH100-SXM");
+    let (best, mixture) = (&answer["best"], &answer["mixture"]);
+    let number = |value: &Value, name: &str| value[name].as_f64().unwrap();
+    // Fewer parameters are active, more are held, and the same tokens cost less.
+    let dense = number(best, "parameters");
+    assert!(number(mixture, "active_parameters") < dense);
+    assert!(number(mixture, "parameters") > dense);
+    let law = answer["mixture_active_parameters"].as_f64().unwrap();
+    assert!((number(mixture, "active_parameters") / law - 1.0).abs() < 0.1);
+    assert!(number(&mixture["training_usd"], "p50") < number(&best["training_usd"], "p50"));
+    let said = said_lines("plan budget 50000usd --gpus 64xH100-SXM").replace('\n', " ");
+    assert!(
+        said.contains("would reach the same loss on the same tokens for $"),
+        "{said}"
+    );
+}
