@@ -304,6 +304,10 @@ impl Costing<'_> {
     /// Gathering the sharded weights of frozen layers, once for each micro-batch, before anything hides it.
     fn frozen_gathers_s(&self, layout: &Layout, batches: f64) -> f64 {
         let (dense, experts) = self.frozen_layer_parameters;
+        // Most models have none, and layouts are priced by the million.
+        if dense + experts <= 0.0 {
+            return 0.0;
+        }
         let pipeline = f64::from(layout.pipeline);
         let tensor = f64::from(layout.tensor);
         let spread = f64::from(layout.expert).max(tensor);

@@ -157,19 +157,8 @@ impl Costing<'_> {
             }
         }
         // Frozen models are sharded where the trained one is.
-        let (sharing, expert_sharing) = if layout.zero >= 3 {
-            (sharers, expert_sharers)
-        } else {
-            (1.0, 1.0)
-        };
-        // Frozen layers are divided as trained ones.
-        let (frozen_dense, frozen_experts) = self.frozen_layer_parameters;
-        let spread = f64::from(layout.expert.max(layout.tensor));
-        let frozen = self.frozen_parameters / sharing
-            + (frozen_dense / f64::from(layout.tensor) / sharing
-                + frozen_experts / spread / expert_sharing)
-                / f64::from(layout.pipeline);
-        memory.weights_bytes += frozen * storage.min(2.0);
+        memory.weights_bytes +=
+            self.frozen_held(layout, sharers, expert_sharers) * storage.min(2.0);
         let stages = f64::from(layout.pipeline);
         let per_stage = (self.layers / stages).ceil() / self.layers;
         let batches = self.micro_batches(layout);
@@ -250,6 +239,24 @@ impl Costing<'_> {
             constants.get(Constant::ReservedGib) * (0.5 + 0.5 * groups.max(1.0)) * GIB
         };
         memory
+    }
+
+    /// Parameters that one rank holds of what runs forward alone, of which `sharers` share one copy under ZeRO-3.
+    fn frozen_held(&self, layout: &Layout, sharers: f64, expert_sharers: f64) -> f64 {
+        let (dense, experts) = self.frozen_layer_parameters;
+        if self.frozen_parameters + dense + experts <= 0.0 {
+            return 0.0;
+        }
+        let (sharing, expert_sharing) = if layout.zero >= 3 {
+            (sharers, expert_sharers)
+        } else {
+            (1.0, 1.0)
+        };
+        // Frozen layers are divided as trained ones.
+        let spread = f64::from(layout.expert.max(layout.tensor));
+        self.frozen_parameters / sharing
+            + (dense / f64::from(layout.tensor) / sharing + experts / spread / expert_sharing)
+                / f64::from(layout.pipeline)
     }
 
     /// Size of a checkpoint that training can resume from, in bytes: weights, master weights and moments.
