@@ -1,34 +1,11 @@
 //! Laws of runs of several parts, of frozen layers and of levers.
 
-use outlay_catalog::{Offer, find_accelerator};
+use outlay_catalog::find_accelerator;
 use outlay_plan::{
-    Calibration, Choice, Costing, Layout, Method, Question, Recompute, Workload, plan_train,
+    Calibration, Costing, Layout, Method, Question, Recompute, Workload, plan_train,
 };
 
-use super::{offer, workload};
-
-/// A question on H100s at two dollars an hour.
-fn on_h100<'a>(workload: &'a Workload, offer: &'a Offer, count: Option<u32>) -> Question<'a> {
-    Question {
-        workload,
-        choices: vec![Choice {
-            accelerator: find_accelerator("H100-SXM").unwrap(),
-            count,
-            offers: vec![offer],
-        }],
-        budget_usd: None,
-        deadline_s: None,
-        layout: None,
-        carbon: |_, _| (400.0, String::new()),
-        pue: 1.2,
-        framework_given: true,
-        own_calibration: false,
-        exhaustive: false,
-        usual_only: false,
-        stages: Vec::new(),
-        most_recompute: Recompute::Full,
-    }
-}
+use super::{offer, on_h100, workload};
 
 #[test]
 fn parts_of_a_run_cost_what_they_cost_alone() {

@@ -48,14 +48,14 @@ fn offer(usd_per_hour: f64) -> Offer {
     }
 }
 
-fn cost(workload: &Workload, price: f64) -> f64 {
-    let offer = offer(price);
-    let question = Question {
+/// A question on H100s at an offer.
+fn on_h100<'a>(workload: &'a Workload, offer: &'a Offer, count: Option<u32>) -> Question<'a> {
+    Question {
         workload,
         choices: vec![Choice {
             accelerator: find_accelerator("H100-SXM").unwrap(),
-            count: Some(16),
-            offers: vec![&offer],
+            count,
+            offers: vec![offer],
         }],
         budget_usd: None,
         deadline_s: None,
@@ -68,13 +68,20 @@ fn cost(workload: &Workload, price: f64) -> f64 {
         usual_only: false,
         stages: Vec::new(),
         most_recompute: Recompute::Full,
-    };
-    plan_train(&question, &Calibration::built_in())
-        .unwrap()
-        .best
-        .usd
-        .unwrap()
-        .p50
+    }
+}
+
+fn cost(workload: &Workload, price: f64) -> f64 {
+    let offer = offer(price);
+    plan_train(
+        &on_h100(workload, &offer, Some(16)),
+        &Calibration::built_in(),
+    )
+    .unwrap()
+    .best
+    .usd
+    .unwrap()
+    .p50
 }
 
 proptest! {
