@@ -9,7 +9,7 @@ use crate::adapters::Adapters;
 use crate::complete::shape_from_parameters;
 use crate::constants::Calibration;
 use crate::layout::Recompute;
-use crate::scaling::{LossLaw, effective_tokens, mixture_of_eight};
+use crate::scaling::{LossLaw, effective_tokens, mixture_of_eight, mixture_of_eight_off_by};
 use crate::train::{Choice, Plan, PlanError, Question, plan_train};
 use crate::workload::{
     AttentionKernel, Framework, Method, Optimizer, Precision, SOFTWARE_YEAR, Workload,
@@ -58,7 +58,8 @@ pub struct BudgetCandidate {
     pub tokens: f64,
     /// Passes over the different tokens that there are.
     pub epochs: f64,
-    /// Loss by the law, in nats for each token; the interval is that of the law's floor.
+    /// Loss by the law, in nats for each token; the interval is that of the law's floor, and where tokens are repeated as
+    /// much again as repetition is thought to lose.
     pub loss: Estimate,
     /// Cost of training.
     pub training_usd: Estimate,
@@ -97,6 +98,9 @@ pub struct MixtureCandidate {
     pub parameters: f64,
     /// Parameters that a token touches.
     pub active_parameters: f64,
+    /// Active parameters that would do, were the law of mixtures off by the error of the dense law's floor either way (none is
+    /// published for it); the upper end is absent where no size would reach the loss.
+    pub active_range: (f64, Option<f64>),
     /// Cost of training.
     pub training_usd: Estimate,
     /// How to train it.
@@ -295,7 +299,9 @@ impl Buyer<'_, '_> {
             .unique_tokens
             .map_or(tokens, |unique| effective_tokens(tokens, unique));
         let loss = question.law.loss(parameters, worth);
-        let error = 1.2816 * question.law.floor_error;
+        // No error is published for the worth of repeated tokens: what they lose is taken to be as unsure as it is large.
+        let lost_to_repetition = loss - question.law.loss(parameters, tokens);
+        let error = (1.2816 * question.law.floor_error).hypot(lost_to_repetition);
         Some(BudgetCandidate {
             parameters,
             layers,
@@ -392,7 +398,10 @@ pub fn plan_budget(
     let active = mixture_of_eight(best.parameters, best.tokens);
     let mixture = active.and_then(mixture).and_then(|model| {
         let plan = buyer.plan(&model, best.tokens).ok()?;
+        let error = 1.2816 * question.law.floor_error;
+        let off_by = |error| mixture_of_eight_off_by(best.parameters, best.tokens, error);
         Some(MixtureCandidate {
+            active_range: (off_by(-error)?, off_by(error)),
             parameters: model.parameters() as f64,
             active_parameters: model.active_parameters() as f64,
             training_usd: plan.usd?,

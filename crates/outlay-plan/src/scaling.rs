@@ -167,15 +167,37 @@ const EIGHT_EXPERTS: ExpertLaw = ExpertLaw {
 /// assert!((active / 1e9 - 1.0).abs() < 1e-3);
 /// ```
 pub fn mixture_of_eight(dense_parameters: f64, tokens: f64) -> Option<f64> {
+    mixture_of_eight_off_by(dense_parameters, tokens, 0.0)
+}
+
+/// As [`mixture_of_eight`], were mixtures so many nats worse than the law says (better, where negative).
+pub(crate) fn mixture_of_eight_off_by(
+    dense_parameters: f64,
+    tokens: f64,
+    error_nats: f64,
+) -> Option<f64> {
     let loss =
         EXPERT_FLOOR + DENSE.m * dense_parameters.powf(DENSE.mu) + DENSE.n * tokens.powf(DENSE.nu);
-    let left = loss - EXPERT_FLOOR - EIGHT_EXPERTS.n * tokens.powf(EIGHT_EXPERTS.nu);
+    let left = loss - error_nats - EXPERT_FLOOR - EIGHT_EXPERTS.n * tokens.powf(EIGHT_EXPERTS.nu);
     (left > 0.0).then(|| (left / EIGHT_EXPERTS.m).powf(1.0 / EIGHT_EXPERTS.mu))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn worse_mixtures_have_to_be_larger() {
+        let active = |error| mixture_of_eight_off_by(1.7556e9, 2e10, error);
+        let (better, as_said, worse) = (
+            active(-0.04).unwrap(),
+            active(0.0).unwrap(),
+            active(0.04).unwrap(),
+        );
+        assert!(better < as_said && as_said < worse);
+        // So bad that no size makes up for it.
+        assert!(active(10.0).is_none());
+    }
 
     /// The coefficients that Sardana et al. 2024 use, and the two examples that they print: a model of Chinchilla's
     /// quality for 13B at 2T tokens served is 7B, and saves 17%; for 7B at 100B tokens it is 6B with 1.18 times the data.

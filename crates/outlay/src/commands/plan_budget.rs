@@ -259,7 +259,13 @@ fn show(args: &Args, answer: &BudgetAnswer, printer: &mut Printer) {
                 "A mixture of 8 experts with {} active parameters{} would reach the same loss on the same tokens{} (arXiv:2502.05172{}).",
                 count(active),
                 answer.mixture.as_ref().map_or_else(String::new, |mixture| {
-                    format!(" of {}", count(mixture.parameters))
+                    let (low, high) = mixture.active_range;
+                    format!(
+                        " of {} ({} to {} active, were the law off by the dense one's error)",
+                        count(mixture.parameters),
+                        count(low),
+                        high.map_or_else(|| "any number".to_owned(), count)
+                    )
                 }),
                 answer.mixture.as_ref().map_or_else(String::new, |mixture| {
                     format!(

@@ -427,6 +427,14 @@ fn a_budget_compares_dense_models_with_a_mixture_of_equal_quality() {
     assert!(number(mixture, "active_parameters") < dense);
     assert!(number(mixture, "parameters") > dense);
     let law = answer["mixture_active_parameters"].as_f64().unwrap();
+    let range = |index: usize| mixture["active_range"][index].as_f64().unwrap();
+    assert!(range(0) < law && law < range(1), "{mixture}");
+    // Repetition makes the loss less sure.
+    let width = |answer: &Value| {
+        number(&answer["best"]["loss"], "p90") - number(&answer["best"]["loss"], "p10")
+    };
+    let repeated = answered("plan budget 50000usd --gpus 64xH100-SXM --unique-tokens 20B");
+    assert!(number(&repeated["best"], "epochs") > 2.0 && width(&repeated) > 1.01 * width(&answer));
     assert!((number(mixture, "active_parameters") / law - 1.0).abs() < 0.1);
     assert!(number(&mixture["training_usd"], "p50") < number(&best["training_usd"], "p50"));
     let said = said_lines("plan budget 50000usd --gpus 64xH100-SXM").replace('\n', " ");
