@@ -134,7 +134,8 @@ pub enum BlockKind {
     /// A tower that runs for the images of every sequence and is trained: whole on the first pipeline stage. It is apart
     /// from embeddings as its layers keep much for the backward pass, and from layers as it is not divided among stages.
     TrainedTower,
-    /// A part that runs forward for every sample and is not trained: text encoders, the encoder of a VAE.
+    /// A part that runs forward for every sample and is not trained: frozen layers of the model itself
+    /// ([`Block::is_own`]), and networks beside it (text encoders, the encoder of a VAE, a teacher, a reference).
     Frozen,
 }
 

@@ -385,7 +385,7 @@ pub fn plan_budget(
     }
     if best.epochs > 1.05 {
         notes.push(format!(
-            "{:.1} epochs over the same tokens are worth {:.1} of fresh ones (arXiv:2305.16264).",
+            "{:.1} epochs over the same tokens are worth {:.1} of fresh ones (arXiv:2305.16264, which gives no error: the range of the loss holds what they lose once more).",
             best.epochs,
             question
                 .unique_tokens
