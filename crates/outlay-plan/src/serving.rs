@@ -16,6 +16,7 @@ mod fleet;
 mod measured;
 mod pass;
 mod plan;
+mod recipes;
 mod scheduler;
 
 pub use answer::{

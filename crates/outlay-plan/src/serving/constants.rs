@@ -51,6 +51,9 @@ pub enum ServingConstant {
     AllReduceUs,
     /// Latency of an expert dispatch or combine, in microseconds.
     AllToAllUs,
+    /// Host time of a layer's exchange of tokens with experts in a pass with prompts, where each attention group holds tokens of
+    /// its own: the host waits for their counts before it goes on (DeepEP's normal mode), in milliseconds.
+    ExchangeMs,
     /// Share of the link's rate that collectives reach.
     Link,
     /// Passes over memory of pointwise work.
@@ -67,9 +70,13 @@ pub enum ServingConstant {
     FrontEndRequestMs,
     /// Time of a request outside the scheduler: parsing, tokenising, the first response, in milliseconds.
     RequestMs,
+    /// Time that a gateway before the engine adds to a request, in milliseconds.
+    GatewayMs,
     /// Probability that a drafted token is accepted where all before it were: a draft of `n` yields
     /// `1 + a + ... + a^n` tokens a pass (Leviathan and others, arXiv:2211.17192, equation 1).
     Acceptance,
+    /// Time of a pass that each drafted token adds: the pass that drafts it and the host between, in milliseconds.
+    DraftMs,
     /// Time to hand a cache from a prefill worker to a decode worker, in milliseconds.
     HandOverMs,
 }
@@ -97,6 +104,7 @@ constants! {
     QuantizeBytes "quantize_bytes" 5.0 0.4 [1.0, 40.0] false true "bytes to quantize an input's element";
     AllReduceUs "allreduce_us" 6.3 0.4 [1.0, 100.0] true true "us of latency, all-reduce of 8 ranks";
     AllToAllUs "alltoall_us" 45.0 0.5 [1.0, 300.0] true true "us of latency, dispatch or combine";
+    ExchangeMs "exchange_ms" 3.0 1.0 [0.01, 20.0] false false "ms of the host, exchange of prompts' tokens";
     Link "link" 0.55 0.3 [0.05, 1.0] true true "share of the link's rate";
     Pointwise "pointwise" 1.2 0.4 [0.1, 10.0] false true "passes over memory of pointwise work";
     PassMs "pass_ms" 0.3 0.6 [0.01, 30.0] true true "ms of a pass that the host adds";
@@ -104,8 +112,10 @@ constants! {
     PromptPassMs "prompt_pass_ms" 5.0 0.9 [0.01, 100.0] true true "ms that a pass with prompts adds";
     FrontEndUs "front_end_us" 60.0 0.5 [1.0, 1000.0] false true "us to send one piece of an answer";
     FrontEndRequestMs "front_end_request_ms" 3.0 0.8 [0.01, 200.0] false true "ms of the front end for a request";
-    RequestMs "request_ms" 50.0 1.0 [0.5, 500.0] true true "ms of a request outside the scheduler";
+    RequestMs "request_ms" 50.0 0.6 [0.5, 500.0] false true "ms of a request outside the scheduler";
+    GatewayMs "gateway_ms" 30.0 1.0 [0.1, 500.0] false true "ms of a gateway before the engine";
     Acceptance "acceptance" 0.6 0.3 [0.05, 0.98] false false "probability that a drafted token is taken";
+    DraftMs "draft_ms" 0.8 0.8 [0.01, 20.0] false true "ms of a pass for each drafted token";
     HandOverMs "hand_over_ms" 100.0 1.2 [1.0, 3000.0] false true "ms to hand a cache over";
 }
 
@@ -114,6 +124,7 @@ constants! {
 /// Fitted with the formulas of `pass.rs` to the products, attention, experts, all-reduces and exchanges in NVIDIA's
 /// aiconfigurator-core 0.12.0 (Apache-2.0; PyPI), newest version of each engine: median errors 4 to 7% for 16-bit and 4 to
 /// 10% for narrow products, 9% for attention that decodes, 10% for prompts', 11% for experts, 9 to 14% for all-reduces.
+/// Drafts of SGLang are expected to take four times as long as others': its scheduler does not work ahead beside them.
 const SCOPE_PRIORS: &[(ServingConstant, &str, f64)] = {
     use ServingConstant as C;
     &[
@@ -178,6 +189,7 @@ const SCOPE_PRIORS: &[(ServingConstant, &str, f64)] = {
         (C::AllReduceUs, "tensorrt-llm", 0.9),
         (C::AllToAllUs, "blackwell", 1.2),
         (C::AllToAllUs, "blackwell-ultra", 1.2),
+        (C::DraftMs, "sglang", 4.0),
         (C::Link, "hopper", 1.1),
         (C::Link, "blackwell", 0.88),
         (C::Link, "blackwell-ultra", 0.9),

@@ -47,6 +47,17 @@ impl Engine {
         self != Self::Sglang
     }
 
+    /// Whether the host waits in every layer for how many prompt tokens each rank of experts gets: SGLang's DeepEP in its
+    /// normal mode.
+    pub fn counts_exchanged_tokens(self) -> bool {
+        self == Self::Sglang
+    }
+
+    /// Whether pieces of an answer that a client has not taken yet are sent as one.
+    pub fn merges_pieces(self) -> bool {
+        self != Self::TensorrtLlm
+    }
+
     /// Whether a prompt may be cut over several passes.
     pub fn chunks(self) -> bool {
         self != Self::TensorrtLlm
@@ -64,6 +75,16 @@ pub struct Settings {
     /// Passes for which prompts wait until every attention group has one: TensorRT-LLM's `timeout_iters` of
     /// `attention_dp_config`.
     pub balance_passes: u32,
+    /// Most passes for which prompts wait for more of them while answers are under way: TensorRT-LLM's
+    /// `batch_wait_timeout_iters`.
+    #[serde(default)]
+    pub wait_passes: u32,
+    /// Share of a pass at which they wait no longer: TensorRT-LLM's `batch_wait_max_tokens_ratio`.
+    #[serde(default)]
+    pub wait_share: f64,
+    /// Most tokens of a pass with prompts that runs as a graph: vLLM's `max_cudagraph_capture_size`.
+    #[serde(default)]
+    pub graph_tokens: f64,
     /// Share of an accelerator's memory that weights, activations and cache take together.
     pub memory_share: f64,
     /// Most sequences at once on one attention group.
@@ -89,6 +110,9 @@ impl Settings {
             },
             poll_passes: 1,
             balance_passes: 0,
+            wait_passes: 0,
+            wait_share: 0.0,
+            graph_tokens: if engine == Engine::Vllm { 512.0 } else { 0.0 },
             memory_share: match engine {
                 Engine::Sglang => 0.88,
                 Engine::Vllm | Engine::TensorrtLlm => 0.9,

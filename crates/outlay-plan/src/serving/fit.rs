@@ -11,8 +11,9 @@ use crate::serving::constants::{
 use crate::serving::measured::ServingCase;
 use crate::serving::scheduler::Outcome;
 
-/// Weight of times to first token beside times per output token.
-const TTFT_WEIGHT: f64 = 1.0;
+/// Weight of times to first token beside times per output token: they scatter twice as widely around any prediction (queues,
+/// warm-ups), and weigh by the inverse of their variance.
+const TTFT_WEIGHT: f64 = 0.25;
 
 /// Weight of a group with one row. Rows of a group share what their model, engine's version and settings have of their own,
 /// about a sixth of a latency, which no constant may follow: a hundred rows say little more than ten. With weights of
@@ -85,8 +86,15 @@ fn concerns(constant: usize, case: &ServingCase) -> bool {
     ]) {
         return experts;
     }
+    let spread = case.layout.attention_data > 1
+        || case
+            .workers
+            .is_some_and(|workers| workers.prompt_layout.attention_data > 1);
     if is(&[C::AllToAllUs]) {
-        return experts && case.layout.attention_data > 1;
+        return experts && spread;
+    }
+    if is(&[C::ExchangeMs]) {
+        return experts && spread && case.engine.counts_exchanged_tokens();
     }
     if is(&[C::Unpack]) {
         return [
@@ -103,8 +111,11 @@ fn concerns(constant: usize, case: &ServingCase) -> bool {
     if is(&[C::Imbalance]) {
         return experts && case.layout.expert > 1;
     }
-    if is(&[C::Acceptance]) {
+    if is(&[C::Acceptance, C::DraftMs]) {
         return case.drafted_tokens.is_some();
+    }
+    if is(&[C::GatewayMs]) {
+        return case.gateway;
     }
     if is(&[C::HandOverMs]) {
         return case.workers.is_some();

@@ -13,6 +13,7 @@ use crate::serving::deployment::{
     Deployment, Engine, Formats, NumberFormat, ServingLayout, Settings,
 };
 use crate::serving::pass::PassTimes;
+use crate::serving::recipes::{Conditions, Published, Said};
 use crate::serving::scheduler::{Draft, Load, Outcome, Split, simulate, simulate_split};
 
 /// Widest group that one node of aggregated serving holds.
@@ -151,6 +152,10 @@ pub struct ServingCase {
     pub drafted_tokens: Option<f64>,
     /// Prompt workers, where prompts and answers are apart.
     pub workers: Option<Workers>,
+    /// Accelerators of prompt and decode workers together, where a row tells only that.
+    pub ranks_in_all: Option<u32>,
+    /// Whether requests passed a gateway (NVIDIA Dynamo's front end) before the engine.
+    pub gateway: bool,
     /// The load.
     pub load: Load,
     /// Measured time to first token, in seconds.
@@ -196,20 +201,31 @@ pub fn expected_yield(acceptance: f64, drafted: f64) -> f64 {
     (1.0 - acceptance.powf(drafted + 1.0)) / (1.0 - acceptance).max(1e-9)
 }
 
-fn whole(value: Option<f64>) -> Option<u32> {
+pub(super) fn whole(value: Option<f64>) -> Option<u32> {
     value
         .filter(|value| *value >= 1.0 && *value <= 1e9)
         .map(|value| value as u32)
 }
 
+/// The day that a source names, as `2026-01-14`; empty where it names none.
+fn day_of(source: &str) -> &str {
+    source
+        .split("measured=")
+        .nth(1)
+        .and_then(|rest| rest.get(..10))
+        .unwrap_or("")
+}
+
 /// A layout from the widths that rows give.
 ///
-/// Some rows count a data-parallel attention twice (`tp` times `dp` ranks where one node held `tp`): groups wider than a
-/// node that must lie in one are read as their square root.
+/// Some rows count a data-parallel attention twice (`tp` times `dp` ranks where one node held `tp`): equal widths of a publisher
+/// that does so (`counts_twice`) are those of one group each, and groups wider than a node that must lie in one are read as
+/// their square root.
 fn layout_of(
     widths: [Option<f64>; 5],
     has_experts: bool,
     widest: Option<u32>,
+    counts_twice: bool,
     assumed: &mut Vec<String>,
 ) -> ServingLayout {
     let [tensor, pipeline, data, expert_tensor, expert] = widths.map(whole);
@@ -220,6 +236,11 @@ fn layout_of(
         expert_tensor: expert_tensor.unwrap_or(1),
         expert: expert.unwrap_or(1),
     };
+    if counts_twice && layout.tensor == layout.attention_data && layout.tensor > 1 {
+        layout.tensor = 1;
+        layout.expert = layout.attention_data;
+        layout.expert_tensor = 1;
+    }
     let attention = layout.tensor * layout.attention_data;
     let experts = layout.expert_tensor * layout.expert;
     let ranks = attention.max(if has_experts { experts } else { 1 });
@@ -306,9 +327,11 @@ impl ServingCase {
                     .and_then(|digits| digits.parse::<u32>().ok())
             })
             .filter(|clients| *clients > 0);
+        let dated = row.silicon_data_source.starts_with("db-dump/")
+            || row.silicon_data_source.starts_with("source_file=20");
         let has_experts = model.has_experts();
         let split = row.mode == "disagg";
-        let (layout, workers, concurrency, kind);
+        let (layout, workers, concurrency);
         if split {
             layout = layout_of(
                 [
@@ -320,6 +343,7 @@ impl ServingCase {
                 ],
                 has_experts,
                 None,
+                false,
                 &mut assumed,
             );
             let prompt_layout = layout_of(
@@ -332,6 +356,7 @@ impl ServingCase {
                 ],
                 has_experts,
                 None,
+                false,
                 &mut assumed,
             );
             let decode_workers = whole(row.decode_num_workers);
@@ -349,11 +374,6 @@ impl ServingCase {
                     )
                 })
                 .ok_or("column `decode_batch_size`: missing; allowed: a number of at least 1")?;
-            kind = if decode_workers.is_some() {
-                "split"
-            } else {
-                "split-workers-unknown"
-            };
         } else {
             layout = layout_of(
                 [
@@ -365,6 +385,7 @@ impl ServingCase {
                 ],
                 has_experts,
                 Some(NODE),
+                dated,
                 &mut assumed,
             );
             workers = None;
@@ -376,41 +397,56 @@ impl ServingCase {
                 })
                 .or(clients)
                 .ok_or("column `batch_size`: missing; allowed: a number of at least 1")?;
-            kind = "together";
         }
-        // InferenceX, whose dumps are named by their day, publishes its scripts (github.com/SemiAnalysisAI/InferenceX,
-        // `benchmarks/` and `perf-changelog.yaml`): lengths between 0.8 and 1 of the nominal ones
+        // InferenceX, whose dumps are named by their day, publishes its scripts: lengths between 0.8 and 1 of the nominal ones
         // (`--random-range-ratio 0.8`), ten requests for each client, all clients at once at first.
-        let dated = row.silicon_data_source.starts_with("db-dump/")
-            || row.silicon_data_source.starts_with("source_file=20");
-        let mut settings = Settings::usual(engine, accelerator);
-        let mut draft = None;
-        if dated {
-            match engine {
-                // `--chunked-prefill-size 32768 --scheduler-recv-interval 10`, 30 from 16 clients on.
-                Engine::Sglang => {
-                    settings.pass_tokens = 32768.0;
-                    settings.poll_passes = if concurrency >= 16 { 30 } else { 10 };
-                    settings.chunk_tokens = 30.0;
-                }
-                // Room for one prompt beside the answers; attention groups wait 60 passes for each other.
-                Engine::TensorrtLlm => {
-                    settings.pass_tokens = input_tokens + f64::from(concurrency) + 64.0;
-                    settings.balance_passes = 60;
-                    settings.chunk_tokens = 10.0;
-                    settings.memory_share = 0.85;
-                    // The image that its multi-token-prediction runs moved to, and only they: drafts of three tokens,
-                    // of one with data-parallel attention.
-                    if row.backend_version == "1.2.0rc6.post3" {
-                        let drafted = if layout.attention_data > 1 { 1.0 } else { 3.0 };
-                        draft = Some(drafted);
-                        assumed.push(format!(
-                            "drafts of {drafted} tokens, as the publisher's runs with this version had"
-                        ));
-                    }
-                }
-                Engine::Vllm => {}
+        let as_read = Conditions::of_row(
+            Settings::usual(engine, accelerator),
+            layout,
+            workers,
+            format,
+        );
+        let Conditions {
+            settings,
+            mut layout,
+            mut workers,
+            format,
+            cache_bytes,
+            drafted_tokens,
+        } = if dated {
+            let run = Published {
+                engine,
+                version: &row.backend_version,
+                model: &row.model_path,
+                format,
+                accelerator,
+                day: day_of(&row.silicon_data_source),
+                input_tokens,
+                output_tokens,
+                clients: concurrency,
+                layout,
+            };
+            if split {
+                as_read.with_recipes(&run, Said::of(row))
+            } else {
+                as_read.with_scripts(&run)
             }
+        } else {
+            as_read
+        };
+        let workers_are_open = workers
+            .as_ref()
+            .is_some_and(|workers| workers.decode_workers.is_none());
+        let kind = match (split, workers_are_open) {
+            (false, _) => "together",
+            (true, false) => "split",
+            (true, true) => "split-workers-unknown",
+        };
+        let mut draft = drafted_tokens.filter(|tokens| *tokens > 0.0);
+        if let Some(drafted) = draft {
+            assumed.push(format!(
+                "drafts of {drafted} tokens, as the publisher's runs of that day had"
+            ));
         }
         let spread = !dated && engine.mixes();
         let load = Load {
@@ -443,7 +479,10 @@ impl ServingCase {
                 .filter(|value| *value > 0.0 && value.is_finite())
                 .map(|value| value * 1e-3)
         };
-        let formats = Formats::usual(format, &model, accelerator);
+        let mut formats = Formats::usual(format, &model, accelerator);
+        if let Some(bytes) = cache_bytes {
+            formats.cache_bytes = bytes;
+        }
         // A width of one that cannot hold the model was lost on the way.
         let widened = |mut layout: ServingLayout, assumed: &mut Vec<String>| {
             let holds = |layout: ServingLayout| {
@@ -472,6 +511,27 @@ impl ServingCase {
             }
             layout
         };
+        // Equal widths beyond a node, of dense attention and of experts cut as widely, are the accelerators of the whole run.
+        let ranks_in_all = whole(row.decode_tp_size).filter(|ranks| {
+            *ranks > NODE
+                && workers_are_open
+                && [
+                    row.prefill_tp_size,
+                    row.decode_moe_tp_size,
+                    row.prefill_moe_tp_size,
+                ]
+                .iter()
+                .all(|width| whole(*width) == Some(*ranks))
+        });
+        if let Some(ranks) = ranks_in_all {
+            assumed.push(format!(
+                "{ranks} accelerators are those of prompt and decode workers together, divided so that the run ends soonest"
+            ));
+            layout = ServingLayout::tensor(1);
+            if let Some(workers) = &mut workers {
+                workers.prompt_layout = ServingLayout::tensor(1);
+            }
+        }
         let layout = widened(layout, &mut assumed);
         let workers = workers.map(|workers: Workers| Workers {
             prompt_layout: widened(workers.prompt_layout, &mut assumed),
@@ -483,7 +543,7 @@ impl ServingCase {
             .blocks
             .iter()
             .any(|block| block.kind == outlay_model::BlockKind::PredictAhead);
-        if kind == "split-workers-unknown" && draft.is_none() && predicts_ahead {
+        if split && row.decode_num_workers.is_none() && drafted_tokens.is_none() && predicts_ahead {
             draft = Some(1.0);
             assumed.push("drafts of one token, half-way between none and three".to_owned());
         }
@@ -498,6 +558,10 @@ impl ServingCase {
             settings,
             drafted_tokens: draft,
             workers,
+            ranks_in_all,
+            gateway: split
+                || row.silicon_data_source.contains("dynamo")
+                || row.silicon_data_source.contains("gap-analysis"),
             load,
             ttft_s: seconds(row.silicon_ttft_ms),
             tpot_s: seconds(row.silicon_tpot_ms),
@@ -521,7 +585,13 @@ impl ServingCase {
     /// What clients of the row's run should have seen.
     pub fn predict(&self, constants: &ServingConstants) -> Outcome {
         let deployment = self.deployment();
-        let times = PassTimes::new(&deployment, constants);
+        let gateway_s = if self.gateway {
+            constants.get(ServingConstant::GatewayMs) * 1e-3
+        } else {
+            0.0
+        };
+        let mut times = PassTimes::new(&deployment, constants);
+        times.request_s += gateway_s;
         let memory = deployment.memory();
         let load = &Load {
             draft: self.drafted_tokens.map(|tokens| Draft {
@@ -533,13 +603,56 @@ impl ServingCase {
         let Some(workers) = &self.workers else {
             return simulate(&times, &deployment, &memory, load);
         };
+        let Some(ranks) = self.ranks_in_all else {
+            return self.predict_apart(self.layout, workers, load, constants);
+        };
+        // Divided over prompts and answers so that the run ends soonest.
+        let prompt_ranks = workers.prompt_layout.accelerators();
+        std::iter::successors(Some(prompt_ranks), |width| width.checked_mul(2))
+            .take_while(|width| width + prompt_ranks <= ranks)
+            .map(|width| {
+                let workers = Workers {
+                    prompt_workers: Some((ranks - width) / prompt_ranks),
+                    decode_workers: Some(1),
+                    ..*workers
+                };
+                let layout = ServingLayout {
+                    attention_data: width,
+                    expert: width,
+                    ..ServingLayout::tensor(1)
+                };
+                self.predict_apart(layout, &workers, load, constants)
+            })
+            .min_by(|a, b| b.requests_per_s.total_cmp(&a.requests_per_s))
+            .unwrap_or_default()
+    }
+
+    fn predict_apart(
+        &self,
+        layout: ServingLayout,
+        workers: &Workers,
+        load: &Load,
+        constants: &ServingConstants,
+    ) -> Outcome {
+        let gateway_s = constants.get(ServingConstant::GatewayMs) * 1e-3;
+        let deployment = Deployment {
+            layout,
+            ..self.deployment()
+        };
+        let times = PassTimes::new(&deployment, constants);
+        let memory = deployment.memory();
         let prompt_deployment = Deployment {
             layout: workers.prompt_layout,
             ..deployment
         };
-        let prompts = PassTimes::new(&prompt_deployment, constants);
+        let mut prompts = PassTimes::new(&prompt_deployment, constants);
+        prompts.request_s += gateway_s;
         let context = self.load.input_tokens + 0.5 * self.load.output_tokens;
-        let decode_slots = (memory.sequences(context) * times.attention_data).max(1.0);
+        let decode_slots = (memory
+            .sequences(context)
+            .min(f64::from(self.settings.max_sequences))
+            * times.attention_data)
+            .max(1.0);
         // Where a row does not say: as the publisher's other rows have at the median, four narrow workers or one wide one,
         // and more where those would not hold the clients.
         let usual = if self.layout.attention_data > 1 {

@@ -114,7 +114,17 @@ impl Outcome {
     /// time `s` of the front end, throughput is `((N / Z)^-8 + (1 / s)^-8)^(-1/8)`, which bends from one asymptote of the
     /// closed network to the other (Lazowska and others, Quantitative System Performance, 1984, section 5.2), and the rest
     /// of `N / X` is waited. Under random arrivals the front end is the queue M/D/1.
-    fn behind_front_end(mut self, request_s: f64, load: &Load) -> Self {
+    ///
+    /// Engines that merge what a client has not taken yet send the pieces of a pass, `piece_s` for each sequence, one after
+    /// another, and never fall behind by more: a first token waits for half of them, and where they fill the time of a pass,
+    /// a new request waits for half as well.
+    fn behind_front_end(mut self, request_s: f64, piece_s: f64, load: &Load) -> Self {
+        let pieces_s = self.mean_batch * piece_s;
+        let busy = (pieces_s / self.tpot_s.mean.max(1e-9)).min(1.0);
+        let sent_s = pieces_s * 0.5 * (1.0 + busy);
+        self.ttft_s.mean += sent_s;
+        self.ttft_s.p50 += sent_s;
+        self.ttft_s.p99 += 2.0 * sent_s;
         let output = 0.5 * (1.0 + load.shortest) * load.output_tokens;
         let wait = match load.rate_per_s {
             None => {
@@ -281,6 +291,8 @@ pub fn simulate(
     let wave = |index: u32| usize::from(load.rate_per_s.is_some() || index >= load.concurrency);
     let mut sent = 0_u32;
     let mut now = 0.0_f64;
+    // Engines put a pass together while the one before it runs: a request that arrives in a pass takes part in the next but one.
+    let mut last_s = 0.0_f64;
     let mut passes = 0_u64;
     let mut held = 0.0_f64;
     let mut busy = 0.0_f64;
@@ -311,7 +323,7 @@ pub fn simulate(
     while done < total {
         if since_poll >= settings.poll_passes || running.is_empty() {
             while let Some(&Reverse((at, index))) = inbox.peek()
-                && at <= nanoseconds(now)
+                && at <= nanoseconds(now - last_s)
             {
                 inbox.pop();
                 let group = group_of(index, &group_requests);
@@ -332,22 +344,29 @@ pub fn simulate(
         let batch = running.len() as f64;
         let mut prompted = false;
         let mean_context = if batch > 0.0 { held / batch } else { 0.0 };
-        // Prompts may wait until every attention group has one.
-        let balances = settings.balance_passes > 0
-            && batch > 0.0
-            && groups > 1.0
-            && balanced < settings.balance_passes
-            && {
+        // Prompts may wait until every attention group has one, or until there are enough of them.
+        let most_waits = if groups > 1.0 {
+            settings.balance_passes
+        } else {
+            settings.wait_passes
+        };
+        let balances = batch > 0.0 && balanced < most_waits && !prefilling.is_empty() && {
+            if groups > 1.0 {
                 taken.fill(0.0);
                 for prompt in &prefilling {
                     taken[prompt.group] = 1.0;
                 }
                 taken.contains(&0.0)
-            };
+            } else {
+                let tokens: f64 = prefilling.iter().map(|prompt| prompt.left).sum();
+                tokens + batch * drafted < settings.wait_share * settings.pass_tokens
+            }
+        };
         if prefilling.is_empty() || balances {
             if batch == 0.0 {
                 // To the nanosecond after, so that rounding cannot hold it up.
                 now = now.max(next_arrival) + 1e-9;
+                last_s = 0.0;
                 continue;
             }
             // Nothing changes until the first answer ends, or until the next request arrives.
@@ -359,14 +378,17 @@ pub fn simulate(
                 ));
             }
             if !prefilling.is_empty() {
-                steps = steps.min(f64::from(settings.balance_passes - balanced));
-                balanced += steps as u32;
+                steps = steps.min(f64::from(most_waits - balanced));
             }
             let one = times.decode_s(batch, mean_context + 0.5 * steps * speed, drafted);
-            since_poll = since_poll.saturating_add(steps as u32);
             if next_arrival > now && running.len() < slots {
-                steps = steps.min(((next_arrival - now) / one).ceil().max(1.0));
+                steps = steps.min(((next_arrival - now) / one).ceil().max(1.0) + 1.0);
             }
+            since_poll = since_poll.saturating_add(steps as u32);
+            if !prefilling.is_empty() {
+                balanced += steps as u32;
+            }
+            last_s = one;
             now += steps * one;
             busy += steps * one * batch;
             passes += steps as u64;
@@ -416,6 +438,7 @@ pub fn simulate(
             part.keys_per_token = pairs / part.tokens;
             let decoding = if engine.mixes() { batch } else { 0.0 };
             let seconds = times.mixed_s(decoding, mean_context, drafted, &part);
+            last_s = seconds;
             now += seconds;
             busy += seconds * batch;
             if engine.mixes() && batch > 0.0 {
@@ -468,7 +491,13 @@ pub fn simulate(
             0.5 * (1.0 + load.shortest) * load.output_tokens,
             settings.chunk_tokens,
             front_ends,
+            engine.merges_pieces(),
         ),
+        if engine.merges_pieces() {
+            times.front_end_piece_s / settings.chunk_tokens.max(1.0) / front_ends
+        } else {
+            0.0
+        },
         load,
     )
 }
@@ -503,7 +532,10 @@ pub fn simulate_split(split: &Split<'_>, load: &Load) -> Outcome {
     let lengths = Lengths { load: *load };
     let total = load.requests.max(1);
     let workers = f64::from(split.decode_workers.max(1));
-    let slots = (split.decode_slots * workers / alike).max(1.0) as usize;
+    // Requests go to the decode workers in turn, as they come.
+    let slots = (split.decode_slots / alike).max(1.0) as u32;
+    let worker_of = |index: u32| (index % split.decode_workers.max(1)) as usize;
+    let mut held_by = vec![0_u32; split.decode_workers.max(1) as usize];
     let (speed, drafted) = load.speed();
     let mut arrivals = Arrivals::new();
     // Times at which each prompt worker is free again.
@@ -511,7 +543,7 @@ pub fn simulate_split(split: &Split<'_>, load: &Load) -> Outcome {
     let mut queue: VecDeque<(u32, f64)> = VecDeque::new();
     // Prompts done at a time, in order: (time, request, arrival).
     let mut ready: BinaryHeap<Reverse<(u64, u32, u64)>> = BinaryHeap::new();
-    let mut blocked: VecDeque<(u32, f64)> = VecDeque::new();
+    let mut blocked: Vec<VecDeque<(u32, f64)>> = vec![VecDeque::new(); held_by.len()];
     let mut running: BinaryHeap<Reverse<(u64, u32)>> = BinaryHeap::new();
     let mut first_s = vec![0.0; total as usize];
     // Of the first burst, and of the others.
@@ -613,6 +645,7 @@ pub fn simulate_split(split: &Split<'_>, load: &Load) -> Outcome {
             && end <= fixed_steps(steps) + 1
         {
             running.pop();
+            held_by[worker_of(index)] -= 1;
             let output = lengths.output(index);
             held = (held - alike * (lengths.input(index) + output)).max(0.0);
             if output > 1.0 {
@@ -628,16 +661,19 @@ pub fn simulate_split(split: &Split<'_>, load: &Load) -> Outcome {
             && at <= nanoseconds(now) + 1
         {
             ready.pop();
-            blocked.push_back((index, arrived as f64 * 1e-9));
+            blocked[worker_of(index)].push_back((index, arrived as f64 * 1e-9));
         }
-        while running.len() < slots
-            && let Some((index, arrived)) = blocked.pop_front()
-        {
-            first_s[index as usize] = now;
-            ttft[wave(index)].push(now - arrived + split.prompts.request_s);
-            held += alike * (lengths.input(index) + 1.0);
-            let end = steps + (lengths.output(index) - 1.0) / speed;
-            running.push(Reverse((fixed_steps(end), index)));
+        for (worker, blocked) in blocked.iter_mut().enumerate() {
+            while held_by[worker] < slots
+                && let Some((index, arrived)) = blocked.pop_front()
+            {
+                held_by[worker] += 1;
+                first_s[index as usize] = now;
+                ttft[wave(index)].push(now - arrived + split.prompts.request_s);
+                held += alike * (lengths.input(index) + 1.0);
+                let end = steps + (lengths.output(index) - 1.0) / speed;
+                running.push(Reverse((fixed_steps(end), index)));
+            }
         }
     }
     Outcome {

@@ -4,6 +4,7 @@
 
 mod curves;
 mod levers;
+mod recipes;
 mod serving;
 mod towers;
 

@@ -121,12 +121,13 @@ fn ask(name: &str, accelerator: &str, ask: &Ask) -> Result<ServeAnswer, ServeErr
     plan_serve(&question, &Calibration::built_in())
 }
 
-/// The middle row by name of every group of at least 20 runs of NVIDIA's aiconfigurator 0.12.0 (Apache-2.0). The constants were
-/// fitted on rows of these groups, so this guards the code, not the method; `outlay validate --cross-validate` judges that.
+/// Three rows, at a sixth, a half and five sixths by name, of every group of at least 20 runs (a model, system, engine and mode)
+/// of NVIDIA's aiconfigurator 0.12.0 (Apache-2.0). The constants were fitted on rows of these groups, so this guards the code,
+/// not the method; `outlay validate --cross-validate` judges that.
 #[test]
 fn measured_runs_are_met() {
     let rows = read_serving(include_str!("serving_rows.csv"), "serving_rows.csv").unwrap();
-    assert!(rows.len() >= 18);
+    assert_eq!(rows.len(), 84);
     let calibration = Calibration::built_in();
     let mut models = ServingModels::default();
     let (mut ttft, mut tpot, mut inside) = (Vec::new(), Vec::new(), 0);
@@ -157,9 +158,9 @@ fn measured_runs_are_met() {
     };
     let (ttft, tpot) = (median(&mut ttft), median(&mut tpot));
     assert!(tpot < 0.10, "time per output token: {tpot:.3}");
-    assert!(ttft < 0.40, "time to first token: {ttft:.3}");
-    // Four in five are to lie inside; of 56, fewer than 38 would by chance one time in fifty.
-    assert!(inside >= 38, "{inside} of {} inside", 2 * rows.len());
+    assert!(ttft < 0.30, "time to first token: {ttft:.3}");
+    // Four in five are to lie inside; of 168, fewer than 124 would by chance one time in fifty.
+    assert!(inside >= 124, "{inside} of {} inside", 2 * rows.len());
 }
 
 #[test]
@@ -227,7 +228,8 @@ fn a_lone_request_takes_its_passes() {
             prompts: 1.0,
         },
     );
-    assert!((outcome.ttft_s.p50 - prompt - times.request_s).abs() < 1e-6);
+    // A piece of an answer takes the front end a moment more.
+    assert!((outcome.ttft_s.p50 - prompt - times.request_s).abs() < 1e-4);
     let pass = times.decode_s(1.0, 1050.0, 1.0);
     assert!((outcome.tpot_s.p50 / pass - 1.0).abs() < 0.01);
 }
