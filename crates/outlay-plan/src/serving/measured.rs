@@ -584,15 +584,6 @@ impl ServingCase {
 
     /// What clients of the row's run should have seen.
     pub fn predict(&self, constants: &ServingConstants) -> Outcome {
-        let deployment = self.deployment();
-        let gateway_s = if self.gateway {
-            constants.get(ServingConstant::GatewayMs) * 1e-3
-        } else {
-            0.0
-        };
-        let mut times = PassTimes::new(&deployment, constants);
-        times.request_s += gateway_s;
-        let memory = deployment.memory();
         let load = &Load {
             draft: self.drafted_tokens.map(|tokens| Draft {
                 tokens,
@@ -601,7 +592,9 @@ impl ServingCase {
             ..self.load
         };
         let Some(workers) = &self.workers else {
-            return simulate(&times, &deployment, &memory, load);
+            let deployment = self.deployment();
+            let times = self.pass_times(&deployment, constants);
+            return simulate(&times, &deployment, &deployment.memory(), load);
         };
         let Some(ranks) = self.ranks_in_all else {
             return self.predict_apart(self.layout, workers, load, constants);
@@ -627,6 +620,16 @@ impl ServingCase {
             .unwrap_or_default()
     }
 
+    /// Passes of a deployment, behind the gateway where there is one.
+    fn pass_times(&self, deployment: &Deployment<'_>, constants: &ServingConstants) -> PassTimes {
+        let mut times = PassTimes::new(deployment, constants);
+        if self.gateway {
+            times.request_s += constants.get(ServingConstant::GatewayMs) * 1e-3;
+        }
+        times
+    }
+
+    /// With prompts on the workers given, and answers on replicas of `layout`.
     fn predict_apart(
         &self,
         layout: ServingLayout,
@@ -634,19 +637,17 @@ impl ServingCase {
         load: &Load,
         constants: &ServingConstants,
     ) -> Outcome {
-        let gateway_s = constants.get(ServingConstant::GatewayMs) * 1e-3;
         let deployment = Deployment {
             layout,
             ..self.deployment()
         };
-        let times = PassTimes::new(&deployment, constants);
+        let times = self.pass_times(&deployment, constants);
         let memory = deployment.memory();
         let prompt_deployment = Deployment {
             layout: workers.prompt_layout,
             ..deployment
         };
-        let mut prompts = PassTimes::new(&prompt_deployment, constants);
-        prompts.request_s += gateway_s;
+        let prompts = self.pass_times(&prompt_deployment, constants);
         let context = self.load.input_tokens + 0.5 * self.load.output_tokens;
         let decode_slots = (memory
             .sequences(context)

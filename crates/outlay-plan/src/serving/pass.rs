@@ -81,8 +81,9 @@ pub struct PassTimes {
     /// Time of a pass for each token that is drafted for it.
     draft_s: f64,
     hop_s: f64,
+    merges_pieces: bool,
     /// Time of the front end for each piece of an answer, in seconds.
-    pub front_end_piece_s: f64,
+    front_end_piece_s: f64,
     /// Time of the front end for each request beside its pieces, in seconds.
     pub front_end_request_s: f64,
     /// Time of a request outside the scheduler, in seconds.
@@ -238,6 +239,7 @@ impl PassTimes {
             sequence_s: constants.get(C::SequenceUs) * 1e-6,
             draft_s: constants.get(C::DraftMs) * 1e-3,
             hop_s: 0.0,
+            merges_pieces: deployment.engine.merges_pieces(),
             front_end_piece_s: constants.get(C::FrontEndUs) * 1e-6,
             front_end_request_s: constants.get(C::FrontEndRequestMs) * 1e-3,
             request_s: constants.get(C::RequestMs) * 1e-3,
@@ -390,20 +392,24 @@ impl PassTimes {
     }
 
     /// Time that each of so many front ends takes for its share of requests with answers of so many tokens, sent in pieces
-    /// of `piece_tokens`, in seconds for each request.
-    pub fn front_end_s(
-        &self,
-        output_tokens: f64,
-        piece_tokens: f64,
-        front_ends: f64,
-        merges: bool,
-    ) -> f64 {
-        let pieces = if merges {
+    /// of `piece_tokens`, in seconds for each request. Pieces that merge are not among it: they never pile up.
+    pub fn front_end_s(&self, output_tokens: f64, piece_tokens: f64, front_ends: f64) -> f64 {
+        let pieces = if self.merges_pieces {
             0.0
         } else {
             output_tokens / piece_tokens.max(1.0)
         };
         (self.front_end_request_s + self.front_end_piece_s * pieces) / front_ends
+    }
+
+    /// Time of each of so many front ends for what one pass adds to an answer that is sent in pieces of `piece_tokens`, where
+    /// pieces merge, in seconds for each sequence.
+    pub fn merged_piece_s(&self, piece_tokens: f64, front_ends: f64) -> f64 {
+        if self.merges_pieces {
+            self.front_end_piece_s / piece_tokens.max(1.0) / front_ends
+        } else {
+            0.0
+        }
     }
 
     /// Time that a lone prompt of so many tokens takes through the engine, in passes of at most `pass_tokens`.

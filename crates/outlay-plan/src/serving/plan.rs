@@ -170,7 +170,6 @@ pub(super) fn steady(
         demand.output_tokens,
         deployment.settings.chunk_tokens,
         front_ends(deployment.engine, groups),
-        deployment.engine.merges_pieces(),
     );
     // No more than the front end can send.
     let requests_per_s = (lanes * batch / (demand.output_tokens * tpot_s)).min(1.0 / front_end_s);

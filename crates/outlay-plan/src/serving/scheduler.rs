@@ -275,7 +275,8 @@ pub fn simulate(
     let mut waiting: VecDeque<Waiting> = VecDeque::new();
     let mut prefilling: VecDeque<Waiting> = VecDeque::new();
     let mut since_poll = settings.poll_passes;
-    let mut balanced = 0_u32;
+    // Passes that prompts have waited.
+    let mut waited = 0_u32;
     // Prompt tokens of a pass by attention group.
     let mut taken = vec![0.0_f64; groups as usize];
     // Requests of each attention group, and the group of each request.
@@ -350,7 +351,7 @@ pub fn simulate(
         } else {
             settings.wait_passes
         };
-        let balances = batch > 0.0 && balanced < most_waits && !prefilling.is_empty() && {
+        let waits = batch > 0.0 && waited < most_waits && !prefilling.is_empty() && {
             if groups > 1.0 {
                 taken.fill(0.0);
                 for prompt in &prefilling {
@@ -362,7 +363,7 @@ pub fn simulate(
                 tokens + batch * drafted < settings.wait_share * settings.pass_tokens
             }
         };
-        if prefilling.is_empty() || balances {
+        if prefilling.is_empty() || waits {
             if batch == 0.0 {
                 // To the nanosecond after, so that rounding cannot hold it up.
                 now = now.max(next_arrival) + 1e-9;
@@ -378,7 +379,7 @@ pub fn simulate(
                 ));
             }
             if !prefilling.is_empty() {
-                steps = steps.min(f64::from(most_waits - balanced));
+                steps = steps.min(f64::from(most_waits - waited));
             }
             let one = times.decode_s(batch, mean_context + 0.5 * steps * speed, drafted);
             if next_arrival > now && running.len() < slots {
@@ -386,7 +387,7 @@ pub fn simulate(
             }
             since_poll = since_poll.saturating_add(steps as u32);
             if !prefilling.is_empty() {
-                balanced += steps as u32;
+                waited += steps as u32;
             }
             last_s = one;
             now += steps * one;
@@ -394,7 +395,7 @@ pub fn simulate(
             passes += steps as u64;
             held += steps * batch * speed;
         } else {
-            balanced = 0;
+            waited = 0;
             prompted = true;
             since_poll = settings.poll_passes;
             let beside = if engine.mixes() {
@@ -491,13 +492,8 @@ pub fn simulate(
             0.5 * (1.0 + load.shortest) * load.output_tokens,
             settings.chunk_tokens,
             front_ends,
-            engine.merges_pieces(),
         ),
-        if engine.merges_pieces() {
-            times.front_end_piece_s / settings.chunk_tokens.max(1.0) / front_ends
-        } else {
-            0.0
-        },
+        times.merged_piece_s(settings.chunk_tokens, front_ends),
         load,
     )
 }

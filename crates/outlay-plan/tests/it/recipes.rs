@@ -276,3 +276,83 @@ fn a_request_that_comes_in_a_pass_joins_the_next_but_one() {
         },
     );
 }
+
+/// Mean time to first token and per output token of a row's run, with these constants in place of the built-in ones.
+fn predicted(run: &ServingCase, changed: &[(&str, f64)]) -> (f64, f64) {
+    let mut table = Calibration::built_in().serving;
+    for (name, value) in changed {
+        table.retain(|key, _| !key.starts_with(&format!("{name}@")));
+        table.insert((*name).to_owned(), *value);
+    }
+    let constants = ServingConstants::resolve(&table, &run.accelerator.generation, run.engine);
+    let outcome = run.predict(&constants);
+    (outcome.ttft_s.mean, outcome.tpot_s.mean)
+}
+
+#[test]
+fn a_gateway_is_before_runs_apart_and_those_that_say_so() {
+    let wide = "trtllm,0.8.1.post2,deepseek-ai/DeepSeek-R1,gb200,fp8";
+    let split = apart(wide, "1024,1024", 27, ",8,1,1,8", ",8,1,1,8");
+    let row = "trtllm,1.0.0,Qwen/Qwen3-32B,h100_sxm,fp8,agg,1024,1024,8,2,1,1,1,,,,,,,,,,,,1,1";
+    let dynamo = case(&format!("dynamo,{row}"));
+    let alone = case(&format!("own,{row}"));
+    assert!(split.gateway && dynamo.gateway && !alone.gateway);
+    for (run, adds_s) in [(&split, 0.2), (&dynamo, 0.2), (&alone, 0.0)] {
+        let (near, near_token) = predicted(run, &[("gateway_ms", 100.0)]);
+        let (far, far_token) = predicted(run, &[("gateway_ms", 300.0)]);
+        // The front end's queue gives a little of it back.
+        assert!((far - near - adds_s).abs() < 0.02, "{near} {far}");
+        assert!((far_token / near_token - 1.0).abs() < 1e-9);
+    }
+}
+
+#[test]
+fn the_host_counts_exchanged_tokens_where_groups_hold_their_own() {
+    let lengths = "1024,1024,64";
+    let run = |engine: &str, widths: &str| {
+        case(&format!(
+            "own,{engine},1.0.0,deepseek-ai/DeepSeek-R1,h200_sxm,fp8,agg,{lengths},{widths},,,,,,,,,,,,1,1"
+        ))
+    };
+    let added = |run: &ServingCase| {
+        predicted(run, &[("exchange_ms", 4.0)]).0 - predicted(run, &[("exchange_ms", 0.01)]).0
+    };
+    // 58 layers of experts, 4 ms each, are hidden behind the GPU's own time only in part.
+    assert!(added(&run("sglang", "1,8,1,8")) > 0.1);
+    assert_eq!(added(&run("sglang", "8,1,1,8")), 0.0);
+    assert_eq!(added(&run("trtllm", "1,8,1,8")), 0.0);
+}
+
+#[test]
+fn each_drafted_token_takes_its_time() {
+    let pass_s = |draft_ms: f64, tokens: f64| {
+        with(
+            Engine::Vllm,
+            |_| {},
+            &[("draft_ms", draft_ms)],
+            |_, times| times.decode_s(8.0, 1000.0, tokens),
+        )
+    };
+    assert_eq!(pass_s(1.0, 1.0), pass_s(3.0, 1.0));
+    // Three drafted beside the one that a pass always writes, 2 ms more for each.
+    let more_s = pass_s(3.0, 4.0) - pass_s(1.0, 4.0);
+    assert!((more_s - 0.006).abs() < 1e-12, "{more_s}");
+}
+
+#[test]
+fn small_passes_with_prompts_run_as_graphs() {
+    let pass_s = |graph_tokens: f64, launch_us: f64, tokens: f64| {
+        with(
+            Engine::Vllm,
+            |settings| settings.graph_tokens = graph_tokens,
+            &[("launch_us", launch_us)],
+            |_, times| times.prompt_s(tokens, 8192.0),
+        )
+    };
+    // With a host so slow that its launches alone are the pass, a graph leaves those of attention.
+    let slow_us = 300.0;
+    let eager = pass_s(0.0, slow_us, 500.0);
+    let graph = pass_s(512.0, slow_us, 500.0);
+    assert!(graph < 0.5 * eager, "{graph} of {eager}");
+    assert_eq!(pass_s(0.0, slow_us, 513.0), pass_s(512.0, slow_us, 513.0));
+}
